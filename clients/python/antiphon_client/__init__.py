@@ -1,0 +1,34 @@
+"""Typed Python client of an Antiphon server, synchronous and asynchronous; needs the generated stubs, grpcio and protobuf alone.
+
+    with Client("127.0.0.1:50051") as client:
+        for event in client.stream("Why is the sky blue?"):
+            print(event.text_delta.text, end="", flush=True)
+
+Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antiphon.chat.v1`); failures are in `errors`.
+"""
+
+from antiphon_client._async import AsyncStream
+from antiphon_client._calls import ChatOptions
+from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
+from antiphon_client._sync import Stream
+from antiphon_client._tokens import MemoryTokenStore, Tokens, TokenStore
+from antiphon_client.async_client import AsyncClient
+from antiphon_client.client import Client
+from antiphon_client.errors import AntiphonError
+
+__all__ = [
+    "TLS",
+    "Address",
+    "AntiphonError",
+    "AsyncClient",
+    "AsyncStream",
+    "ChatOptions",
+    "Client",
+    "Keepalive",
+    "MemoryTokenStore",
+    "Retries",
+    "Stream",
+    "Timeouts",
+    "TokenStore",
+    "Tokens",
+]

@@ -1,0 +1,323 @@
+"""The asynchronous machinery: sending, renewing tokens, reading streams. `_sync.py` is its mirror."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from antiphon.auth.v1 import auth_pb2
+from antiphon.chat.v1 import chat_pb2
+
+from antiphon_client import _calls
+from antiphon_client._options import Address, Keepalive, Retries
+from antiphon_client._record import RecordReader, StreamView
+from antiphon_client._retry import TRANSIENT, Attempts, Deadline
+from antiphon_client._status import error_of
+from antiphon_client._tokens import REFRESH_TIMEOUT, MemoryTokenStore, Tokens, TokenStore, metadata
+from antiphon_client.errors import AntiphonError, DeadlineExceeded, Unauthenticated
+
+T = TypeVar("T")
+
+
+class Transport:
+    """A channel, and the one retry loop above it. The channel is opened by the first call, inside the loop that uses it."""
+
+    def __init__(self, address: Address, keepalive: Keepalive, retries: Retries, store: TokenStore) -> None:
+        self._address = address
+        self._keepalive = keepalive
+        self._opened: grpc.aio.Channel | None = None
+        self.target = address.target
+        self.retries = retries
+        self.login = LoginSession(self, store)
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        if self._opened is None:
+            credentials = self._address.credentials()
+            options = self._address.channel_options(self._keepalive)
+            self._opened = (
+                grpc.aio.insecure_channel(self.target, options)
+                if credentials is None
+                else grpc.aio.secure_channel(self.target, credentials, options)
+            )
+        return self._opened
+
+    async def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
+        """The response, after as many tries as are safe. Raises AntiphonError."""
+        deadline = Deadline(timeout)
+        attempts = Attempts(self.retries, deadline, repeatable=call.method.idempotent)
+        rejected = ""
+        while True:
+            token = ""
+            try:
+                token = await self.token(call, rejected, deadline)
+                return await self.once(call, token, deadline.remaining())
+            except AntiphonError as failure:
+                if (
+                    failure.reason == "TOKEN_EXPIRED"
+                    and token
+                    and not rejected
+                    and await self.login.renewable()
+                ):
+                    rejected = token
+                    continue
+                pause = attempts.after(failure)
+            await asyncio.sleep(pause)
+
+    async def once(
+        self, call: _calls.Call[_calls.Req, _calls.Res], token: str, timeout: float | None
+    ) -> _calls.Res:
+        """The response of one try."""
+        invoke = self._channel.unary_unary(
+            call.method.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.method.response.FromString,
+        )
+        try:
+            return await invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+        except grpc.RpcError as error:
+            raise error_of(error, self.target) from error
+
+    def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
+        """Begins a stream."""
+        invoke = self._channel.unary_stream(
+            call.method.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.method.response.FromString,
+        )
+        return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+
+    async def token(self, call: _calls.Call[Any, Any], rejected: str, deadline: Deadline) -> str:
+        """The access token to send, which is none for an RPC that looks at none."""
+        return await self.login.token(rejected, deadline) if call.method.sends_credential else ""
+
+    async def close(self) -> None:
+        """Ends the connection, and every call that is under way; a renewal of tokens is waited for."""
+        await self.login.settled()
+        if self._opened is not None:
+            await self._opened.close()
+
+
+class LoginSession:
+    """The tokens that calls are sent with, renewed by one task whoever waits for them."""
+
+    def __init__(self, transport: Transport, store: TokenStore) -> None:
+        self._transport = transport
+        self._store = store
+        self._blocking = not isinstance(store, MemoryTokenStore)
+        self._lock = asyncio.Lock()
+        self._renewing: asyncio.Task[Tokens] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def token(self, rejected: str, deadline: Deadline) -> str:
+        """An access token that is not `rejected`, renewed when that is due; empty for anonymous callers."""
+        tokens = await self._off_loop(self._store.load)
+        if tokens is None:
+            return ""
+        if not tokens.usable(rejected):
+            if self._renewing is None or self._renewing.done():
+                self._renewing = self._task(self._renew(rejected))
+            tokens = await self._wait(self._renewing, deadline.remaining())
+        return tokens.access_token
+
+    async def renewable(self) -> bool:
+        """Whether there is a refresh token."""
+        tokens = await self._off_loop(self._store.load)
+        return tokens is not None and bool(tokens.refresh_token)
+
+    async def refresh(self, timeout: float | None) -> Tokens:
+        """New tokens, whether or not that was due."""
+        deadline = Deadline(timeout)
+        attempts = Attempts(self._transport.retries, deadline, repeatable=True)
+        while True:
+            try:
+                return await self._wait(self._task(self._renew(None)), deadline.remaining())
+            except AntiphonError as failure:
+                pause = attempts.after(failure)
+            await asyncio.sleep(pause)
+
+    async def _renew(self, rejected: str | None) -> Tokens:
+        # One try: whoever needs the tokens has a retry loop already. With `rejected` None they are renewed in any case.
+        async with self._exclusive():
+            tokens = await self._off_loop(self._store.load)
+            if tokens is None or not tokens.refresh_token:
+                raise Unauthenticated("there is no refresh token: log in", reason="CREDENTIAL_MISSING")
+            if rejected is not None and tokens.usable(rejected):
+                return tokens
+            request = _calls.call(
+                _calls.REFRESH, auth_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
+            )
+            try:
+                response = await self._transport.once(request, "", REFRESH_TIMEOUT)
+            except TRANSIENT:
+                if rejected is not None and tokens.still_good(rejected):
+                    return tokens
+                raise
+            renewed = Tokens.of(response)
+            await self._off_loop(self._store.save, renewed)
+            return renewed
+
+    async def begin(self, tokens: Tokens) -> None:
+        """Keeps the tokens of a new login."""
+
+        async def save() -> None:
+            async with self._exclusive():
+                await self._off_loop(self._store.save, tokens)
+
+        await asyncio.shield(self._task(save()))
+
+    async def end(self, timeout: float | None) -> None:
+        """Revokes the login session, then forgets its tokens."""
+
+        async def revoke() -> None:
+            async with self._exclusive():
+                tokens = await self._off_loop(self._store.load)
+                if tokens is not None and tokens.refresh_token:
+                    request = auth_pb2.LogoutRequest(refresh_token=tokens.refresh_token)
+                    await self._transport.unary(_calls.call(_calls.LOGOUT, request), timeout)
+                await self._off_loop(self._store.save, None)
+
+        await asyncio.shield(self._task(revoke()))
+
+    async def settled(self) -> None:
+        """Returns when nothing is being changed any more."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @contextlib.asynccontextmanager
+    async def _exclusive(self) -> AsyncIterator[None]:
+        async with self._lock:
+            held = self._store.exclusive()
+            await self._off_loop(held.__enter__)
+            try:
+                yield
+            finally:
+                await self._off_loop(held.__exit__, None, None, None)
+
+    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        # A task of its own: a caller that is cancelled must not lose tokens that the server has rotated already.
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _wait(self, task: asyncio.Task[Tokens], timeout: float | None) -> Tokens:
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), timeout)
+        except TimeoutError:
+            raise DeadlineExceeded(f"{self._transport.target} did not renew the tokens in time") from None
+
+    async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.to_thread(function, *args) if self._blocking else function(*args)
+
+
+class AsyncStream(StreamView):
+    """The events of an answer, each once and in order, over as many connections as it takes.
+
+    An asynchronous iterator and context manager. Closing it, or leaving the block, ends the watching; what becomes of the
+    generation then is told by its `on_disconnect`. `close` may be called from another task; the iteration ends then.
+    """
+
+    def __init__(self, transport: Transport, reader: RecordReader, timeout: float | None) -> None:
+        super().__init__(reader)
+        self._transport = transport
+        self._deadline = Deadline(timeout)
+        self._attempts = Attempts(transport.retries, self._deadline, repeatable=True, stream=True)
+        self._call: Any = None
+        self._token = ""
+        self._rejected = ""
+        self._closed = asyncio.Event()
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> chat_pb2.ChatEvent:
+        while not (self._closed.is_set() or self._reader.ended):
+            try:
+                event = await self._read()
+            except AntiphonError as failure:
+                await self._recover(failure)
+            except asyncio.CancelledError:
+                # A watching that was closed from another task ends; a caller that was cancelled is.
+                if not self._closed.is_set() or _cancelling():
+                    raise
+            else:
+                if event is not None:
+                    return event
+        if not self._closed.is_set():
+            await self._drain()
+        await self.close()
+        raise StopAsyncIteration
+
+    async def _read(self) -> chat_pb2.ChatEvent | None:
+        if self._call is None:
+            request = self._reader.next_call()
+            self._token = await self._transport.token(request, self._rejected, self._deadline)
+            self._call = self._transport.open(request, self._token, self._deadline.remaining())
+        try:
+            while (response := await self._call.read()) is not grpc.aio.EOF:
+                if self._reader.accept(response.event):
+                    self._attempts.progressed()
+                    self._rejected = ""
+                    return response.event  # type: ignore[no-any-return]
+        except grpc.RpcError as error:
+            raise error_of(error, self._transport.target) from error
+        self._reader.cut_short()
+        return None
+
+    async def _recover(self, failure: AntiphonError) -> None:
+        if self._closed.is_set():
+            return
+        self._drop()
+        if (
+            failure.reason == "TOKEN_EXPIRED"
+            and self._token
+            and not self._rejected
+            and await self._transport.login.renewable()
+        ):
+            self._rejected = self._token
+            return
+        try:
+            pause = self._attempts.after(failure)
+        except AntiphonError:
+            self._closed.set()
+            raise
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), pause)
+
+    async def _drain(self) -> None:
+        # Nothing follows `finished` but the status; reading it lets the call end well rather than cancelled.
+        if self._call is not None:
+            with contextlib.suppress(grpc.RpcError):
+                await self._call.read()
+
+    def _drop(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Ends the watching."""
+        self._closed.set()
+        if self._call is not None:
+            self._call.cancel()
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

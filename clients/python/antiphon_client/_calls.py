@@ -1,0 +1,175 @@
+"""The RPCs as values: which method, which request. Both faces of the client send them, each in its own way."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypedDict, TypeVar
+
+from antiphon.auth.v1 import auth_pb2
+from antiphon.chat.v1 import chat_pb2
+from antiphon.options.v1 import policy_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+
+_AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
+_CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Req, Res]):
+    """An RPC, with what the contract's policy says of it."""
+
+    path: str
+    response: type[Res]
+    sends_credential: bool
+    idempotent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Req, Res]):
+    """One call. `request_id` names it in the server's log, the same in all tries."""
+
+    method: Method[Req, Res]
+    request: Req
+    request_id: str
+
+
+class ChatOptions(TypedDict, total=False):
+    """What `stream` and `chat` take beside the input; the fields of StreamChatRequest, where they are explained.
+
+    `disconnect_grace` is in seconds. `request_id`, a UUID, is made when not given; give one to make a call again from another
+    process. `timeout` is for the whole answer, in seconds, resuming included.
+    """
+
+    session_id: str
+    project: str
+    model: str
+    system_prompt: str
+    parameters: chat_pb2.Parameters
+    tools: Sequence[chat_pb2.Tool]
+    on_disconnect: chat_pb2.OnDisconnect
+    disconnect_grace: float
+    request_id: str
+    timeout: float | None
+
+
+class _ChatFields(TypedDict, total=False):
+    request_id: str
+    session_id: str
+    project: str
+    model: str
+    message: str
+    conversation: chat_pb2.Conversation
+    system_prompt: str
+    parameters: chat_pb2.Parameters
+    tools: Sequence[chat_pb2.Tool]
+    on_disconnect: chat_pb2.OnDisconnect
+    disconnect_grace: Duration
+
+
+def _method(
+    service: ServiceDescriptor, name: str, request: type[Req], response: type[Res]
+) -> Method[Req, Res]:
+    descriptor = service.methods_by_name[name]
+    extension: Any = policy_pb2.policy
+    policy: policy_pb2.Policy = descriptor.GetOptions().Extensions[extension]
+    return Method(
+        path=f"/{service.full_name}/{name}",
+        response=response,
+        sends_credential=policy.access != policy_pb2.ACCESS_PUBLIC,
+        idempotent=policy.idempotent,
+    )
+
+
+REGISTER = _method(_AUTH, "Register", auth_pb2.RegisterRequest, auth_pb2.RegisterResponse)
+LOGIN = _method(_AUTH, "Login", auth_pb2.LoginRequest, auth_pb2.LoginResponse)
+REFRESH = _method(_AUTH, "RefreshToken", auth_pb2.RefreshTokenRequest, auth_pb2.RefreshTokenResponse)
+LOGOUT = _method(_AUTH, "Logout", auth_pb2.LogoutRequest, auth_pb2.LogoutResponse)
+GET_PROFILE = _method(_AUTH, "GetProfile", auth_pb2.GetProfileRequest, auth_pb2.GetProfileResponse)
+GET_JWKS = _method(_AUTH, "GetJwks", auth_pb2.GetJwksRequest, auth_pb2.GetJwksResponse)
+STREAM_CHAT = _method(_CHAT, "StreamChat", chat_pb2.StreamChatRequest, chat_pb2.StreamChatResponse)
+CHAT = _method(_CHAT, "Chat", chat_pb2.ChatRequest, chat_pb2.ChatResponse)
+RESUME = _method(_CHAT, "ResumeStream", chat_pb2.ResumeStreamRequest, chat_pb2.ResumeStreamResponse)
+CANCEL = _method(
+    _CHAT, "CancelGeneration", chat_pb2.CancelGenerationRequest, chat_pb2.CancelGenerationResponse
+)
+GET_GENERATION = _method(
+    _CHAT, "GetGeneration", chat_pb2.GetGenerationRequest, chat_pb2.GetGenerationResponse
+)
+CREATE_SESSION = _method(
+    _CHAT, "CreateSession", chat_pb2.CreateSessionRequest, chat_pb2.CreateSessionResponse
+)
+GET_SESSION = _method(_CHAT, "GetSession", chat_pb2.GetSessionRequest, chat_pb2.GetSessionResponse)
+LIST_SESSIONS = _method(_CHAT, "ListSessions", chat_pb2.ListSessionsRequest, chat_pb2.ListSessionsResponse)
+LIST_MESSAGES = _method(_CHAT, "ListMessages", chat_pb2.ListMessagesRequest, chat_pb2.ListMessagesResponse)
+LIST_MODELS = _method(_CHAT, "ListModels", chat_pb2.ListModelsRequest, chat_pb2.ListModelsResponse)
+
+
+def call(method: Method[Req, Res], request: Req, request_id: str = "") -> Call[Req, Res]:
+    """One call of `method`."""
+    return Call(method, request, request_id or new_request_id())
+
+
+def new_request_id() -> str:
+    """A random UUID: anonymous callers are told apart by nothing else."""
+    return str(uuid.uuid4())
+
+
+def register(
+    email: str, password: str, username: str | None, display_name: str | None, request_id: str
+) -> Call[auth_pb2.RegisterRequest, auth_pb2.RegisterResponse]:
+    """Register, safe to repeat."""
+    request_id = request_id or new_request_id()
+    request = auth_pb2.RegisterRequest(
+        request_id=request_id, email=email, password=password, username=username, display_name=display_name
+    )
+    return call(REGISTER, request, request_id)
+
+
+def create_session(
+    title: str, project: str, model: str, system_prompt: str, request_id: str
+) -> Call[chat_pb2.CreateSessionRequest, chat_pb2.CreateSessionResponse]:
+    """CreateSession, safe to repeat."""
+    request_id = request_id or new_request_id()
+    request = chat_pb2.CreateSessionRequest(
+        request_id=request_id, title=title, project=project, model=model, system_prompt=system_prompt
+    )
+    return call(CREATE_SESSION, request, request_id)
+
+
+def stream_chat(
+    message: str | Sequence[chat_pb2.Message], options: ChatOptions
+) -> Call[chat_pb2.StreamChatRequest, chat_pb2.StreamChatResponse]:
+    """StreamChat, safe to repeat."""
+    fields = _chat_fields(message, options)
+    return call(STREAM_CHAT, chat_pb2.StreamChatRequest(**fields), fields["request_id"])
+
+
+def chat(
+    message: str | Sequence[chat_pb2.Message], options: ChatOptions
+) -> Call[chat_pb2.ChatRequest, chat_pb2.ChatResponse]:
+    """Chat, safe to repeat."""
+    fields = _chat_fields(message, options)
+    return call(CHAT, chat_pb2.ChatRequest(**fields), fields["request_id"])
+
+
+def _chat_fields(message: str | Sequence[chat_pb2.Message], options: ChatOptions) -> _ChatFields:
+    fields = _ChatFields(request_id=options.get("request_id") or new_request_id())
+    if isinstance(message, str):
+        fields["message"] = message
+    else:
+        fields["conversation"] = chat_pb2.Conversation(messages=message)
+    for name in ("session_id", "project", "model", "system_prompt", "parameters", "tools", "on_disconnect"):
+        if name in options:
+            fields[name] = options[name]
+    if "disconnect_grace" in options:
+        grace = Duration()
+        grace.FromNanoseconds(round(options["disconnect_grace"] * 1e9))
+        fields["disconnect_grace"] = grace
+    return fields

@@ -1,0 +1,101 @@
+"""When a failed call is tried again, and after what pause. Decides; never waits."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+from grpc import StatusCode
+
+from antiphon_client._options import Retries
+from antiphon_client.errors import (
+    AntiphonError,
+    DeadlineExceeded,
+    ResourceExhausted,
+    ServerError,
+    Unavailable,
+)
+
+TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded, ServerError)
+"""Failures that say nothing against a token: one that still lives is used on."""
+
+# These end a generation. One whose events have begun to arrive can't be begun anew beneath its reader.
+_ENDS_A_GENERATION = frozenset(
+    {
+        "GENERATION_CANCELLED",
+        "GENERATION_INTERRUPTED",
+        "PROVIDER_PROTOCOL",
+        "PROVIDER_RATE_LIMITED",
+        "PROVIDER_TIMEOUT",
+        "PROVIDER_UNAVAILABLE",
+        "TOO_LONG",
+    }
+)
+_ASKS_TO_COME_AGAIN = frozenset({StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED, StatusCode.UNAVAILABLE})
+# What a stream shows when its connection, and not its server, gave up; the server's own failures carry a reason.
+_BROKEN_STREAM = frozenset(
+    {StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN}
+)
+_BROKEN_CALL = frozenset({StatusCode.UNAVAILABLE, StatusCode.CANCELLED})
+
+
+class Deadline:
+    """The end of a call's time, tries and pauses included."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._end = None if timeout is None or math.isinf(timeout) else time.monotonic() + timeout
+
+    def remaining(self) -> float | None:
+        """Seconds left, 0 at least; None for no limit."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def within(self, limit: float) -> float:
+        """Seconds left, at most `limit`."""
+        remaining = self.remaining()
+        return limit if remaining is None else min(limit, remaining)
+
+
+class Attempts:
+    """The tries of one call."""
+
+    def __init__(
+        self, retries: Retries, deadline: Deadline, *, repeatable: bool, stream: bool = False
+    ) -> None:
+        self._retries = retries
+        self._deadline = deadline
+        self._repeatable = repeatable
+        self._stream = stream
+        self._limit = retries.resume_attempts if stream else retries.attempts
+        self._failed = 0
+        self._begun = False
+
+    def progressed(self) -> None:
+        """Something new has arrived, so the count of tries starts again."""
+        self._failed = 0
+        self._begun = True
+
+    def after(self, failure: AntiphonError) -> float:
+        """The pause before the next try, in seconds. Raises `failure` when there is none."""
+        self._failed += 1
+        if not self._repeatable or self._failed >= self._limit or not self._may_pass(failure):
+            raise failure
+        pause = min(self._retries.first_delay * 2.0 ** (self._failed - 1), self._retries.max_delay)
+        pause *= 1 - random.random() / 2  # noqa: S311 - spreads callers out; nothing is secret about it.
+        if failure.retry_after is not None:
+            pause = max(pause, failure.retry_after)
+        remaining = self._deadline.remaining()
+        if remaining is not None and remaining <= pause:
+            raise failure
+        return pause
+
+    def _may_pass(self, failure: AntiphonError) -> bool:
+        if failure.retry_after is not None and failure.retry_after > self._retries.max_delay:
+            return False
+        if not failure.reason:
+            return failure.code in (_BROKEN_STREAM if self._stream else _BROKEN_CALL)
+        if self._begun and failure.reason in _ENDS_A_GENERATION:
+            return False
+        if failure.code is StatusCode.UNAVAILABLE:
+            return True
+        return failure.retry_after is not None and failure.code in _ASKS_TO_COME_AGAIN

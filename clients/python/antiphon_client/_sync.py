@@ -1,0 +1,245 @@
+"""The synchronous machinery: sending, renewing tokens, reading streams. `_async.py` mirrors it line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+import grpc
+from antiphon.auth.v1 import auth_pb2
+from antiphon.chat.v1 import chat_pb2
+
+from antiphon_client import _calls
+from antiphon_client._options import Address, Keepalive, Retries
+from antiphon_client._record import RecordReader, StreamView
+from antiphon_client._retry import TRANSIENT, Attempts, Deadline
+from antiphon_client._status import error_of
+from antiphon_client._tokens import REFRESH_TIMEOUT, Tokens, TokenStore, metadata
+from antiphon_client.errors import AntiphonError, Unauthenticated
+
+
+class Transport:
+    """A channel, and the one retry loop above it."""
+
+    def __init__(self, address: Address, keepalive: Keepalive, retries: Retries, store: TokenStore) -> None:
+        credentials = address.credentials()
+        options = address.channel_options(keepalive)
+        self._channel = (
+            grpc.insecure_channel(address.target, options)
+            if credentials is None
+            else grpc.secure_channel(address.target, credentials, options)
+        )
+        self.target = address.target
+        self.retries = retries
+        self.login = LoginSession(self, store)
+
+    def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
+        """The response, after as many tries as are safe. Raises AntiphonError."""
+        deadline = Deadline(timeout)
+        attempts = Attempts(self.retries, deadline, repeatable=call.method.idempotent)
+        rejected = ""
+        while True:
+            token = ""
+            try:
+                token = self.token(call, rejected, deadline)
+                return self.once(call, token, deadline.remaining())
+            except AntiphonError as failure:
+                if failure.reason == "TOKEN_EXPIRED" and token and not rejected and self.login.renewable():
+                    rejected = token
+                    continue
+                pause = attempts.after(failure)
+            time.sleep(pause)
+
+    def once(
+        self, call: _calls.Call[_calls.Req, _calls.Res], token: str, timeout: float | None
+    ) -> _calls.Res:
+        """The response of one try."""
+        invoke = self._channel.unary_unary(
+            call.method.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.method.response.FromString,
+        )
+        try:
+            return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+        except grpc.RpcError as error:
+            raise error_of(error, self.target) from error
+
+    def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
+        """Begins a stream."""
+        invoke = self._channel.unary_stream(
+            call.method.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.method.response.FromString,
+        )
+        return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+
+    def token(self, call: _calls.Call[Any, Any], rejected: str, deadline: Deadline) -> str:
+        """The access token to send, which is none for an RPC that looks at none."""
+        return self.login.token(rejected, deadline) if call.method.sends_credential else ""
+
+    def close(self) -> None:
+        """Ends the connection, and every call that is under way."""
+        self._channel.close()
+
+
+class LoginSession:
+    """The tokens that calls are sent with, renewed by one caller at a time."""
+
+    def __init__(self, transport: Transport, store: TokenStore) -> None:
+        self._transport = transport
+        self._store = store
+        self._lock = threading.Lock()
+
+    def token(self, rejected: str, deadline: Deadline) -> str:
+        """An access token that is not `rejected`, renewed when that is due; empty for anonymous callers."""
+        tokens = self._store.load()
+        if tokens is None:
+            return ""
+        return (tokens if tokens.usable(rejected) else self._renew(rejected, deadline)).access_token
+
+    def renewable(self) -> bool:
+        """Whether there is a refresh token."""
+        tokens = self._store.load()
+        return tokens is not None and bool(tokens.refresh_token)
+
+    def refresh(self, timeout: float | None) -> Tokens:
+        """New tokens, whether or not that was due."""
+        deadline = Deadline(timeout)
+        attempts = Attempts(self._transport.retries, deadline, repeatable=True)
+        while True:
+            try:
+                return self._renew(None, deadline)
+            except AntiphonError as failure:
+                pause = attempts.after(failure)
+            time.sleep(pause)
+
+    def _renew(self, rejected: str | None, deadline: Deadline) -> Tokens:
+        # One try: whoever needs the tokens has a retry loop already. With `rejected` None they are renewed in any case.
+        with self._lock, self._store.exclusive():
+            tokens = self._store.load()
+            if tokens is None or not tokens.refresh_token:
+                raise Unauthenticated("there is no refresh token: log in", reason="CREDENTIAL_MISSING")
+            if rejected is not None and tokens.usable(rejected):
+                return tokens
+            request = _calls.call(
+                _calls.REFRESH, auth_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
+            )
+            try:
+                response = self._transport.once(request, "", deadline.within(REFRESH_TIMEOUT))
+            except TRANSIENT:
+                if rejected is not None and tokens.still_good(rejected):
+                    return tokens
+                raise
+            renewed = Tokens.of(response)
+            self._store.save(renewed)
+            return renewed
+
+    def begin(self, tokens: Tokens) -> None:
+        """Keeps the tokens of a new login."""
+        with self._lock, self._store.exclusive():
+            self._store.save(tokens)
+
+    def end(self, timeout: float | None) -> None:
+        """Revokes the login session, then forgets its tokens."""
+        with self._lock, self._store.exclusive():
+            tokens = self._store.load()
+            if tokens is not None and tokens.refresh_token:
+                request = auth_pb2.LogoutRequest(refresh_token=tokens.refresh_token)
+                self._transport.unary(_calls.call(_calls.LOGOUT, request), timeout)
+            self._store.save(None)
+
+
+class Stream(StreamView):
+    """The events of an answer, each once and in order, over as many connections as it takes.
+
+    An iterator and a context manager. Closing it, or leaving the block, ends the watching; what becomes of the generation then
+    is told by its `on_disconnect`. `close` may be called from another thread; the iteration ends then.
+    """
+
+    def __init__(self, transport: Transport, reader: RecordReader, timeout: float | None) -> None:
+        super().__init__(reader)
+        self._transport = transport
+        self._deadline = Deadline(timeout)
+        self._attempts = Attempts(transport.retries, self._deadline, repeatable=True, stream=True)
+        self._call: Any = None
+        self._token = ""
+        self._rejected = ""
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> chat_pb2.ChatEvent:
+        while not (self._closed.is_set() or self._reader.ended):
+            try:
+                event = self._read()
+            except AntiphonError as failure:
+                self._recover(failure)
+            else:
+                if event is not None:
+                    return event
+        if not self._closed.is_set():
+            self._drain()
+        self.close()
+        raise StopIteration
+
+    def _read(self) -> chat_pb2.ChatEvent | None:
+        if self._call is None:
+            request = self._reader.next_call()
+            self._token = self._transport.token(request, self._rejected, self._deadline)
+            self._call = self._transport.open(request, self._token, self._deadline.remaining())
+        try:
+            for response in self._call:
+                if self._reader.accept(response.event):
+                    self._attempts.progressed()
+                    self._rejected = ""
+                    return response.event  # type: ignore[no-any-return]
+        except grpc.RpcError as error:
+            raise error_of(error, self._transport.target) from error
+        self._reader.cut_short()
+        return None
+
+    def _recover(self, failure: AntiphonError) -> None:
+        if self._closed.is_set():
+            return
+        self._drop()
+        if (
+            failure.reason == "TOKEN_EXPIRED"
+            and self._token
+            and not self._rejected
+            and self._transport.login.renewable()
+        ):
+            self._rejected = self._token
+            return
+        try:
+            pause = self._attempts.after(failure)
+        except AntiphonError:
+            self._closed.set()
+            raise
+        self._closed.wait(pause)
+
+    def _drain(self) -> None:
+        # Nothing follows `finished` but the status; reading it lets the call end well rather than cancelled.
+        if self._call is not None:
+            with contextlib.suppress(grpc.RpcError):
+                next(self._call, None)
+
+    def _drop(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def close(self) -> None:
+        """Ends the watching."""
+        self._closed.set()
+        call = self._call
+        if call is not None:
+            call.cancel()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

@@ -1,0 +1,219 @@
+"""The synchronous client. `async_client.py` mirrors it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Unpack
+
+from antiphon.auth.v1 import auth_pb2
+from antiphon.chat.v1 import chat_pb2
+
+from antiphon_client import _calls
+from antiphon_client._calls import ChatOptions
+from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
+from antiphon_client._record import RecordReader
+from antiphon_client._retry import Deadline
+from antiphon_client._sync import Stream, Transport
+from antiphon_client._tokens import Tokens, TokenStore, store_of
+
+
+class Client:
+    """A connection to an Antiphon server. May be used from several threads; close it, or use it as a context manager.
+
+    `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,
+    loopback is spoken to in plain text and everything else over TLS. `token` is an access token or an API key; with
+    `refresh_token` it is renewed by itself; a `store` keeps both between processes. Without any of them calls are anonymous until
+    `login`.
+
+    Every method raises AntiphonError. Calls that may safely be repeated are, as `retries` says; whatever generates or creates
+    carries a `request_id` made for it, so that a repeated call does nothing twice. A `timeout` is in seconds, tries and
+    pauses included; `math.inf` for none.
+    """
+
+    def __init__(
+        self,
+        server: str = "127.0.0.1:50051",
+        *,
+        token: str | None = None,
+        refresh_token: str | None = None,
+        store: TokenStore | None = None,
+        tls: TLS | bool | None = None,
+        retries: Retries | None = None,
+        timeouts: Timeouts | None = None,
+        keepalive: Keepalive | None = None,
+    ) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._transport = Transport(
+            Address.of(server, tls),
+            keepalive or Keepalive(),
+            retries or Retries(),
+            store_of(token, refresh_token, store),
+        )
+
+    def _unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
+        return self._transport.unary(call, self._timeouts.unary if timeout is None else timeout)
+
+    # Accounts
+
+    def register(
+        self,
+        email: str,
+        password: str,
+        *,
+        username: str | None = None,
+        display_name: str | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> auth_pb2.User:
+        """Makes an account; logs nobody in."""
+        return self._unary(_calls.register(email, password, username, display_name, request_id), timeout).user
+
+    def login(
+        self, email: str, password: str, *, device_name: str | None = None, timeout: float | None = None
+    ) -> auth_pb2.LoginResponse:
+        """Opens a login session, keeps its tokens, and makes the calls that follow with them."""
+        request = auth_pb2.LoginRequest(email=email, password=password, device_name=device_name)
+        response = self._unary(_calls.call(_calls.LOGIN, request), timeout)
+        self._transport.login.begin(Tokens.of(response))
+        return response
+
+    def refresh(self, *, timeout: float | None = None) -> Tokens:
+        """Renews the tokens now. Calls do so by themselves shortly before an access token ends."""
+        return self._transport.login.refresh(self._timeouts.unary if timeout is None else timeout)
+
+    def logout(self, *, timeout: float | None = None) -> None:
+        """Revokes the login session and forgets its tokens; the calls that follow are anonymous."""
+        self._transport.login.end(self._timeouts.unary if timeout is None else timeout)
+
+    def access_token(self, *, timeout: float | None = None) -> str:
+        """The access token that a call would carry now, renewed when that is due; empty for anonymous callers."""
+        deadline = Deadline(self._timeouts.unary if timeout is None else timeout)
+        return self._transport.login.token("", deadline)
+
+    def profile(self, *, timeout: float | None = None) -> auth_pb2.User:
+        """Who the caller is."""
+        return self._unary(_calls.call(_calls.GET_PROFILE, auth_pb2.GetProfileRequest()), timeout).user
+
+    def jwks(self, *, timeout: float | None = None) -> auth_pb2.GetJwksResponse:
+        """The public keys that access tokens are signed with."""
+        return self._unary(_calls.call(_calls.GET_JWKS, auth_pb2.GetJwksRequest()), timeout)
+
+    # Answers
+
+    def stream(self, message: str | Sequence[chat_pb2.Message], **options: Unpack[ChatOptions]) -> Stream:
+        """An answer, event by event, resumed by itself when the connection breaks.
+
+        `message` is a text, answered in the context of the session, or the messages of a whole conversation. Events come as
+        the server made them, durable before they are sent: `started` first, `finished` last.
+        """
+        timeout = options.get("timeout")
+        reader = RecordReader(_calls.stream_chat(message, options))
+        return Stream(self._transport, reader, self._timeouts.stream if timeout is None else timeout)
+
+    def chat(
+        self, message: str | Sequence[chat_pb2.Message], **options: Unpack[ChatOptions]
+    ) -> chat_pb2.ChatResponse:
+        """A whole answer at once."""
+        timeout = options.get("timeout")
+        return self._transport.unary(
+            _calls.chat(message, options), self._timeouts.answer if timeout is None else timeout
+        )
+
+    def resume(
+        self,
+        generation_id: str,
+        *,
+        after_seq: int = 0,
+        resume_token: str = "",
+        timeout: float | None = None,
+    ) -> Stream:
+        """The events of a generation after the position `after_seq`, and those to come."""
+        reader = RecordReader(generation_id=generation_id, after_seq=after_seq, resume_token=resume_token)
+        return Stream(self._transport, reader, self._timeouts.stream if timeout is None else timeout)
+
+    def cancel(
+        self, generation_id: str, *, resume_token: str = "", timeout: float | None = None
+    ) -> chat_pb2.Generation:
+        """Ends a running generation; what was made so far is kept. One that has ended already stays as it is."""
+        request = chat_pb2.CancelGenerationRequest(generation_id=generation_id, resume_token=resume_token)
+        return self._unary(_calls.call(_calls.CANCEL, request), timeout).generation
+
+    def get_generation(
+        self, generation_id: str, *, resume_token: str = "", timeout: float | None = None
+    ) -> chat_pb2.Generation:
+        """The state of a generation, and what it has made so far."""
+        request = chat_pb2.GetGenerationRequest(generation_id=generation_id, resume_token=resume_token)
+        return self._unary(_calls.call(_calls.GET_GENERATION, request), timeout).generation
+
+    # Chat sessions
+
+    def create_session(
+        self,
+        *,
+        title: str = "",
+        project: str = "",
+        model: str = "",
+        system_prompt: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> chat_pb2.Session:
+        """Opens an empty chat session."""
+        return self._unary(
+            _calls.create_session(title, project, model, system_prompt, request_id), timeout
+        ).session
+
+    def get_session(self, session_id: str, *, timeout: float | None = None) -> chat_pb2.Session:
+        """One of the caller's chat sessions."""
+        request = chat_pb2.GetSessionRequest(session_id=session_id)
+        return self._unary(_calls.call(_calls.GET_SESSION, request), timeout).session
+
+    def list_sessions(
+        self,
+        *,
+        project: str = "",
+        include_archived: bool = False,
+        user_id: str = "",
+        page_size: int = 0,
+        skip: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[chat_pb2.Session]:
+        """The caller's chat sessions, newest first; pages are fetched as they are needed. `timeout` is for each page."""
+        request = chat_pb2.ListSessionsRequest(
+            page_size=page_size,
+            skip=skip,
+            project=project,
+            include_archived=include_archived,
+            user_id=user_id,
+        )
+        while True:
+            page = self._unary(_calls.call(_calls.LIST_SESSIONS, request), timeout)
+            yield from page.sessions
+            if not page.next_page_token:
+                return
+            request.page_token, request.skip = page.next_page_token, 0
+
+    def list_messages(
+        self, session_id: str, *, page_size: int = 0, skip: int = 0, timeout: float | None = None
+    ) -> Iterator[chat_pb2.Message]:
+        """The messages of a chat session, newest first; pages are fetched as they are needed. `timeout` is for each page."""
+        request = chat_pb2.ListMessagesRequest(session_id=session_id, page_size=page_size, skip=skip)
+        while True:
+            page = self._unary(_calls.call(_calls.LIST_MESSAGES, request), timeout)
+            yield from page.messages
+            if not page.next_page_token:
+                return
+            request.page_token, request.skip = page.next_page_token, 0
+
+    def list_models(self, *, timeout: float | None = None) -> chat_pb2.ListModelsResponse:
+        """The catalog of models, the default one first."""
+        return self._unary(_calls.call(_calls.LIST_MODELS, chat_pb2.ListModelsRequest()), timeout)
+
+    def close(self) -> None:
+        """Ends the connection, and every call that is under way."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

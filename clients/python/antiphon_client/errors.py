@@ -1,0 +1,162 @@
+"""The ways in which a call can fail.
+
+AntiphonError
+├── InvalidArgument         a field breaks its rule; `violations` names it
+├── Unauthenticated         who calls is not known: no credential, a bad or expired one, a wrong password
+├── PermissionDenied        the caller is known and may not
+├── NotFound                absent, or somebody else's
+├── AlreadyExists           something of this name exists, or a request_id was used with another body
+├── FailedPrecondition      something has to be changed first, such as a model's configuration
+├── Aborted                 something else got in the way, such as another answer in the same session
+├── OutOfRange              a position past the end of a record
+├── ResourceExhausted       a limit or a queue is full; `retry_after` says when to come again
+├── Cancelled               what was asked for has been cancelled
+├── DeadlineExceeded        time ran out
+├── Unimplemented           part of the contract, and not built yet
+├── Unavailable             the server, or something that it needs, can't answer now
+│   └── Unreachable         no server answered, or the connection broke
+└── ServerError             the server failed in a way that it did not foresee
+    └── BrokenRecord        what the server sent is no prefix of a record, and stayed so when asked again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from grpc import StatusCode
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A field, by its path in the request, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class AntiphonError(Exception):
+    """A call that failed.
+
+    `code` is the canonical status code. `reason` is an antiphon.errors.v1.ErrorReason without its prefix, empty when the
+    failure is not the server's own word (no connection, a proxy). `metadata` are the reason's strings, `retry_after` is in
+    seconds, `request_id` finds the call in the server's log.
+    """
+
+    default_code: ClassVar[StatusCode] = StatusCode.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: StatusCode | None = None,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        retry_after: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.reason = reason
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code.name}{f', {self.reason}' if self.reason else ''})"
+
+
+class InvalidArgument(AntiphonError):
+    """A request that breaks a rule, whatever the state of the server."""
+
+    default_code = StatusCode.INVALID_ARGUMENT
+
+
+class Unauthenticated(AntiphonError):
+    """Who calls is not known."""
+
+    default_code = StatusCode.UNAUTHENTICATED
+
+
+class PermissionDenied(AntiphonError):
+    """The caller is known and may not."""
+
+    default_code = StatusCode.PERMISSION_DENIED
+
+
+class NotFound(AntiphonError):
+    """Absent, or somebody else's: the two can't be told apart."""
+
+    default_code = StatusCode.NOT_FOUND
+
+
+class AlreadyExists(AntiphonError):
+    """Something of this name exists already."""
+
+    default_code = StatusCode.ALREADY_EXISTS
+
+
+class FailedPrecondition(AntiphonError):
+    """The state of the server has to be changed before this call can succeed."""
+
+    default_code = StatusCode.FAILED_PRECONDITION
+
+
+class Aborted(AntiphonError):
+    """Something else got in the way."""
+
+    default_code = StatusCode.ABORTED
+
+
+class OutOfRange(AntiphonError):
+    """A position past the end."""
+
+    default_code = StatusCode.OUT_OF_RANGE
+
+
+class ResourceExhausted(AntiphonError):
+    """A limit or a queue is full."""
+
+    default_code = StatusCode.RESOURCE_EXHAUSTED
+
+
+class Cancelled(AntiphonError):
+    """What was asked for has been cancelled."""
+
+    default_code = StatusCode.CANCELLED
+
+
+class DeadlineExceeded(AntiphonError):
+    """Time ran out; metadata `stage` says during what, when the server knows."""
+
+    default_code = StatusCode.DEADLINE_EXCEEDED
+
+
+class Unimplemented(AntiphonError):
+    """Part of the contract, and not built yet."""
+
+    default_code = StatusCode.UNIMPLEMENTED
+
+
+class Unavailable(AntiphonError):
+    """Can't be answered now; the same call may succeed later."""
+
+    default_code = StatusCode.UNAVAILABLE
+
+
+class Unreachable(Unavailable):
+    """No server answered, or the connection broke."""
+
+
+class ServerError(AntiphonError):
+    """The server failed in a way that it did not foresee."""
+
+    default_code = StatusCode.INTERNAL
+
+
+class BrokenRecord(ServerError):
+    """What the server sent leaves out or overlaps what it sent before."""

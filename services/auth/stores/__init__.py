@@ -1,0 +1,1 @@
+"""Auth's stores; they need PostgreSQL with the schema `auth`."""

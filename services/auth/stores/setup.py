@@ -1,0 +1,78 @@
+"""The first start of a deployment, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import exists, func, select, update
+
+from services.auth.errors import EmailTaken
+from services.auth.model import NewAccount, Role, folded
+from services.auth.stores.accounts import insert_account
+from services.auth.stores.tables import sessions, users
+from services.infra.postgres.database import Database
+from services.infra.postgres.failures import translated
+
+_LOCK_KEY = 0x61757468_61646D6E  # "authadmn" in ASCII: the number that all replicas agree on
+_ADMINISTRATOR = users.c.role == Role.ADMIN.value
+_LOGGED_IN = exists().where(sessions.c.user_id == users.c.id)
+
+
+class SqlSetup:
+    """`ports.Setup` over the table `users` and an advisory lock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def needs_administrator(self) -> bool:
+        """See `ports.Setup`."""
+        settled = select(exists().where(_ADMINISTRATOR, users.c.password_shown | _LOGGED_IN))
+        with translated():
+            async with self._database.engine.connect() as connection:
+                return not await connection.scalar(settled)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[bool]:
+        """See `ports.Setup`. The lock lives with a connection of its own."""
+        async with self._database.direct() as connection:
+            cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_LOCK_KEY,))
+            row = await cursor.fetchone()
+            yield bool(row and row[0])
+
+    async def put_administrator(self, account: NewAccount) -> str | None:
+        """See `ports.Setup`."""
+        with translated():
+            async with self._database.engine.begin() as connection:
+                if await connection.scalar(
+                    select(exists().where(_ADMINISTRATOR, users.c.password_shown | _LOGGED_IN))
+                ):
+                    return None
+                earlier = await connection.scalar(
+                    select(users.c.id).where(_ADMINISTRATOR).order_by(users.c.id).limit(1)
+                )
+                if earlier is None:
+                    return (await insert_account(connection, account, password_shown=False)).user_id
+                email_key = folded(account.email)
+                taken = exists().where(users.c.email_key == email_key, users.c.id != earlier)
+                if await connection.scalar(select(taken)):
+                    raise EmailTaken
+                await connection.execute(
+                    update(users)
+                    .where(users.c.id == earlier)
+                    .values(
+                        email=account.email,
+                        email_key=email_key,
+                        password_hash=account.password_hash,
+                        updated_at=func.now(),
+                    )
+                )
+                return str(earlier)
+
+    async def password_was_shown(self, user_id: str) -> None:
+        """See `ports.Setup`."""
+        with translated():
+            async with self._database.engine.begin() as connection:
+                await connection.execute(
+                    update(users).where(users.c.id == user_id).values(password_shown=True)
+                )

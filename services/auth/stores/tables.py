@@ -1,0 +1,58 @@
+"""The tables of the schema `auth`, as the migrations made them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, DateTime, ForeignKey, LargeBinary, MetaData, String, Table, Text, Uuid
+
+SCHEMA = "auth"
+
+metadata = MetaData(schema=SCHEMA)
+_id = Uuid(as_uuid=False)
+_time = DateTime(timezone=True)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("email", String(255), nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("username", String(64)),
+    Column("username_key", Text),
+    Column("display_name", Text, nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("password_shown", Boolean, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", _time, nullable=False),
+    Column("updated_at", _time, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("family_id", _id, nullable=False),
+    Column("user_id", _id, ForeignKey("auth.users.id", ondelete="CASCADE"), nullable=False),
+    Column("refresh_token", LargeBinary, nullable=False),
+    Column("device_name", Text, nullable=False),
+    Column("started_at", _time, nullable=False),
+    Column("created_at", _time, nullable=False),
+    Column("expires_at", _time, nullable=False),
+    Column("rotated_at", _time),
+    Column("successor_id", _id),
+    Column("successor", LargeBinary),
+    Column("revoked", Boolean, nullable=False),
+    Column("revoked_at", _time),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("private_pem", LargeBinary, nullable=False),
+    Column("public_pem", Text, nullable=False),
+    Column("created_at", _time, nullable=False),
+    Column("activated_at", _time),
+    Column("retired_at", _time),
+)

@@ -1,0 +1,1 @@
+"""What Auth does: one callable per RPC, over the ports alone."""

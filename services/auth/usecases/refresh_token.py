@@ -1,0 +1,69 @@
+"""RefreshToken."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.auth.errors import (
+    AccountDisabled,
+    RefreshTokenExpired,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    RefreshTokenRevoked,
+)
+from services.auth.model import Successor, TokenPair, Verdict
+from services.auth.ports import AccessTokens, RefreshTokens, Sessions
+from services.kernel.errors import ServiceError
+from services.kernel.ids import new_id
+
+_REFUSALS: dict[Verdict, type[ServiceError]] = {
+    Verdict.EXPIRED: RefreshTokenExpired,
+    Verdict.REUSED: RefreshTokenReused,
+    Verdict.REVOKED: RefreshTokenRevoked,
+    Verdict.DISABLED: AccountDisabled,
+}
+
+
+class RefreshToken:
+    """Exchanges a refresh token for its successor and a new access token."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        refresh_tokens: RefreshTokens,
+        access_tokens: AccessTokens,
+        *,
+        lifetime: timedelta,
+        grace: timedelta,
+    ) -> None:
+        self._sessions = sessions
+        self._refresh_tokens = refresh_tokens
+        self._access_tokens = access_tokens
+        self._lifetime = lifetime
+        self._grace = grace
+
+    async def __call__(self, presented: str) -> TokenPair:
+        """The new pair; within the grace after the first use, the same successor again.
+
+        Raises RefreshTokenInvalid, RefreshTokenExpired, RefreshTokenRevoked, RefreshTokenReused and AccountDisabled.
+        """
+        digest = self._refresh_tokens.digest(presented)
+        token = self._refresh_tokens.make()
+        successor = Successor(
+            row_id=new_id(),
+            digest=self._refresh_tokens.digest(token),
+            sealed=self._refresh_tokens.seal(token, presented),
+            lifetime=self._lifetime,
+        )
+        refreshed = await self._sessions.refresh(digest, successor, self._grace)
+        if refreshed is None:
+            raise RefreshTokenInvalid
+        refusal = _REFUSALS.get(refreshed.verdict)
+        if refusal is not None:
+            raise refusal()  # type: ignore[call-arg]
+        assert refreshed.expire_time is not None
+        if refreshed.verdict is Verdict.REPLAYED:
+            token = self._refresh_tokens.unseal(refreshed.sealed, presented)
+        user = refreshed.user
+        access = await self._access_tokens.sign(user.user_id, refreshed.session_id, user.role)
+        return TokenPair(access, token, refreshed.expire_time)

@@ -1,0 +1,277 @@
+"""Looks at everything that a start needs, changes nothing, and says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from services.bootstrap.secret import FILE, deployment_secret
+from services.bootstrap.suite import SERVICES
+from services.infra.postgres import migrations
+from services.infra.postgres.database import Database
+from services.infra.postgres.embedded import EmbeddedPostgres
+from services.infra.postgres.histories import State
+from services.kernel.errors import ServiceError
+from services.kernel.secret import DeploymentSecret
+from services.kernel.startup import StartupError
+from services.runtime import listening
+from services.settings import Settings
+from services.settings.reserved import RESERVED_NAMES
+
+_PEER_SECONDS = 3.0
+_DATABASE_SECONDS = 3.0
+
+
+class Verdict(Enum):
+    """What a look found. NOTE is for what works and may surprise."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    BAD = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, what was found, and what to do about it."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """One finding after the other, as they are made."""
+    yield _settings(environ)
+    yield _look("address", lambda: _address(settings))
+    yield _look("metrics", lambda: _metrics(settings))
+    embedded = settings.database.url is None
+    if embedded:
+        yield _look("data directory", lambda: _data_dir(settings.data_dir))
+    secret: DeploymentSecret | None = None
+    if (
+        embedded
+        and settings.secret_key is None
+        and settings.secret_key_file is None
+        and not (settings.data_dir / FILE).exists()
+    ):
+        yield Finding("secret", Verdict.GOOD, "not made yet; the first start makes it")
+    else:
+        try:
+            secret = deployment_secret(settings, embedded=embedded)
+            yield _secret_file(settings, embedded)
+        except StartupError as error:
+            yield Finding("secret", Verdict.BAD, error.message, error.advice)
+    async for finding in _database(settings, secret):
+        yield finding
+    yield _look("models", lambda: _models(settings, environ))
+    for name in SERVICES:
+        peer: str | None = getattr(settings.peers, name)
+        if peer is not None:
+            yield await _peer(name, peer)
+
+
+def _look(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except StartupError as error:
+        return Finding(name, Verdict.BAD, error.message, error.advice)
+
+
+def _settings(environ: Mapping[str, str]) -> Finding:
+    unread = sorted(name for name in RESERVED_NAMES if environ.get(name))
+    if unread:
+        return Finding("settings", Verdict.NOTE, f"fine; not read by any service yet: {', '.join(unread)}")
+    return Finding("settings", Verdict.GOOD, "fine")
+
+
+def _address(settings: Settings) -> Finding:
+    server = settings.server
+    listening.require_allowed(server.host, allow_plaintext=server.allow_plaintext)
+    address = listening.target(server.host, server.port)
+    try:
+        listening.require_free(server.host, server.port)
+    except StartupError as error:
+        return Finding("address", Verdict.NOTE, error.message, "All is well if that is the suite itself.")
+    return Finding("address", Verdict.GOOD, f"{address} is free")
+
+
+def _metrics(settings: Settings) -> Finding:
+    address = settings.metrics.address
+    if not address:
+        return Finding("metrics", Verdict.GOOD, "switched off")
+    host, _, port = address.rpartition(":")
+    try:
+        listening.require_free(host.strip("[]"), int(port))
+    except StartupError as error:
+        return Finding(
+            "metrics",
+            Verdict.NOTE,
+            error.message,
+            "All is well if that is the suite itself; else set ANTIPHON_METRICS__ADDRESS.",
+        )
+    return Finding("metrics", Verdict.GOOD, f"{address} is free")
+
+
+def _data_dir(path: Path) -> Finding:
+    if not path.exists():
+        above = next(parent for parent in path.parents if parent.exists())
+        if not os.access(above, os.W_OK | os.X_OK):
+            return Finding(
+                "data directory",
+                Verdict.BAD,
+                f"{path} can't be made: {above} is not writable",
+                "Choose another one with --data-dir or ANTIPHON_DATA_DIR.",
+            )
+        return Finding("data directory", Verdict.GOOD, f"{path} is made by the first start")
+    if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(
+            "data directory",
+            Verdict.BAD,
+            f"{path} is not a folder that this user can write to",
+            "Choose another one with --data-dir or ANTIPHON_DATA_DIR, or run as the user that owns it.",
+        )
+    return Finding("data directory", Verdict.GOOD, str(path))
+
+
+def _secret_file(settings: Settings, embedded: bool) -> Finding:
+    path = settings.secret_key_file
+    if path is None and embedded and settings.secret_key is None:
+        path = settings.data_dir / FILE
+    if path is not None and path.stat().st_mode & 0o077:
+        return Finding(
+            "secret",
+            Verdict.NOTE,
+            f"{path} can be read by other users of this machine",
+            f"chmod 600 '{path}'",
+        )
+    return Finding("secret", Verdict.GOOD, "set" if path is None else str(path))
+
+
+async def _database(settings: Settings, secret: DeploymentSecret | None) -> AsyncIterator[Finding]:
+    if settings.database.url is None and not (settings.data_dir / "postgres").exists():
+        yield Finding("database", Verdict.GOOD, "embedded; the first start makes it")
+        return
+    try:
+        async with _reachable(settings) as database:
+            yield Finding("database", Verdict.GOOD, database.address)
+            yield await _schemas(settings, database)
+            if secret is not None:
+                yield await _keys(settings, database, secret)
+    except StartupError as error:
+        yield Finding("database", Verdict.BAD, error.message, error.advice)
+
+
+@asynccontextmanager
+async def _reachable(settings: Settings) -> AsyncIterator[Database]:
+    if settings.database.url is not None:
+        async with _opened(settings.database.url, settings.database.direct_url) as database:
+            yield database
+        return
+    async with EmbeddedPostgres(settings.data_dir).reach() as url, _opened(url, None) as database:
+        yield database
+
+
+@asynccontextmanager
+async def _opened(url: str, direct_url: str | None) -> AsyncIterator[Database]:
+    database = Database(url, direct_url=direct_url, min_size=1, max_size=2)
+    await database.open(_DATABASE_SECONDS, lambda _: None)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _schemas(settings: Settings, database: Database) -> Finding:
+    found = await migrations.status(database.direct_url, SERVICES)
+    waiting = [status for status in found if status.state is not State.CURRENT]
+    if not waiting:
+        return Finding(
+            "schemas", Verdict.GOOD, ", ".join(f"{status.service} {status.head}" for status in found)
+        )
+    text = "; ".join(map(str, waiting))
+    if any(status.state is State.AHEAD for status in waiting):
+        return Finding(
+            "schemas", Verdict.BAD, text, "Install the version that migrated this database, or a later one."
+        )
+    if settings.database.url is None:
+        return Finding("schemas", Verdict.GOOD, f"{text}; the next start migrates")
+    return Finding("schemas", Verdict.BAD, text, "Run `antiphon migrate`.")
+
+
+async def _keys(settings: Settings, database: Database, secret: DeploymentSecret) -> Finding:
+    from services.auth.providers import keys
+    from services.auth.providers.key_rings import StoredKeyRing
+    from services.auth.stores.signing_keys import SqlSigningKeys
+
+    path, passphrase = settings.auth.private_key_path, settings.auth.private_key_passphrase
+    try:
+        if path is not None:
+            private = await asyncio.to_thread(
+                keys.read_private_file, path, None if passphrase is None else passphrase.get_secret_value()
+            )
+            if settings.auth.public_key_path is not None:
+                keys.check_public_file(settings.auth.public_key_path, private)
+            return Finding("signing keys", Verdict.GOOD, str(path))
+        auth = (await migrations.status(database.direct_url, ["auth"]))[0]
+        stored = SqlSigningKeys(database)
+        if auth.state is not State.CURRENT or not await stored.all():
+            return Finding("signing keys", Verdict.GOOD, "not made yet; the first start makes them")
+        # There are keys, so this reads them and makes none.
+        await StoredKeyRing(stored, secret.derive("auth.signing-keys")).start()
+    except StartupError as error:
+        return Finding("signing keys", Verdict.BAD, error.message, error.advice)
+    except ServiceError as error:
+        return Finding("signing keys", Verdict.BAD, error.message)
+    return Finding("signing keys", Verdict.GOOD, "in the database, and the secret opens them")
+
+
+def _models(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    from services.chat.providers.catalog import load_catalog
+    from services.chat.providers.echo import EchoProvider
+
+    chat = settings.chat
+    secrets = {"OPENAI_API_KEY": chat.openai_api_key, "GITHUB_TOKEN": chat.github_token}
+    keys = {
+        **environ,
+        **{name: value.get_secret_value() for name, value in secrets.items() if value is not None},
+    }
+    base_urls = {"openai": chat.openai_base_url} if chat.openai_base_url else {}
+    echo = EchoProvider(chat.echo_interval_ms / 1000)
+    # Who would be called does not matter here: nobody is.
+    catalog = load_catalog(chat.models_file, base_urls, keys, lambda _endpoint, _model: echo, echo)
+    models = catalog.models.values()
+    ready = [model.name for model in models if model.ready]
+    waiting = sorted({model.not_ready_reason for model in models if not model.ready})
+    if ready == ["echo"]:
+        return Finding(
+            "models",
+            Verdict.NOTE,
+            "only echo is ready, which is no language model",
+            f"For a real one: {'; or '.join(waiting)}."
+            if waiting
+            else "Add one to ANTIPHON_CHAT__MODELS_FILE.",
+        )
+    return Finding("models", Verdict.GOOD, f"ready: {', '.join(ready)}")
+
+
+async def _peer(name: str, address: str) -> Finding:
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_PEER_SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.close()
+    except (OSError, TimeoutError) as error:
+        why = getattr(error, "strerror", None) or "no answer"
+        return Finding(
+            f"peer {name}",
+            Verdict.BAD,
+            f"{address} can't be reached: {why}",
+            f"Start it, or correct ANTIPHON_PEERS__{name.upper()}.",
+        )
+    return Finding(f"peer {name}", Verdict.GOOD, address)

@@ -1,0 +1,104 @@
+"""From the command to a stop that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.bootstrap.suite import Suite, serving
+from services.kernel.startup import StartupError
+from services.runtime.logs import Log
+from services.runtime.signals import Stop
+from services.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """The administrator whom this start made; the password is shown once."""
+
+    email: str
+    password: str
+
+
+Announce = Callable[[Suite, "Administrator | None"], None]
+
+
+async def run(
+    settings: Settings, services: Sequence[str], log: Log, environ: Mapping[str, str], announce: Announce
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second one cuts the grace period short. `announce` is called once all is ready to be used.
+
+    Returns after a stop that was asked for. Raises StartupError when the start fails, and when the embedded PostgreSQL ends by itself.
+    """
+    stop, served = Stop(), asyncio.Event()
+    with stop.by_signals():
+        work = asyncio.create_task(_serve(settings, services, log, environ, announce, stop, served))
+        hurry = asyncio.create_task(_hurry(stop, served, work))
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not stop.requested.is_set():
+                raise
+        finally:
+            hurry.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await hurry
+    _log.info("stopped")
+
+
+async def _serve(
+    settings: Settings,
+    services: Sequence[str],
+    log: Log,
+    environ: Mapping[str, str],
+    announce: Announce,
+    stop: Stop,
+    served: asyncio.Event,
+) -> None:
+    lost = ""
+    async with serving(settings, services, log, environ) as suite:
+        async with suite.first_administrator() as made:
+            announce(suite, None if made is None else Administrator(made.email, made.password))
+        _log.info("serving", extra={"address": suite.server.address, "services": " ".join(suite.services)})
+        # What start-up made lives as long as the process; the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
+        served.set()
+        lost = await _until(stop, suite)
+        _log.info("stopping", extra={"calls_in_progress": suite.server.calls_in_progress})
+    if lost:
+        raise StartupError(
+            f"The embedded PostgreSQL ended by itself: {lost}.",
+            "Start the suite again; PostgreSQL recovers what was committed. Its log is in the data directory.",
+        )
+
+
+async def _until(stop: Stop, suite: Suite) -> str:
+    """Wait for a stop, or for the end of the embedded PostgreSQL, and return why that ended; empty for a stop."""
+    asked = asyncio.create_task(stop.requested.wait())
+    waiting: set[asyncio.Task[object]] = {asked}
+    lost: asyncio.Task[str] | None = None
+    if suite.embedded is not None:
+        lost = asyncio.create_task(suite.embedded.lost())
+        waiting.add(lost)
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return lost.result() if lost is not None and lost.done() and not asked.done() else ""
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _hurry(stop: Stop, served: asyncio.Event, work: asyncio.Task[None]) -> None:
+    await stop.requested.wait()
+    if served.is_set():
+        await stop.hurried.wait()
+        _log.warning("stopping at once")
+    work.cancel()

@@ -1,0 +1,156 @@
+"""A suite, or some of its services, in one process."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.bootstrap.resources import open_database
+from services.bootstrap.secret import deployment_secret
+from services.kernel.startup import StartupError
+from services.runtime.logs import Log
+from services.runtime.metrics import Metrics
+from services.runtime.mounted import Mounted
+from services.runtime.server import Server
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.auth.model import FirstAdministrator
+    from services.auth.wiring import Auth
+    from services.capabilities.identity.ports import KeySource
+    from services.infra.postgres.database import Database, Warmer
+    from services.infra.postgres.embedded import EmbeddedPostgres
+    from services.kernel.authentication import Authenticator
+    from services.kernel.secret import DeploymentSecret
+    from services.runtime.health import Health
+
+SERVICES = ("auth", "chat")
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A suite that serves. `embedded` is its own PostgreSQL, None with a database of the operator's."""
+
+    settings: Settings
+    services: tuple[str, ...]
+    server: Server
+    health: Health
+    database: Database
+    embedded: EmbeddedPostgres | None
+    metrics_port: int | None
+    _auth: Auth | None
+
+    def first_administrator(self) -> AbstractAsyncContextManager[FirstAdministrator | None]:
+        """Inside the block: the administrator whom this start made, to be shown; None on later starts, and without Auth."""
+        if self._auth is None:
+            return nullcontext(None)
+        return self._auth.first_administrator(self.settings.admin_email)
+
+
+def chosen(names: Sequence[str]) -> tuple[str, ...]:
+    """The services to run, all when none is named. Raises StartupError for an unknown one."""
+    for name in names:
+        if name not in SERVICES:
+            near = difflib.get_close_matches(name, SERVICES, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise StartupError(
+                f"There is no service {name!r}.", f"The services are {' and '.join(SERVICES)}.{hint}"
+            )
+    return tuple(service for service in SERVICES if service in names or not names)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, services: Sequence[str], log: Log, environ: Mapping[str, str]
+) -> AsyncIterator[Suite]:
+    """The suite, while the block runs. What was begun is ended in reverse, also when the start fails half way.
+
+    `environ` has the provider keys that the model catalog names. Raises StartupError.
+    """
+    services = chosen(services)
+    if "auth" not in services and settings.peers.auth is None:
+        raise StartupError(
+            f"{' and '.join(services)} without Auth in this process needs to know where Auth is.",
+            "Set ANTIPHON_PEERS__AUTH=host:port, or serve auth too.",
+        )
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        # Ports first: that they are taken should not be learnt after a database was started.
+        server = Server(settings.server, metrics, log)
+        stack.push_async_callback(server.close)
+        metrics_port = await stack.enter_async_context(metrics.page(settings.metrics.address))
+        secret = deployment_secret(settings, embedded=settings.database.url is None)
+        opened = await stack.enter_async_context(
+            open_database(settings, services, lambda: _prepare(services))
+        )
+        auth: Auth | None = None
+        mounted: list[Mounted] = []
+        if "auth" in services:
+            from services.auth import wiring as auth_wiring
+
+            auth = await stack.enter_async_context(auth_wiring.build(settings.auth, opened.database, secret))
+            mounted.append(auth.mounted)
+        if "chat" in services:
+            from services.chat import wiring as chat_wiring
+
+            mounted.append(
+                await stack.enter_async_context(
+                    chat_wiring.build(
+                        settings,
+                        opened.database,
+                        secret,
+                        sole_owner=opened.embedded is not None,
+                        environ=environ,
+                    )
+                )
+            )
+        authenticator = await _authenticator(settings, auth, secret, mounted, stack)
+        health = await stack.enter_async_context(server.serving(mounted, authenticator))
+        yield Suite(settings, services, server, health, opened.database, opened.embedded, metrics_port, auth)
+
+
+def _prepare(services: Sequence[str]) -> list[Warmer]:
+    """Import what the services need, and say what they warm their connections with."""
+    warmers: list[Warmer] = []
+    from services.capabilities.identity import wiring as _identity  # noqa: F401 - imported early, used later.
+
+    if "auth" in services:
+        from services.auth import wiring as _auth  # noqa: F401 - imported early, used later.
+    if "chat" in services:
+        from services.chat import wiring as chat
+
+        warmers.append(chat.warm_connection)
+    return warmers
+
+
+async def _authenticator(
+    settings: Settings,
+    auth: Auth | None,
+    secret: DeploymentSecret,
+    mounted: list[Mounted],
+    stack: AsyncExitStack,
+) -> Authenticator:
+    from services.capabilities.identity import wiring as identity
+
+    keys: KeySource
+    if auth is not None:
+        keys = auth.keys
+    else:
+        from services.bootstrap.peers import keys_of_auth
+
+        assert settings.peers.auth is not None
+        peer = await stack.enter_async_context(keys_of_auth(settings.peers.auth))
+        keys = peer.keys
+        mounted[:] = [peer.needed_by(service) for service in mounted]
+    return await stack.enter_async_context(
+        identity.build(
+            settings.identity.foreign_issuers,
+            issuer=settings.auth.issuer,
+            audience=settings.auth.audience,
+            keys=keys,
+            secret=secret,
+        )
+    )

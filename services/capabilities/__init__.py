@@ -1,0 +1,1 @@
+"""What several services use, each small and with ports and adapters of its own; knows no service."""

@@ -1,0 +1,1 @@
+"""Verifiers, one per kind of token, and where they get their keys; needs PyJWT and cryptography."""

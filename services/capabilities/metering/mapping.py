@@ -1,0 +1,50 @@
+"""Usage as the contract has it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from antiphon.usage.v1 import usage_pb2
+
+from services.capabilities.metering.model import Provenance, Unit, Usage, UsageEvent
+
+
+def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
+    """The usage that a caller is told."""
+    message = usage_pb2.Usage(provenance=cast("usage_pb2.Provenance", usage.provenance.value))
+    for unit, amount in usage.quantities.items():
+        message.quantities.add(unit=cast("usage_pb2.Unit", unit.value), amount=amount)
+    return message
+
+
+def usage_from_proto(message: usage_pb2.Usage) -> Usage:
+    """The same back again; quantities of zero vanish."""
+    quantities = {
+        Unit(quantity.unit): quantity.amount for quantity in message.quantities if quantity.amount > 0
+    }
+    return Usage(quantities, Provenance(message.provenance) if quantities else Provenance.NONE)
+
+
+def event_to_proto(event: UsageEvent) -> usage_pb2.UsageEvent:
+    """The event that Analytics ingests."""
+    message = usage_pb2.UsageEvent(
+        event_id=event.event_id,
+        service_type=cast("usage_pb2.ServiceType", event.service_type.value),
+        operation=event.operation,
+        status=cast("usage_pb2.UsageStatus", event.status.value),
+        error_reason=event.error_reason,
+        user_id=event.user_id,
+        api_key_id=event.api_key_id,
+        session_id=event.session_id,
+        project=event.project,
+        model=event.model,
+        provider=event.provider,
+        request_id=event.request_id,
+        quantities=usage_to_proto(event.usage).quantities,
+        provenance=cast("usage_pb2.Provenance", event.usage.provenance.value),
+    )
+    message.start_time.FromDatetime(event.start_time)
+    message.latency.FromTimedelta(event.latency)
+    if event.time_to_first_token is not None:
+        message.time_to_first_token.FromTimedelta(event.time_to_first_token)
+    return message

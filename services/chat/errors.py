@@ -1,0 +1,148 @@
+"""The failures of Chat.
+
+NotFound ─────────── ModelNotFound
+FailedPrecondition ─ ModelNotReady, ProviderRefused, ProviderCredential, EventsPruned
+InvalidArgument ──── UnsupportedInput, ContextTooLong
+ResourceExhausted ── ProviderRateLimited, AnswerTooLong
+Unavailable ──────── ProviderUnavailable, ProviderProtocol
+DeadlineExceeded ─── ProviderTimeout
+Aborted ──────────── GenerationInterrupted
+OutOfRange ───────── SeqOutOfRange
+"""
+
+from __future__ import annotations
+
+from services.kernel import errors
+from services.kernel.errors import Resource, Violation
+
+
+class ModelNotFound(errors.NotFound):
+    """No model of this name is in the catalog."""
+
+    reason = "MODEL_NOT_FOUND"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"no model is called {model!r}; ListModels tells which there are",
+            metadata={"model": model},
+            resource=Resource("chat.model", model),
+        )
+
+
+class ModelNotReady(errors.FailedPrecondition):
+    """The model is in the catalog and something is missing, such as a key."""
+
+    reason = "MODEL_NOT_READY"
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(
+            f"the model {model!r} is not ready: {detail}", metadata={"model": model, "detail": detail}
+        )
+
+
+class UnsupportedInput(errors.InvalidArgument):
+    """The model, or the server, can't take this kind of input."""
+
+    reason = "UNSUPPORTED_INPUT"
+
+    def __init__(self, field: str, description: str, model: str = "") -> None:
+        metadata = {"model": model} if model else {}
+        super().__init__(
+            f"{field}: {description}", metadata=metadata, violations=[Violation(field, description)]
+        )
+
+
+class ContextTooLong(errors.InvalidArgument):
+    """The input alone is longer than the model's context window."""
+
+    reason = "CONTEXT_TOO_LONG"
+
+    def __init__(self, model: str, context_tokens: int) -> None:
+        super().__init__(
+            f"the input is longer than the {context_tokens} tokens that {model!r} can read; shorten it",
+            metadata={"model": model, "context_tokens": str(context_tokens)},
+        )
+
+
+class ProviderRefused(errors.FailedPrecondition):
+    """The provider refused the request as such."""
+
+    reason = "PROVIDER_REFUSED"
+
+
+class ProviderCredential(errors.FailedPrecondition):
+    """The provider did not accept the deployment's key."""
+
+    reason = "PROVIDER_CREDENTIAL"
+
+
+class ProviderRateLimited(errors.ResourceExhausted):
+    """The provider limits the deployment."""
+
+    reason = "PROVIDER_RATE_LIMITED"
+
+
+class ProviderUnavailable(errors.Unavailable):
+    """The provider can't be reached, failed, or closed its answer early."""
+
+    reason = "PROVIDER_UNAVAILABLE"
+
+
+class ProviderProtocol(errors.Unavailable):
+    """The provider sent what is not its protocol."""
+
+    reason = "PROVIDER_PROTOCOL"
+
+
+class ProviderTimeout(errors.DeadlineExceeded):
+    """The provider was silent for too long; metadata `stage` says when."""
+
+    reason = "PROVIDER_TIMEOUT"
+
+
+class AnswerTooLong(errors.ResourceExhausted):
+    """The answer grew past what the server keeps of one generation."""
+
+    reason = "TOO_LONG"
+
+    def __init__(self, generation_id: str, limit_bytes: int) -> None:
+        super().__init__(
+            f"the answer grew past {limit_bytes} bytes and was ended; what was made so far is on record",
+            metadata={"generation_id": generation_id},
+        )
+
+
+class GenerationInterrupted(errors.Aborted):
+    """The server that ran the generation stopped or died."""
+
+    reason = "GENERATION_INTERRUPTED"
+
+    def __init__(self, generation_id: str) -> None:
+        super().__init__(
+            "the server stopped while it made this answer; what was made so far is on record",
+            metadata={"generation_id": generation_id},
+        )
+
+
+class SeqOutOfRange(errors.OutOfRange):
+    """`after_seq` is past the record's end, or was never the end of an event."""
+
+    reason = "SEQ_OUT_OF_RANGE"
+
+    def __init__(self, generation_id: str, after_seq: int, last_seq: int) -> None:
+        super().__init__(
+            f"after_seq: {after_seq} is no position of this record, whose last one is {last_seq}; give the seq of an event that was received",
+            metadata={"generation_id": generation_id, "last_seq": str(last_seq)},
+        )
+
+
+class EventsPruned(errors.FailedPrecondition):
+    """The events are gone, and the position can't be found in the message."""
+
+    reason = "EVENTS_PRUNED"
+
+    def __init__(self, generation_id: str) -> None:
+        super().__init__(
+            "the events of this generation have been pruned; resume with after_seq 0, or read it with GetGeneration",
+            metadata={"generation_id": generation_id},
+        )

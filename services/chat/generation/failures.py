@@ -1,0 +1,39 @@
+"""Failures, as they are raised and as they are recorded, so that whoever asks later is told the same."""
+
+from __future__ import annotations
+
+from services.chat.model import Failure
+from services.kernel import errors
+from services.kernel.errors import ServiceError
+
+_BY_CODE: dict[int, type[ServiceError]] = {
+    kind.code.value: kind
+    for kind in (
+        errors.Cancelled,
+        errors.InvalidArgument,
+        errors.DeadlineExceeded,
+        errors.NotFound,
+        errors.AlreadyExists,
+        errors.PermissionDenied,
+        errors.ResourceExhausted,
+        errors.FailedPrecondition,
+        errors.Aborted,
+        errors.OutOfRange,
+        errors.Unimplemented,
+        errors.Unavailable,
+        errors.Unauthenticated,
+    )
+}
+
+
+def failure_of(error: ServiceError) -> Failure:
+    """What to record of a failure."""
+    return Failure(error.code.value, error.reason, error.message, dict(error.metadata), error.retry_after)
+
+
+def error_of(failure: Failure) -> ServiceError:
+    """The failure to raise again."""
+    kind = _BY_CODE.get(failure.code, ServiceError)
+    error = kind(failure.message, reason=failure.reason, metadata=failure.metadata)
+    error.retry_after = failure.retry_after
+    return error

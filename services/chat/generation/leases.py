@@ -1,0 +1,77 @@
+"""This process's lease: it is taken, kept, and taken from others that died."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from services.chat.generation.generations import Generations
+from services.chat.model import Generation, Lease
+from services.chat.ports import RecordStore
+from services.kernel.errors import ServiceError
+from services.kernel.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+
+class LeaseKeeper:
+    """Holds the lease that this process writes under.
+
+    With `sole_owner` no other process can be at work on this store, so what was left running is ended at the start; otherwise when
+    the leases of others have run out.
+    """
+
+    def __init__(self, store: RecordStore, ttl: timedelta, *, sole_owner: bool) -> None:
+        self._store = store
+        self._ttl = ttl
+        self._sole_owner = sole_owner
+        self._lease: Lease | None = None
+        self._adopted: dict[str, Generation] = {}
+
+    @property
+    def lease(self) -> Lease:
+        """The lease to write under."""
+        if self._lease is None:
+            raise RuntimeError("the lease is acquired before anything is written")
+        return self._lease
+
+    async def acquire(self) -> None:
+        """Take a lease. Raises Unavailable."""
+        self._lease = await self._store.acquire(new_id(), self._ttl)
+
+    async def release(self) -> None:
+        """Give the lease up, so that others need not wait for what is left."""
+        if self._lease is not None:
+            try:
+                await self._store.release(self._lease)
+            except ServiceError as error:
+                log.warning("the lease could not be given up; it runs out by itself", error=error.message)
+
+    async def take_over(self, generations: Generations) -> None:
+        """End what processes that died have left running. Raises Unavailable; what was adopted by then is ended the next time."""
+        for generation in await self._store.take_over(self.lease, sole_owner=self._sole_owner):
+            self._adopted[generation.generation_id] = generation
+        for generation in list(self._adopted.values()):
+            await generations.end_adopted(generation)
+            del self._adopted[generation.generation_id]
+
+    async def run(self, generations: Generations) -> None:
+        """Keep the lease, cancel what others have asked to cancel, and take over from the dead, until cancelled."""
+        while True:
+            await asyncio.sleep(min(1.0, self._ttl.total_seconds() / 4))
+            try:
+                to_cancel = await self._store.renew(self.lease, self._ttl)
+                if to_cancel is None:
+                    log.error("this process was taken for dead; its generations are ended by another one")
+                    generations.interrupt_all()
+                    await self.acquire()
+                    continue
+                for generation_id in to_cancel:
+                    generations.cancel_soon(generation_id)
+                await self.take_over(generations)
+            except ServiceError as error:
+                log.warning("the lease could not be renewed; trying again", error=error.message)
+            except Exception:
+                log.exception("the lease could not be renewed; trying again")

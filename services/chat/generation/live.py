@@ -1,0 +1,292 @@
+"""A generation that this process makes: its record so far, and who watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from services.chat.errors import SeqOutOfRange
+from services.chat.model import (
+    Delta,
+    Ending,
+    Event,
+    Finished,
+    Generation,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+)
+
+# A fixed cost of every delta beside its text, so that endless empty ones are bounded, too.
+_DELTA_BYTES = 16
+# Deltas are merged up to this many characters, so that no event outgrows what a gRPC client takes by default.
+_MERGED_LENGTH = 256 * 1024
+
+
+class LiveGeneration:
+    """The record of one generation while it is made.
+
+    Deltas go through three places: `add` puts them behind the pending ones, merged where they are of the same kind; `take` hands the
+    pending ones to the writer; `committed` moves those into the durable record, which is all that watchers see.
+    """
+
+    def __init__(self, generation: Generation, started: Event) -> None:
+        self.generation = generation
+        self.first_token_time: datetime | None = None
+        self.size_bytes = 0
+        self.ending: Ending | None = None
+        self._durable: list[Event] = [started]
+        self._pending: list[_Merge] = []
+        self._last_seq = started.seq
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._watchers: set[asyncio.Event] = set()
+        self.on_watchers: Callable[[int], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+
+    @property
+    def generation_id(self) -> str:
+        """Whose record it is."""
+        return self.generation.generation_id
+
+    @property
+    def last_seq(self) -> int:
+        """The last position, durable or not."""
+        return self._last_seq
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the model has made anything."""
+        return self.first_token_time is not None
+
+    # -- the writer's side
+
+    def add(self, deltas: Iterable[Delta]) -> None:
+        """Put deltas behind the record. Each takes the next position."""
+        now = datetime.now(UTC)
+        if self.first_token_time is None:
+            self.first_token_time = now
+        for delta in deltas:
+            self._last_seq += 1
+            self.size_bytes += _DELTA_BYTES + _size(delta)
+            last = self._pending[-1] if self._pending else None
+            if last is None or not last.takes(delta):
+                self._pending.append(_Merge(self._last_seq, now, delta))
+            else:
+                last.take(self._last_seq, delta)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something waits for the writer."""
+        return bool(self._pending)
+
+    def take(self) -> list[Event]:
+        """The pending events, for a flush that is about to begin; `committed` or `refused` must follow."""
+        events = [merge.event() for merge in self._pending]
+        self._pending.clear()
+        self._settled.clear()
+        return events
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """These events are durable: show them."""
+        self._durable.extend(events)
+        self._landed()
+
+    def refused(self) -> None:
+        """The flush was not stored, and will not be: the generation is somebody else's now, or the store is gone."""
+        self._landed()
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def _landed(self) -> None:
+        self._settled.set()
+        self._wake()
+
+    async def settled(self) -> None:
+        """Wait until no flush of this generation is in flight."""
+        # Between a flush's landing and the waking of whoever waits for it, the writer may have begun the next one.
+        while not self._settled.is_set():
+            await self._settled.wait()
+
+    def last_events(self, finished: Finished | None) -> list[Event]:
+        """What the final write has to put on record: the pending events, and `finished` behind them."""
+        events = [merge.event() for merge in self._pending]
+        self._pending.clear()
+        if finished is not None:
+            self._last_seq += 1
+            events.append(Event(self._last_seq, self._last_seq, datetime.now(UTC), finished))
+        return events
+
+    def ended(self, ending: Ending) -> None:
+        """The final write is durable."""
+        self._durable.extend(ending.last_events)
+        self.ending = ending
+        self._wake()
+
+    def abandoned(self, ending: Ending) -> None:
+        """The end could not be recorded: watchers are told, and the record is finished by whoever takes it over."""
+        self._pending.clear()
+        self.ending = ending
+        self._wake()
+
+    # -- the watchers' side
+
+    def _wake(self) -> None:
+        for watcher in self._watchers:
+            watcher.set()
+
+    async def watch(self, after_seq: int) -> AsyncIterator[Event]:
+        """The durable events after `after_seq`, then those to come; what piled up meanwhile comes merged. Ends with the record.
+
+        Raises SeqOutOfRange when `after_seq` is no boundary of the durable record.
+        """
+        position = self._position(after_seq)
+        changed = asyncio.Event()
+        self._join(changed)
+        try:
+            while True:
+                changed.clear()
+                ready = self._durable[position:]
+                position += len(ready)
+                for event in merged(ready):
+                    yield event
+                if position == len(self._durable):
+                    if self.ending is not None:
+                        return
+                    await changed.wait()
+        finally:
+            self._watchers.discard(changed)
+            self._count()
+
+    def _join(self, changed: asyncio.Event) -> None:
+        self._watchers.add(changed)
+        self._count()
+
+    def _count(self) -> None:
+        if self.on_watchers is not None:
+            self.on_watchers(len(self._watchers))
+
+    def _position(self, after_seq: int) -> int:
+        if after_seq == 0:
+            return 0
+        for position in range(len(self._durable) - 1, -1, -1):
+            if self._durable[position].seq == after_seq:
+                return position + 1
+            if self._durable[position].seq < after_seq:
+                break
+        raise SeqOutOfRange(self.generation_id, after_seq, self._durable[-1].seq)
+
+    # -- what has been made
+
+    def snapshot(self) -> Generation:
+        """The generation as far as its record is durable."""
+        return replace(self.generation, last_seq=self._durable[-1].seq, **assembled(self._durable))  # type: ignore[arg-type]
+
+    def whole(self, last_events: Sequence[Event]) -> dict[str, object]:
+        """Text, reasoning and tool calls of the record with `last_events` behind it."""
+        return assembled([*self._durable, *last_events])
+
+
+class _Merge:
+    """Adjacent deltas of one kind on their way to become one event."""
+
+    __slots__ = ("_delta", "_first_seq", "_length", "_pieces", "_seq", "_time")
+
+    def __init__(self, seq: int, time: datetime, delta: Delta) -> None:
+        self._first_seq = self._seq = seq
+        self._time = time
+        self._delta = delta
+        self._pieces = [_piece(delta)]
+        self._length = len(self._pieces[0])
+
+    def takes(self, delta: Delta) -> bool:
+        if type(delta) is not type(self._delta) or self._length + len(_piece(delta)) > _MERGED_LENGTH:
+            return False
+        if isinstance(delta, ToolCallDelta) and isinstance(self._delta, ToolCallDelta):
+            return delta.index == self._delta.index and not delta.tool_call_id and not delta.name
+        return True
+
+    def take(self, seq: int, delta: Delta) -> None:
+        self._seq = seq
+        piece = _piece(delta)
+        self._pieces.append(piece)
+        self._length += len(piece)
+
+    def event(self) -> Event:
+        text = "".join(self._pieces)
+        delta = self._delta
+        body: Delta
+        if isinstance(delta, TextDelta):
+            body = TextDelta(text)
+        elif isinstance(delta, ReasoningDelta):
+            body = ReasoningDelta(text)
+        else:
+            body = replace(delta, arguments=text)
+        return Event(self._first_seq, self._seq, self._time, body)
+
+
+def _piece(delta: Delta) -> str:
+    return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
+
+
+def _size(delta: Delta) -> int:
+    text = _piece(delta)
+    if isinstance(delta, ToolCallDelta):
+        text += delta.tool_call_id + delta.name
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+def merged(events: Sequence[Event]) -> Sequence[Event]:
+    """The same events, adjacent text deltas as one, so that a watcher that fell behind catches up with fewer messages."""
+    if len(events) < 2:
+        return events
+    result: list[Event] = []
+    run: list[Event] = []
+    length = 0
+    for event in events:
+        size = len(event.body.text) if isinstance(event.body, TextDelta | ReasoningDelta) else 0
+        if run and (type(event.body) is not type(run[0].body) or length + size > _MERGED_LENGTH):
+            result.append(_joined(run))
+            run, length = [], 0
+        if isinstance(event.body, TextDelta | ReasoningDelta):
+            run.append(event)
+            length += size
+        else:
+            result.append(event)
+    if run:
+        result.append(_joined(run))
+    return result
+
+
+def _joined(run: Sequence[Event]) -> Event:
+    if len(run) == 1:
+        return run[0]
+    text = "".join(event.body.text for event in run if isinstance(event.body, TextDelta | ReasoningDelta))
+    body = TextDelta(text) if isinstance(run[0].body, TextDelta) else ReasoningDelta(text)
+    return Event(run[0].first_seq, run[-1].seq, run[0].time, body)
+
+
+def assembled(events: Iterable[Event]) -> dict[str, object]:
+    """What the deltas of a record add up to: `text`, `reasoning` and `tool_calls`, as Generation has them."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: dict[int, list[str]] = {}
+    for event in events:
+        body = event.body
+        if isinstance(body, TextDelta):
+            text.append(body.text)
+        elif isinstance(body, ReasoningDelta):
+            reasoning.append(body.text)
+        elif isinstance(body, ToolCallDelta):
+            call = calls.setdefault(body.index, ["", "", ""])
+            call[0] = call[0] or body.tool_call_id
+            call[1] = call[1] or body.name
+            call[2] += body.arguments
+    return {
+        "text": "".join(text),
+        "reasoning": "".join(reasoning),
+        "tool_calls": tuple(ToolCall(*calls[index]) for index in sorted(calls)),
+    }

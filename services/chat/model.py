@@ -1,0 +1,290 @@
+"""The words of Chat: sessions, messages, generations and the events of their records, as values that can't be built wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.capabilities.metering.model import Usage
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class State(StrEnum):
+    """How far a generation has come."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    CANCELLED = "cancelled"
+
+
+class OnDisconnect(StrEnum):
+    """What happens to a generation that nobody watches any more."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
+class Capability(StrEnum):
+    """What a model can do beyond text."""
+
+    TOOLS = "tools"
+    JSON_SCHEMA = "json_schema"
+    VISION = "vision"
+    REASONING = "reasoning"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model's wish that a function be run; `arguments` is JSON as the model wrote it."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask for; `parameters` is a JSON schema, empty for none."""
+
+    name: str
+    description: str
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `texts` are its parts in order."""
+
+    message_id: str
+    role: Role
+    texts: tuple[str, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    session_id: str = ""
+    generation_id: str = ""
+    model: str = ""
+    finish_reason: FinishReason | None = None
+    create_time: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """All parts as one text."""
+        return "".join(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A chat of one person."""
+
+    session_id: str
+    user_id: str
+    title: str
+    project: str
+    model: str
+    system_prompt: str
+    archived: bool
+    create_time: datetime
+    update_time: datetime
+    forked_from_session_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What shapes an answer; None leaves it to the provider."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    json_schema: str | None = None
+
+
+# The events of a record. Deltas of the same kind are merged before they are recorded.
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Always the first event."""
+
+    generation_id: str
+    session_id: str
+    message_id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the model's reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a tool call; id and name come with its first delta."""
+
+    index: int
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of a generation that ended well or was cancelled."""
+
+    reason: FinishReason
+    message_id: str
+    usage: Usage
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta
+Body = Started | Delta | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A piece of a record: it covers the positions `first_seq` to `seq`."""
+
+    first_seq: int
+    seq: int
+    time: datetime
+    body: Body
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.first_seq <= self.seq:
+            raise ValueError(f"an event can't cover {self.first_seq} to {self.seq}")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a generation failed, as its watchers are told, then and later. `code` is a canonical status code's number."""
+
+    code: int
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The making of one answer, as far as it has come."""
+
+    generation_id: str
+    session_id: str
+    message_id: str
+    request_id: str
+    user_id: str
+    project: str
+    model: str
+    provider: str
+    state: State
+    create_time: datetime
+    last_seq: int = 1
+    finish_reason: FinishReason | None = None
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage | None = None
+    end_time: datetime | None = None
+    failure: Failure | None = None
+    events_pruned: bool = False
+    operation: str = ""
+    api_key_id: str = ""
+    input_tokens_estimate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A process's right to write records. Raising the epoch in the store takes it away."""
+
+    owner_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """What a caller asks for, checked for form. `digest` identifies the body, without its request_id.
+
+    Either `message` or `conversation` is set. `deadline` is the caller's, in `time.monotonic` seconds.
+    """
+
+    operation: str
+    request_id: str
+    digest: bytes
+    session_id: str
+    project: str
+    model: str
+    message: str | None
+    conversation: tuple[Message, ...]
+    system_prompt: str
+    parameters: Parameters
+    tools: tuple[Tool, ...]
+    on_disconnect: OnDisconnect | None
+    disconnect_grace: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewGeneration:
+    """All that is stored before the provider is called, in one step.
+
+    `session` is set when this call opens it. `user_message` is set when the call adds one to a session.
+    """
+
+    generation: Generation
+    caller: str
+    digest: bytes
+    session: Session | None
+    user_message: Message | None
+    started: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a generation ended: what its final, atomic write stores.
+
+    `message` is the answer, as far as it was made; None when nothing was. `last_events` are those that are not on record yet,
+    `finished` among them when there is one. `free_claim` lets the request_id be used again.
+    """
+
+    state: State
+    finish_reason: FinishReason | None
+    failure: Failure | None
+    usage: Usage
+    message: Message | None
+    last_events: Sequence[Event]
+    last_seq: int
+    reasoning: str
+    end_time: datetime
+    free_claim: bool

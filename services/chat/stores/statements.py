@@ -1,0 +1,171 @@
+"""The SQL of a chat call. Each write is one statement, so it is one step and one round trip."""
+
+from __future__ import annotations
+
+# Locking the lease row fences: a take-over updates this row, so it waits for a write in progress, and a write that waited
+# for a take-over sees the new epoch and does nothing.
+_LEASE = """lease as materialized (
+    select 1 from chat.leases where owner_id = %(owner_id)s::uuid and epoch = %(epoch)s for share
+)"""
+
+ACQUIRE = """
+insert into chat.leases (owner_id, epoch, expires_at)
+values (%(owner_id)s, 1, clock_timestamp() + %(ttl)s)
+returning epoch
+"""
+
+RENEW = """
+update chat.leases set expires_at = clock_timestamp() + %(ttl)s
+where owner_id = %(owner_id)s and epoch = %(epoch)s
+returning (select coalesce(array_agg(generation_id::text), '{}') from chat.generations
+           where owner_id = %(owner_id)s and state = 'running' and cancel_requested)
+"""
+
+RELEASE = (
+    "update chat.leases set expires_at = '-infinity' where owner_id = %(owner_id)s and epoch = %(epoch)s"
+)
+
+FENCE = """
+update chat.leases set epoch = epoch + 1, expires_at = '-infinity'
+where owner_id in (
+    select owner_id from chat.leases
+    where owner_id <> %(owner_id)s::uuid and (%(sole_owner)s or expires_at < clock_timestamp())
+    for update skip locked
+)
+returning owner_id
+"""
+
+# The dead owners' generations become ours, so that the ordinary final write can end them.
+ADOPT = """
+update chat.generations g set owner_id = %(owner_id)s, epoch = %(epoch)s
+where owner_id = any(%(dead)s::uuid[]) and state = 'running'
+returning generation_id::text
+"""
+
+FORGET = """
+delete from chat.leases where owner_id = any(%(dead)s::uuid[])
+"""
+
+# A session that this call does not open was read by its owner just before; if it was deleted since, nothing is stored.
+BEGIN = f"""
+with {_LEASE}, claim as (
+    insert into chat.claims (caller, request_id, digest, resource_id)
+    select %(caller)s, %(request_id)s::uuid, %(digest)s, %(generation_id)s::uuid
+    where %(request_id)s::uuid is not null and exists (select from lease)
+    on conflict do nothing
+    returning 1
+), opened as (
+    insert into chat.sessions (session_id, user_id, title, project, model, system_prompt, created_at, updated_at)
+    select %(session_id)s::uuid, %(user_id)s, %(title)s, %(project)s, %(session_model)s, %(system_prompt)s, %(now)s, %(now)s
+    where %(opens_session)s and exists (select from lease)
+      and (%(request_id)s::uuid is null or exists (select from claim))
+    returning 1
+), generation as (
+    insert into chat.generations (generation_id, session_id, message_id, user_id, api_key_id, caller, request_id, operation,
+                                  input_tokens_estimate, project, model, provider, state, last_seq, owner_id, epoch, created_at)
+    select %(generation_id)s::uuid, %(session_id)s::uuid, %(message_id)s::uuid, %(user_id)s, %(api_key_id)s, %(caller)s,
+           %(request_id)s::uuid, %(operation)s, %(input_tokens_estimate)s, %(project)s, %(model)s, %(provider)s, 'running', 1, %(owner_id)s::uuid,
+           %(epoch)s, %(now)s
+    where exists (select from lease)
+      and (%(request_id)s::uuid is null or exists (select from claim))
+    returning 1
+), message as (
+    insert into chat.messages (message_id, session_id, role, texts, created_at)
+    select %(user_message_id)s::uuid, %(session_id)s::uuid, 'user', %(user_texts)s::text[], %(now)s
+    where %(user_message_id)s::uuid is not null and exists (select from generation)
+), started as (
+    insert into chat.generation_events (generation_id, first_seq, seq, payload)
+    select %(generation_id)s::uuid, 1, 1, %(started)s where exists (select from generation)
+)
+select exists (select from lease), exists (select from generation)
+"""
+
+CLAIMED = """
+select resource_id::text, digest from chat.claims where caller = %(caller)s and request_id = %(request_id)s
+"""
+
+# A repeated batch meets its own rows: one that is the same counts as accepted.
+APPEND = f"""
+with {_LEASE}
+insert into chat.generation_events as kept (generation_id, first_seq, seq, payload)
+select batch.generation_id, batch.first_seq, batch.seq, batch.payload
+from unnest(%(ids)s::uuid[], %(first_seqs)s::bigint[], %(seqs)s::bigint[], %(payloads)s::bytea[])
+     as batch (generation_id, first_seq, seq, payload)
+join chat.generations g on g.generation_id = batch.generation_id
+where g.state = 'running' and g.owner_id = %(owner_id)s::uuid and g.epoch = %(epoch)s and exists (select from lease)
+on conflict (generation_id, first_seq) do update set seq = excluded.seq where kept.payload = excluded.payload
+returning generation_id::text
+"""
+
+FINISH = f"""
+with {_LEASE}, ended as (
+    update chat.generations
+    set state = %(state)s, finish_reason = %(finish_reason)s, failure = %(failure)s, usage = %(usage)s,
+        reasoning = %(reasoning)s, last_seq = %(last_seq)s, ended_at = %(ended_at)s
+    where generation_id = %(generation_id)s::uuid and state = 'running'
+      and owner_id = %(owner_id)s::uuid and epoch = %(epoch)s and exists (select from lease)
+    returning session_id, caller, request_id
+), last_events as (
+    insert into chat.generation_events (generation_id, first_seq, seq, payload)
+    select %(generation_id)s::uuid, %(first_seq)s, %(last_seq)s, %(payload)s from ended where %(payload)s::bytea is not null
+), message as (
+    insert into chat.messages (message_id, session_id, role, texts, tool_calls, generation_id, model, finish_reason, created_at)
+    select %(message_id)s::uuid, ended.session_id, 'assistant', %(texts)s::text[], %(tool_calls)s, %(generation_id)s::uuid,
+           %(model)s, %(finish_reason)s, %(ended_at)s
+    from ended
+    where %(message_id)s::uuid is not null
+      and (ended.session_id is null or exists (select from chat.sessions s where s.session_id = ended.session_id))
+), touched as (
+    update chat.sessions s set updated_at = %(ended_at)s from ended where s.session_id = ended.session_id
+), freed as (
+    delete from chat.claims c using ended
+    where %(free_claim)s and c.caller = ended.caller and c.request_id = ended.request_id
+      and c.resource_id = %(generation_id)s::uuid
+), metered as (
+    insert into chat.outbox (event_id, payload)
+    select %(event_id)s::uuid, %(event)s from ended where %(event_id)s::uuid is not null
+)
+select exists (select from ended)
+"""
+
+GENERATION = """
+select generation_id::text, session_id::text, message_id::text, request_id::text, user_id, project, model, provider, state,
+       created_at, last_seq, finish_reason, usage, reasoning, ended_at, failure, events_pruned, operation, api_key_id,
+       input_tokens_estimate
+from chat.generations where generation_id = %(generation_id)s
+"""
+
+ANSWER = "select texts, tool_calls from chat.messages where message_id = %(message_id)s"
+
+EVENTS = """
+select payload from chat.generation_events
+where generation_id = %(generation_id)s and seq > %(after_seq)s
+order by first_seq limit %(limit)s
+"""
+
+REQUEST_CANCEL = """
+update chat.generations set cancel_requested = true where generation_id = %(generation_id)s and state = 'running'
+"""
+
+PRUNE = """
+with old as (
+    select generation_id from chat.generations
+    where ended_at < clock_timestamp() - %(older_than)s::interval and not events_pruned
+    order by ended_at limit %(limit)s
+    for update skip locked
+), removed as (
+    delete from chat.generation_events e using old where e.generation_id = old.generation_id
+)
+update chat.generations g set events_pruned = true from old where g.generation_id = old.generation_id
+"""
+
+SESSION = """
+select session_id::text, user_id, title, project, model, system_prompt, archived, created_at, updated_at,
+       coalesce(forked_from_session_id::text, '')
+from chat.sessions where session_id = %(session_id)s and user_id = %(user_id)s
+"""
+
+HISTORY = """
+select message_id::text, role, texts, tool_calls, tool_call_id from chat.messages
+where session_id = %(session_id)s order by message_id desc limit %(limit)s
+"""

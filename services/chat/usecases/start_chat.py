@@ -1,0 +1,193 @@
+"""StreamChat and Chat: begin a generation, or find the one that an earlier call with the same request_id began."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from services.chat.errors import UnsupportedInput
+from services.chat.generation.generations import Generations
+from services.chat.generation.live import LiveGeneration
+from services.chat.generation.writer import LeaseHolder
+from services.chat.model import (
+    ChatCall,
+    Event,
+    Generation,
+    Message,
+    NewGeneration,
+    OnDisconnect,
+    Role,
+    Session,
+    Started,
+    State,
+)
+from services.chat.ports import Catalog, CatalogModel, LeaseLost, ModelCall, RecordStore
+from services.chat.usecases.context import build_context
+from services.kernel.errors import InvalidArgument, NotFound, Unavailable
+from services.kernel.ids import is_random_uuid, new_id
+from services.kernel.principal import Principal
+
+_ANONYMOUS = "anonymous"
+_ANONYMOUS_GRACE = timedelta(seconds=10)
+_HISTORY_MESSAGES = 400
+_TITLE_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class StartChat:
+    """Begins generations."""
+
+    records: RecordStore
+    catalog: Catalog
+    generations: Generations
+    holder: LeaseHolder
+    _beginning: set[asyncio.Task[str | None]] = field(default_factory=set)
+
+    async def __call__(self, principal: Principal, call: ChatCall, remaining: float | None) -> str:
+        """Returns the id of the generation that answers the call, once its first event is durable.
+
+        `remaining` is the caller's deadline in seconds from now. Raises ModelNotFound, ModelNotReady, NotFound, AlreadyExists,
+        UnsupportedInput, ContextTooLong, InvalidArgument, ResourceExhausted and Unavailable.
+        """
+        self._check_caller(principal, call)
+        self.generations.admit()
+        session, history = await self._session(principal, call)
+        model = self.catalog.find(call.model or (session.model if session else ""))
+        now = datetime.now(UTC)
+        turns, user_message = self._turns(principal, call, history)
+        system_prompt = call.system_prompt or (session.system_prompt if session else "")
+        context, tokens = build_context(model, system_prompt, turns, call)
+
+        opened = None
+        if session is None and user_message is not None:
+            opened = Session(
+                session_id=new_id(),
+                user_id=principal.user_id,
+                title=title_of(user_message.text),
+                project=call.project,
+                model=call.model,
+                system_prompt=call.system_prompt,
+                archived=False,
+                create_time=now,
+                update_time=now,
+            )
+        session_id = session.session_id if session else opened.session_id if opened else ""
+        # The ids' order is the order of turns: the answer's comes right after the question's.
+        message_id, generation_id = new_id(), new_id()
+        generation = Generation(
+            generation_id=generation_id,
+            session_id=session_id,
+            message_id=message_id,
+            request_id=call.request_id,
+            user_id=principal.user_id,
+            project=call.project or (session.project if session else ""),
+            model=model.name,
+            provider=model.provider_name,
+            state=State.RUNNING,
+            create_time=now,
+            operation=call.operation,
+            api_key_id=principal.api_key_id,
+            input_tokens_estimate=tokens,
+        )
+        started = Event(1, 1, now, Started(generation_id, session_id, message_id, model.name))
+        new = NewGeneration(
+            generation=generation,
+            caller=principal.user_id or _ANONYMOUS,
+            digest=call.digest,
+            session=opened,
+            user_message=user_message,
+            started=started,
+        )
+        model_call = ModelCall(model.upstream, context, call.parameters, call.tools)
+        end = None if remaining is None else asyncio.get_running_loop().time() + remaining
+        begin = asyncio.create_task(self._begin(new))
+        self._beginning.add(begin)
+        begin.add_done_callback(self._beginning.discard)
+        try:
+            earlier = await asyncio.shield(begin)
+        except asyncio.CancelledError:
+            # The caller went away, and what has begun in the store is made nevertheless, or stopped as the call says.
+            begin.add_done_callback(
+                lambda ended: (
+                    self._start(new, model, model_call, call, end)
+                    if not ended.cancelled() and ended.exception() is None and ended.result() is None
+                    else None
+                )
+            )
+            raise
+        if earlier is not None:
+            return earlier
+        self._start(new, model, model_call, call, end)
+        return generation_id
+
+    def _start(
+        self,
+        new: NewGeneration,
+        model: CatalogModel,
+        model_call: ModelCall,
+        call: ChatCall,
+        end: float | None,
+    ) -> None:
+        """Make the generation. Nothing is awaited from here until the caller watches, so that it counts as a watcher in time."""
+        anonymous = not new.generation.user_id
+        on_disconnect = call.on_disconnect or (OnDisconnect.STOP if anonymous else OnDisconnect.CONTINUE)
+        grace = call.disconnect_grace
+        if grace is None:
+            grace = _ANONYMOUS_GRACE if anonymous else timedelta()
+        # A caller that wants its generation to go on without it does not bound it by its own deadline.
+        deadline = end if on_disconnect is OnDisconnect.STOP else None
+        self.generations.start(
+            LiveGeneration(new.generation, new.started), model, model_call, on_disconnect, grace, deadline
+        )
+
+    def _check_caller(self, principal: Principal, call: ChatCall) -> None:
+        if principal.user_id:
+            return
+        if call.session_id:
+            raise NotFound.of("chat.session", call.session_id)
+        if call.request_id and not is_random_uuid(call.request_id):
+            raise InvalidArgument.field(
+                "request_id", "has to be a random UUID (version 4) without a credential"
+            )
+
+    async def _session(self, principal: Principal, call: ChatCall) -> tuple[Session | None, list[Message]]:
+        if not call.session_id:
+            return None, []
+        found = await self.records.context(call.session_id, principal.user_id, _HISTORY_MESSAGES)
+        if found is None:
+            raise NotFound.of("chat.session", call.session_id)
+        return found[0], list(found[1])
+
+    def _turns(
+        self, principal: Principal, call: ChatCall, history: list[Message]
+    ) -> tuple[list[Message], Message | None]:
+        if call.message is None:
+            if call.conversation[-1].role not in (Role.USER, Role.TOOL):
+                raise UnsupportedInput(
+                    f"conversation.messages[{len(call.conversation) - 1}].role",
+                    "the last message has to be a user's or a tool's, since it is the one to be answered",
+                )
+            return list(call.conversation), None
+        asked = Message(new_id() if principal.user_id else "", Role.USER, (call.message,))
+        return [*history, asked], asked if principal.user_id else None
+
+    async def _begin(self, new: NewGeneration) -> str | None:
+        try:
+            return await self.records.begin(self.holder.lease, new)
+        except LeaseLost:
+            raise Unavailable("the server is about to rejoin its deployment; try again") from None
+        except Unavailable:
+            # Whether it was stored is not known.
+            self.generations.end_unstarted(new.generation.generation_id)
+            raise
+
+
+def title_of(text: str) -> str:
+    """A session's title from its first message: its first words, in one line."""
+    line = re.sub(r"\s+", " ", text).strip()
+    if len(line) <= _TITLE_LENGTH:
+        return line
+    cut = line[:_TITLE_LENGTH]
+    return (cut[: cut.rfind(" ")] if " " in cut[_TITLE_LENGTH // 2 :] else cut) + "…"

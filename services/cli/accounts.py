@@ -1,0 +1,173 @@
+"""Accounts and login sessions: register, login, logout, whoami, token."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
+from services.cli.output import CommandFailed, as_dict, print_json, shown
+
+if TYPE_CHECKING:
+    from antiphon_client import Client
+
+Password = Annotated[
+    str | None,
+    typer.Option(
+        "--password",
+        metavar="TEXT",
+        help="The password. Others on this machine may see it; better leave it out and be asked.",
+    ),
+]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+
+
+def register(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="To log in with.", show_default=False)],
+    username: Annotated[str | None, typer.Option(help="A short name, unique.")] = None,
+    display_name: Annotated[str | None, typer.Option(help="A name for others to see.")] = None,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account.
+
+    \b
+    Example:
+      antiphon register ana@example.com
+    """
+    with calling(server, as_json) as client:
+        secret = _password(password, password_stdin, twice=True)
+        user = client.register(email, secret, username=username, display_name=display_name)
+        if as_json:
+            print_json(as_dict(user))
+        else:
+            print(
+                f"registered {_printable(user.email)}; log in with: antiphon login {_printable(user.email)}"
+            )
+
+
+def login(
+    email: Annotated[
+        str | None, typer.Argument(metavar="EMAIL", help="Of the account; asked for when left out.")
+    ] = None,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Log in. The session is kept for the commands that follow, until `antiphon logout`.
+
+    \b
+    Example:
+      antiphon login ana@example.com
+    """
+    with calling(server, as_json) as client:
+        _refuse_token()
+        address = email or _ask_email()
+        response = client.login(
+            address, _password(password, password_stdin), device_name=socket.gethostname()[:128] or None
+        )
+        if as_json:
+            print_json({"user": as_dict(response.user)})
+        else:
+            print(f"logged in as {_printable(response.user.email or address)}")
+
+
+def logout(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """Log out: revoke the session and forget it.
+
+    \b
+    Example:
+      antiphon logout
+    """
+    with calling(server, as_json) as client:
+        _refuse_token()
+        client.logout()
+        if as_json:
+            print_json({})
+        else:
+            print("logged out")
+
+
+def whoami(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """Show who is logged in.
+
+    \b
+    Example:
+      antiphon whoami
+    """
+    with calling(server, as_json) as client:
+        _access_token(client)
+        user = client.profile()
+        if as_json:
+            print_json(as_dict(user))
+            return
+        from antiphon.auth.v1 import auth_pb2
+
+        role = auth_pb2.Role.Name(user.role).removeprefix("ROLE_").lower()
+        print(f"{_printable(user.email)} ({role}) {user.user_id}")
+
+
+def token(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """Print an access token, renewed when needed, and nothing else.
+
+    \b
+    Example:
+      grpcurl -plaintext -H "authorization: Bearer $(antiphon token)" \\
+        127.0.0.1:50051 antiphon.auth.v1.AuthService/GetProfile
+    """
+    with calling(server, as_json) as client:
+        access_token = _access_token(client)
+        if as_json:
+            print_json({"accessToken": access_token})
+        else:
+            print(access_token)
+
+
+def _refuse_token() -> None:
+    if os.environ.get("ANTIPHON_TOKEN", "").strip():
+        raise CommandFailed("ANTIPHON_TOKEN is set, and wins over any login session", "Unset it first.")
+
+
+def _access_token(client: Client) -> str:
+    access_token = client.access_token()
+    if not access_token:
+        raise CommandFailed(
+            "nobody is logged in", "Log in first: antiphon login EMAIL", reason="CREDENTIAL_MISSING"
+        )
+    return access_token
+
+
+def _ask_email() -> str:
+    if not sys.stdin.isatty():
+        raise CommandFailed("there is no terminal to ask for the e-mail", "antiphon login EMAIL", status=2)
+    print("E-mail: ", end="", file=sys.stderr, flush=True)
+    return input().strip()
+
+
+def _password(given: str | None, from_stdin: bool, *, twice: bool = False) -> str:
+    if given is not None and from_stdin:
+        raise CommandFailed("--password and --password-stdin exclude each other", status=2)
+    if given is not None:
+        return given
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise CommandFailed("there is no terminal to ask for the password", "Use --password-stdin.", status=2)
+    secret = getpass.getpass("Password: ")
+    if twice and getpass.getpass("Again: ") != secret:
+        raise CommandFailed("the two passwords differ")
+    return secret
+
+
+def _printable(text: str) -> str:
+    return shown(text, sys.stdout.isatty())

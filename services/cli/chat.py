@@ -1,0 +1,108 @@
+"""Ask, and see the answer being written."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.answer import answer_for
+from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
+from services.cli.output import CommandFailed, as_dict, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from antiphon.chat.v1 import chat_pb2
+
+    from antiphon_client import ChatOptions
+
+
+def chat(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="What to ask; `-`, or nothing in a pipe, reads standard input; nothing on a terminal begins a conversation.",
+        ),
+    ] = None,
+    session: Annotated[
+        str, typer.Option(metavar="SESSION", help="Go on with a chat session.", show_default=False)
+    ] = "",
+    model: Annotated[
+        str, typer.Option(help="Who answers, as `antiphon models` prints it.", show_default=False)
+    ] = "",
+    system: Annotated[str, typer.Option(help="Instructions for the model.", show_default=False)] = "",
+    project: Annotated[str, typer.Option(help="What the call is made for.", show_default=False)] = "",
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Print the answer when it is complete.")
+    ] = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model. The answer is printed as it is written; Ctrl-C cancels it.
+
+    Without a login the call is anonymous and keeps no chat session. With --json each event is an object on a line of its own.
+
+    \b
+    Examples:
+      antiphon chat "Why is the sky blue?"
+      git diff | antiphon chat --system "Review this." -
+    """
+    options: ChatOptions = {
+        "session_id": session,
+        "model": model,
+        "system_prompt": system,
+        "project": project,
+    }
+    with calling(server, as_json) as client:
+        question = _question(text or [], as_json)
+        if question is None:
+            from services.cli.conversation import converse
+
+            converse(client, options, server)
+        elif no_stream:
+            _print_whole(client.chat(question, **options), as_json)
+        else:
+            from services.cli.asking import ask
+
+            if not ask(client, question, options, answer_for(as_json)):
+                raise typer.Exit(130)
+
+
+def _question(words: Sequence[str], as_json: bool) -> str | None:
+    """The text to ask; None to hold a conversation."""
+    if words and list(words) != ["-"]:
+        text = " ".join(words)
+    elif words or not sys.stdin.isatty():
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError:
+            raise CommandFailed("standard input is no UTF-8 text", status=2) from None
+    elif sys.stdout.isatty() and not as_json:
+        return None
+    else:
+        raise CommandFailed("there is nothing to ask", 'antiphon chat "Why is the sky blue?"', status=2)
+    if not text.strip():
+        raise CommandFailed("there is nothing to ask: the text is empty", status=2)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise CommandFailed("the text is no UTF-8", status=2) from None
+    return text
+
+
+def _print_whole(response: chat_pb2.ChatResponse, as_json: bool) -> None:
+    if as_json:
+        print_json(as_dict(response))
+        return
+    from antiphon.chat.v1 import chat_pb2
+
+    generation = response.generation
+    answer = answer_for(as_json)
+    answer.show(chat_pb2.ChatEvent(text_delta=chat_pb2.TextDelta(text=generation.text)))
+    for index, call in enumerate(generation.tool_calls):
+        delta = chat_pb2.ToolCallDelta(index=index, name=call.name, arguments_json=call.arguments_json)
+        answer.show(chat_pb2.ChatEvent(tool_call_delta=delta))
+    answer.show(chat_pb2.ChatEvent(finished=chat_pb2.Finished(reason=generation.finish_reason)))

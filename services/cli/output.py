@@ -1,0 +1,175 @@
+"""What commands print: results for people or programs on standard output, failures and notes on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from antiphon_client import AntiphonError
+
+NARROW = 60
+"""Columns below which a table is written as a list of its entries."""
+
+_KEPT_CONTROLS = "\n\t"
+_UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT_CONTROLS}
+
+
+class CommandFailed(Exception):
+    """A command that can't do what was asked. `advice` says what to do; `reason` is for programs."""
+
+    def __init__(
+        self, message: str, advice: str = "", *, reason: str = "COMMAND_FAILED", status: int = 1
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+        self.reason = reason
+        self.status = status
+
+
+@contextlib.contextmanager
+def reporting(as_json: bool, server: str = "") -> Iterator[None]:
+    """Turns the failures of a command into a line or two, or a JSON object, on standard error, and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that can't show a character shows a substitute.
+            stream.reconfigure(errors="replace")
+    try:
+        yield
+    except CommandFailed as failure:
+        _tell(
+            as_json,
+            {"code": "FAILED_PRECONDITION", "reason": failure.reason},
+            failure.message,
+            failure.advice,
+        )
+        raise typer.Exit(failure.status) from None
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # A reader that goes away early, such as `head`, is nothing to talk about. The status is that of SIGPIPE.
+        discard_output()
+        raise typer.Exit(128 + 13) from None
+    except Exception as error:
+        told = _known(error, server)
+        if told is None:
+            raise
+        _tell(as_json, *told)
+        raise typer.Exit(1) from None
+
+
+def _known(error: Exception, server: str) -> tuple[dict[str, Any], str, str] | None:
+    # Looked up only now: a command that succeeds needs neither.
+    from antiphon_client import AntiphonError
+    from services.kernel.startup import StartupError
+
+    if isinstance(error, StartupError):
+        return {"code": "FAILED_PRECONDITION", "reason": "STARTUP_FAILED"}, error.message, error.advice
+    if not isinstance(error, AntiphonError):
+        return None
+    from services.cli.advice import advice_on, message_of
+
+    fields = {
+        "code": error.code.name,
+        "reason": error.reason,
+        "metadata": error.metadata,
+        "violations": [{"field": each.field, "description": each.description} for each in error.violations],
+        "retryAfter": error.retry_after,
+        "requestId": error.request_id,
+    }
+    return fields, message_of(error, server), advice_on(error, server)
+
+
+def discard_output() -> None:
+    """Gives what is still buffered for standard output somewhere to go; Python would complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def describe(error: AntiphonError, server: str) -> str:
+    """A failure on one line, for a command that goes on."""
+    from services.cli.advice import message_of
+
+    return message_of(error, server)
+
+
+def _tell(as_json: bool, fields: dict[str, Any], message: str, advice: str) -> None:
+    sys.stdout.flush()
+    if as_json:
+        print(json.dumps({"error": {**fields, "message": message, "advice": advice}}), file=sys.stderr)
+        return
+    print(f"antiphon: {shown(message, sys.stderr.isatty())}", file=sys.stderr)
+    for line in advice.splitlines():
+        print(f"  {shown(line, sys.stderr.isatty())}", file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """A remark for whoever watches; programs that read standard output don't see it."""
+    print(shown(text, sys.stderr.isatty()), file=sys.stderr, flush=True)
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """A message as proto JSON, fields without a value included."""
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on one line, at once."""
+    print(json.dumps(value, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8"), flush=True)
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """Rows for people on a terminal; tab-separated, without headers, in a pipe. `empty` is noted when there are none."""
+    if not rows:
+        note(empty)
+    elif not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(" ".join(cell.split()) for cell in row))
+    elif shutil.get_terminal_size().columns < NARROW:
+        for row in rows:
+            first, *others = (shown(cell, True) for cell in row)
+            print(first)
+            for header, cell in zip(headers[1:], others, strict=True):
+                if cell:
+                    print(f"  {header.lower()}: {cell}")
+    else:
+        _print_rich_table(headers, rows)
+
+
+def _print_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headers, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(shown(cell, True)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def shown(text: str, on_terminal: bool) -> str:
+    """`text` without what would steer a terminal. In a pipe it stays as it is."""
+    return text.translate(_UNSEEN) if on_terminal else text
+
+
+def local_time(moment: Timestamp) -> str:
+    """A time as the reader's clock shows it; empty when there is none."""
+    if not moment.seconds:
+        return ""
+    from datetime import UTC
+
+    return moment.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,135 @@
+"""Run the suite, or some of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.output import reporting
+from services.settings import Settings, environment
+
+if TYPE_CHECKING:
+    from services.bootstrap.running import Administrator
+    from services.bootstrap.suite import Suite
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+
+def serve(
+    service: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERVICE]…", help="auth, chat; all when left out.")
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; 127.0.0.1 by default.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on; 50051 by default, 0 takes a free one.",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="What is kept goes there; .antiphon by default.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the suite, or some of its services, until Ctrl-C.
+
+    Settings come from the environment and .env; docs/configuration.md lists them.
+
+    \b
+    Example:
+      antiphon serve --port 50051
+    """
+    with reporting(as_json=False):
+        options = {
+            "ANTIPHON_SERVER__HOST": host,
+            "ANTIPHON_SERVER__PORT": None if port is None else str(port),
+            "ANTIPHON_DATA_DIR": None if data_dir is None else str(data_dir),
+        }
+        settings = Settings.load(
+            overrides={name: value for name, value in options.items() if value is not None}
+        )
+        # gRPC's own complaints on standard error are no lines of the log; what matters of them is an error of ours.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        import uvloop
+
+        from services.bootstrap.running import run
+        from services.runtime.logs import set_up
+
+        log = set_up(settings.log.level, settings.log.format)
+        uvloop.run(run(settings, service or (), log, environment(), announce))
+
+
+def announce(suite: Suite, administrator: Administrator | None) -> None:
+    """Tell on standard output where the suite is, and, on the first start, how to get in."""
+    settings = suite.settings
+    lines = [
+        f"Antiphon is up: {', '.join(suite.services)}.",
+        f"  address  {suite.server.address}",
+        f"  data     {settings.data_dir}"
+        if suite.embedded is not None
+        else f"  data     {suite.database.address}",
+    ]
+    if suite.metrics_port is not None:
+        host = settings.metrics.address.rpartition(":")[0]
+        lines.append(f"  metrics  http://{host}:{suite.metrics_port}/metrics")
+    if suite.health.broken:
+        lines += [
+            f"  not ready: {service}, {check}: {why}" for (service, check), why in suite.health.broken.items()
+        ]
+    if administrator is not None:
+        lines += _first_steps(suite, administrator)
+    print("\n".join([*lines, ""]), flush=True)
+
+
+def _first_steps(suite: Suite, administrator: Administrator) -> list[str]:
+    address = suite.server.reachable_address
+    email, password = administrator.email, administrator.password
+    body = f'{{"email": "{email}", "password": "{password}"}}'
+    program = _program()
+    server = "" if address == DEFAULT_ADDRESS else f" --server {address}"
+    descriptors = "" if suite.settings.server.reflection else " -protoset build/antiphon.binpb"
+    return [
+        "",
+        "An administrator was made. The password is shown once:",
+        f"  e-mail   {email}",
+        f"  password {password}",
+        "",
+        "From another terminal, with grpcurl:",
+        "",
+        f"grpcurl -plaintext{descriptors} -d {shlex.quote(body)} {address} antiphon.auth.v1.AuthService/Login",
+        "",
+        "or with Antiphon's own command:",
+        "",
+        (
+            f"{program} login{server} --password {shlex.quote(password)} {shlex.quote(email)} "
+            f"&& {program} chat{server} 'Hello'"
+        ),
+        "",
+    ]
+
+
+def _program() -> str:
+    """How this program is called from another terminal."""
+    called = Path(sys.argv[0])
+    found = shutil.which("antiphon")
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "antiphon"
+    if called.name == "antiphon" and called.exists():
+        return shlex.quote(os.path.abspath(called))
+    return f"{shlex.quote(sys.executable)} -m services.cli"

@@ -1,0 +1,3 @@
+"""Doors to the outside: PostgreSQL and whatever other stores join it; needs the kernel and the drivers,
+knows no service.
+"""

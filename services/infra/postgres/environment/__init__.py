@@ -1,0 +1,1 @@
+"""What Alembic runs around each service's migrations; needs the connection that the runner hands over."""

@@ -1,0 +1,1 @@
+"""Words that all services share; needs nothing but the standard library."""

@@ -1,0 +1,77 @@
+"""A call on its way through the interceptors, the same for all four shapes of RPC."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from services.kernel.errors import Code
+from services.kernel.policy import Policy
+from services.kernel.request import Request
+
+STATUS = {code: next(status for status in grpc.StatusCode if status.value[0] == code.value) for code in Code}
+"""gRPC's own names of the canonical codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """An RPC that is served.
+
+    `path` is `/antiphon.chat.v1.ChatService/StreamChat`. `behavior` is the servicer's method, None when it is not built yet.
+    `internal` methods (health, reflection) answer while the server stops, are not limited, and are logged at DEBUG only.
+    """
+
+    path: str
+    policy: Policy
+    request_class: type[Message]
+    response_class: type[Message]
+    request_streaming: bool
+    response_streaming: bool
+    behavior: Callable[[Any, Any], Any] | None
+    internal: bool = False
+
+
+class Call:
+    """One call. `message` is what the caller sent: bytes first, a message after the decoding; for request streams an iterator of them.
+
+    A call fails by `code`, `details` and `trailing` being set, which the outermost layer sends. `sent` and `received` count messages.
+    """
+
+    __slots__ = (
+        "code",
+        "context",
+        "details",
+        "message",
+        "metadata",
+        "received",
+        "request",
+        "sent",
+        "trailing",
+    )
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], message: Any, request: Request) -> None:
+        self.context = context
+        self.message = message
+        self.request = request
+        self.metadata: Mapping[str, Any] = {}
+        self.code: grpc.StatusCode = grpc.StatusCode.OK
+        self.details = ""
+        self.trailing: tuple[tuple[str, str | bytes], ...] = ()
+        self.sent = 0
+        self.received = 0
+
+
+Proceed = Callable[[Call], Awaitable[Any]]
+"""What remains of a call's way: answers with the response, or with None after the responses of a stream were sent."""
+
+
+class Interceptor(Protocol):
+    """A layer around every call."""
+
+    def bind(self, method: Method, proceed: Proceed) -> Proceed:
+        """The layer for one method, around what follows. Called once per method, so what does not vary is looked up here."""
+        ...

@@ -1,0 +1,34 @@
+"""The layers around every call, one file each; needs the kernel and the runtime's own words."""
+
+from __future__ import annotations
+
+from services.runtime.call import Interceptor
+from services.runtime.interceptors.access_log import AccessLog
+from services.runtime.interceptors.admission import Admission
+from services.runtime.interceptors.authentication import Authentication
+from services.runtime.interceptors.decoding import Decoding
+from services.runtime.interceptors.errors import Errors
+from services.runtime.interceptors.metrics import CallMetrics
+from services.runtime.interceptors.request_id import RequestId
+from services.runtime.interceptors.validation import Validation
+
+ORDER: tuple[type[Interceptor], ...] = (
+    RequestId,
+    AccessLog,
+    CallMetrics,
+    Errors,
+    Admission,
+    Authentication,
+    # Rate limits have their place here: they count by the caller that authentication found, before any work on the message.
+    Decoding,
+    Validation,
+)
+"""Outermost first."""
+
+
+def in_order(interceptors: list[Interceptor]) -> list[Interceptor]:
+    """The interceptors as `ORDER` has them. Raises ValueError unless there is exactly one of each."""
+    by_type = {type(interceptor): interceptor for interceptor in interceptors}
+    if len(by_type) != len(interceptors) or set(by_type) != set(ORDER):
+        raise ValueError("exactly one interceptor of each kind is needed")
+    return [by_type[kind] for kind in ORDER]

@@ -1,0 +1,26 @@
+"""What a service hands to the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.kernel.health import HealthCheck
+
+
+async def _nothing_to_drain(grace: float) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A service that runs: its servicers by full name (`antiphon.chat.v1.ChatService`), and what its readiness depends on.
+
+    `drain` is awaited when the process stops, after new calls are refused: it lets work in progress end within `grace` seconds,
+    and brings the rest to a recorded state.
+    """
+
+    name: str
+    servicers: Mapping[str, object]
+    checks: Sequence[HealthCheck] = field(default_factory=tuple)
+    drain: Callable[[float], Awaitable[None]] = _nothing_to_drain

@@ -1,0 +1,258 @@
+"""The sections: every field is a setting, `ANTIPHON_<SECTION>__<FIELD>` in the environment.
+
+Durations are in seconds, sizes in bytes. None means that the operator said nothing.
+"""
+
+# ruff: noqa: RUF009 - `setting` makes a dataclass field.
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.settings.identity import ISSUERS, ForeignIssuer
+from services.settings.kinds import (
+    BOOLEAN,
+    DATABASE_URL,
+    DURATION,
+    LISTEN_ADDRESS,
+    MINUTES,
+    PATH,
+    PEER_ADDRESS,
+    PORT,
+    POSITIVE_DURATION,
+    SECRET,
+    SIZE,
+    TEXT,
+    WEB_ADDRESS,
+    Alias,
+    SecretStr,
+    one_of,
+    setting,
+    whole,
+)
+
+__all__ = [
+    "AnalyticsSettings",
+    "AuthSettings",
+    "ChatSettings",
+    "DatabaseSettings",
+    "ForeignIssuer",
+    "IdentitySettings",
+    "LogSettings",
+    "MetricsSettings",
+    "PeerSettings",
+    "ServerSettings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The gRPC server."""
+
+    host: str = setting(TEXT, "127.0.0.1", "Address that the server listens on.")
+    port: int = setting(PORT, 50051, "Port that the server listens on; 0 takes a free one.")
+    allow_plaintext: bool = setting(
+        BOOLEAN, False, "Listen without TLS on an address that other machines can reach."
+    )
+    reflection: bool = setting(BOOLEAN, True, "Let anyone read the contract by gRPC reflection.")
+    grace: float = setting(DURATION, 10.0, "How long running calls may go on when the server stops.")
+    max_message_bytes: int = setting(SIZE, 4 * 1024**2, "Largest request message.")
+    max_metadata_bytes: int = setting(SIZE, 16 * 1024, "Largest metadata of a call.")
+    max_concurrent_calls: int = setting(
+        whole(1, 1_000_000), 10_000, "Calls in progress at once, streams among them; more are refused."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """PostgreSQL: a private embedded server, unless `url` names another."""
+
+    url: str | None = setting(
+        DATABASE_URL,
+        None,
+        "Database to use instead of the embedded one; any postgresql+driver:// form. "
+        "DATABASE_HOST, DATABASE_PORT, DATABASE_USERNAME, DATABASE_PASSWORD and DATABASE_NAME make one too.",
+        "DATABASE_URL",
+    )
+    direct_url: str | None = setting(
+        DATABASE_URL,
+        None,
+        "The same database past a pooler such as PgBouncer, for LISTEN and advisory locks.",
+        "DATABASE_DIRECT_URL",
+    )
+    pool_size: int = setting(whole(1, 1000), 10, "Connections that a process keeps at most.")
+    connect_timeout: float = setting(POSITIVE_DURATION, 5.0, "How long one attempt to connect may take.")
+    start_timeout: float = setting(DURATION, 60.0, "How long a start waits for the database.")
+    statement_timeout: float = setting(POSITIVE_DURATION, 30.0, "How long a statement may take.")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The log, on standard error."""
+
+    level: str = setting(
+        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True),
+        "INFO",
+        "Least level that is written.",
+        "LOG_LEVEL",
+    )
+    format: str = setting(
+        one_of("auto", "pretty", "json"), "auto", "How lines look; auto: pretty on a terminal, else JSON."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """The Prometheus page."""
+
+    address: str = setting(
+        LISTEN_ADDRESS, "127.0.0.1:9464", "Address of the metrics page, host:port; `off` or empty: no page."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """The Auth service."""
+
+    access_token_ttl: float = setting(
+        POSITIVE_DURATION,
+        900.0,
+        "Life of an access token; JWT_ACCESS_TOKEN_EXPIRE_MINUTES is in minutes.",
+        "JWT_EXPIRES_IN",
+        Alias("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", MINUTES),
+    )
+    refresh_token_ttl: float = setting(
+        POSITIVE_DURATION, 30 * 86400.0, "Life of a refresh token.", "JWT_REFRESH_EXPIRES_IN"
+    )
+    refresh_grace: float = setting(
+        DURATION, 30.0, "How long a rotated refresh token still answers with its successor."
+    )
+    private_key_path: Path | None = setting(
+        PATH,
+        None,
+        "PEM file of the signing key; without one, keys are made and kept in the database.",
+        "JWT_PRIVATE_KEY_PATH",
+    )
+    public_key_path: Path | None = setting(
+        PATH, None, "PEM file of the public key that belongs to it.", "JWT_PUBLIC_KEY_PATH"
+    )
+    private_key_passphrase: SecretStr | None = setting(
+        SECRET, None, "Passphrase of the signing key's file.", "JWT_PRIVATE_KEY_PASSPHRASE"
+    )
+    issuer: str = setting(TEXT, "antiphon", "Issuer that own access tokens name.")
+    audience: str = setting(TEXT, "antiphon", "Audience that own access tokens name.")
+    registration: bool = setting(
+        BOOLEAN, True, "Let anyone register; otherwise administrators make accounts."
+    )
+    password_workers: int = setting(whole(1, 64), 2, "Threads that hash passwords.")
+    password_queue: int = setting(whole(1, 100_000), 64, "Passwords that may wait for a thread.")
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """Whose tokens are believed beside the suite's own."""
+
+    secret: SecretStr | None = setting(
+        SECRET,
+        None,
+        "Key shared with a foreign issuer, such as a Django site; makes its tokens accepted.",
+        "JWT_SECRET_KEY",
+        "JWT_SECRET",
+        "SECRET_KEY",
+    )
+    algorithm: str = setting(
+        one_of("HS256", "HS384", "HS512", upper=True),
+        "HS256",
+        "Algorithm of that issuer's tokens.",
+        "ALGORITHM",
+        "JWT_ALGORITHM",
+    )
+    issuer: str = setting(TEXT, "", "`iss` that that issuer's tokens must have; empty: not looked at.")
+    audience: str = setting(TEXT, "", "`aud` that that issuer's tokens must have; empty: not looked at.")
+    user_id_claim: str = setting(TEXT, "user_id", "Claim of that issuer's tokens that names the person.")
+    leeway: float = setting(DURATION, 0.0, "How far that issuer's clock may be off.")
+    legacy: bool = setting(BOOLEAN, False, "Accept a key of that issuer that is too short to be safe.")
+    issuers: tuple[ForeignIssuer, ...] = setting(
+        ISSUERS,
+        (),
+        "More foreign issuers: a JSON array of objects with issuer, algorithms, one of secret, pem and jwks, "
+        "and optionally audience, user_id_claim, leeway (seconds), legacy.",
+    )
+
+    @property
+    def foreign_issuers(self) -> tuple[ForeignIssuer, ...]:
+        """All foreign issuers; the one with the shared key first."""
+        if self.secret is None:
+            return self.issuers
+        first = ForeignIssuer(
+            issuer=self.issuer,
+            algorithms=(self.algorithm,),
+            audience=self.audience,
+            secret=self.secret,
+            user_id_claim=self.user_id_claim,
+            leeway=self.leeway,
+            legacy=self.legacy,
+        )
+        return (first, *self.issuers)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """The Chat service."""
+
+    store: str = setting(one_of("postgres"), "postgres", "Where sessions, messages and records are kept.")
+    models_file: Path | None = setting(
+        PATH, None, "TOML file of the models on offer; `echo` is always there."
+    )
+    openai_api_key: SecretStr | None = setting(
+        SECRET, None, "Key for OpenAI or what speaks its protocol.", "OPENAI_API_KEY"
+    )
+    openai_base_url: str | None = setting(
+        WEB_ADDRESS, None, "Address of what speaks OpenAI's protocol, with its /v1.", "OPENAI_BASE_URL"
+    )
+    github_token: SecretStr | None = setting(SECRET, None, "Token for GitHub Models.", "GITHUB_TOKEN")
+    connect_timeout: float = setting(POSITIVE_DURATION, 10.0, "How long reaching a model may take.")
+    first_token_timeout: float = setting(POSITIVE_DURATION, 60.0, "How long a model's first token may take.")
+    idle_timeout: float = setting(
+        POSITIVE_DURATION, 60.0, "How long a model may be silent between two tokens."
+    )
+    total_timeout: float = setting(POSITIVE_DURATION, 600.0, "How long an answer may take as a whole.")
+    max_answer_bytes: int = setting(SIZE, 4 * 1024**2, "Largest answer that is kept.")
+    max_generations: int = setting(whole(1, 1_000_000), 2000, "Answers that a process makes at once.")
+    event_retention: float = setting(DURATION, 86400.0, "How long events are kept once their message exists.")
+    lease_ttl: float = setting(POSITIVE_DURATION, 10.0, "How long a silent process still counts as alive.")
+    echo_interval_ms: int = setting(whole(0, 60_000), 20, "Milliseconds between two words of `echo`.")
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticsSettings:
+    """The record of what was used."""
+
+    enabled: bool = setting(BOOLEAN, True, "Record and ship what was used.", "ENABLE_ANALYTICS")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """Where the services are that run in other processes: `host:port` or `http://host:port`."""
+
+    auth: str | None = setting(PEER_ADDRESS, None, "Address of Auth.", "USERS_SERVICE_URL")
+    chat: str | None = setting(PEER_ADDRESS, None, "Address of Chat.", "LLM_SERVICE_URL")
+    image: str | None = setting(PEER_ADDRESS, None, "Address of Image.", "IMAGE_SERVICE_URL")
+    speech: str | None = setting(PEER_ADDRESS, None, "Address of Speech.", "SPEECH_SERVICE_URL")
+    analytics: str | None = setting(PEER_ADDRESS, None, "Address of Analytics.", "ANALYTICS_SERVICE_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """All sections; the field's name is the section's."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    chat: ChatSettings = field(default_factory=ChatSettings)
+    analytics: AnalyticsSettings = field(default_factory=AnalyticsSettings)
+    peers: PeerSettings = field(default_factory=PeerSettings)

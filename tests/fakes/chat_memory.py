@@ -1,0 +1,192 @@
+"""A RecordStore in memory, for tests of what is built on the port; the contract suite holds it to the port's promises."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from services.capabilities.metering.model import UsageEvent
+from services.chat.generation.live import assembled
+from services.chat.model import Ending, Event, Generation, Lease, Message, NewGeneration, Session, State
+from services.chat.ports import Flush, LeaseLost
+from services.kernel.errors import AlreadyExists, NotFound, Unavailable
+
+
+@dataclass
+class _Kept:
+    generation: Generation
+    owner: Lease
+    rows: dict[int, list[Event]]
+    claim: tuple[str, str] | None = None
+    cancel_requested: bool = False
+
+
+@dataclass
+class MemoryRecordStore:
+    """`away` makes every call fail, as a database does that can't be reached. `usage` has the usage events that were stored."""
+
+    away: bool = False
+    usage: list[UsageEvent] = field(default_factory=list)
+    appends: int = 0
+    _leases: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _claims: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _messages: dict[str, list[Message]] = field(default_factory=dict)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Unavailable("the store is away")
+
+    def _holds(self, lease: Lease) -> bool:
+        return self._leases.get(lease.owner_id, (0, 0.0))[0] == lease.epoch
+
+    async def acquire(self, owner_id: str, ttl: timedelta) -> Lease:
+        self._reach()
+        self._leases[owner_id] = (1, time.monotonic() + ttl.total_seconds())
+        return Lease(owner_id, 1)
+
+    async def renew(self, lease: Lease, ttl: timedelta) -> Sequence[str] | None:
+        self._reach()
+        if not self._holds(lease):
+            return None
+        self._leases[lease.owner_id] = (lease.epoch, time.monotonic() + ttl.total_seconds())
+        return [id_ for id_, kept in self._kept.items() if kept.owner == lease and kept.cancel_requested]
+
+    async def release(self, lease: Lease) -> None:
+        self._reach()
+        if self._holds(lease):
+            self._leases[lease.owner_id] = (lease.epoch, 0.0)
+
+    async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
+        self._reach()
+        dead = {
+            owner
+            for owner, (_, expiry) in self._leases.items()
+            if owner != mine.owner_id and (sole_owner or expiry < time.monotonic())
+        }
+        for owner in dead:
+            del self._leases[owner]
+        adopted = []
+        for id_, kept in self._kept.items():
+            if kept.owner.owner_id in dead and kept.generation.state is State.RUNNING:
+                kept.owner = mine
+                found = await self.generation(id_)
+                assert found is not None
+                adopted.append(found)
+        return adopted
+
+    async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
+        self._reach()
+        if not self._holds(lease):
+            raise LeaseLost
+        generation = new.generation
+        claim = (new.caller, generation.request_id) if generation.request_id else None
+        if claim is not None and claim in self._claims:
+            holder, digest = self._claims[claim]
+            if digest != new.digest:
+                raise AlreadyExists("another body", reason="REQUEST_ID_REUSED")
+            return holder
+        if new.session is None and new.user_message is not None and generation.session_id not in self._sessions:
+            raise NotFound.of("chat.session", generation.session_id)
+        if claim is not None:
+            self._claims[claim] = (generation.generation_id, new.digest)
+        if new.session is not None:
+            self._sessions[new.session.session_id] = new.session
+        if new.user_message is not None:
+            self._messages.setdefault(generation.session_id, []).append(new.user_message)
+        self._kept[generation.generation_id] = _Kept(generation, lease, {1: [new.started]}, claim)
+        return None
+
+    async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
+        self._reach()
+        self.appends += 1
+        accepted = set()
+        for flush in flushes:
+            kept = self._kept.get(flush.generation_id)
+            if kept is None or kept.owner != lease or kept.generation.state is not State.RUNNING:
+                continue
+            if self._holds(lease) and kept.rows.setdefault(flush.first_seq, list(flush.events)) == list(
+                flush.events
+            ):
+                accepted.add(flush.generation_id)
+        return accepted
+
+    async def finish(
+        self, lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
+    ) -> bool:
+        self._reach()
+        kept = self._kept[generation.generation_id]
+        if kept.generation.state is not State.RUNNING:
+            return (kept.generation.state, kept.generation.end_time) == (ending.state, ending.end_time)
+        if kept.owner != lease or not self._holds(lease):
+            return False
+        if ending.last_events:
+            kept.rows[ending.last_events[0].first_seq] = list(ending.last_events)
+        kept.generation = replace(
+            kept.generation,
+            state=ending.state,
+            finish_reason=ending.finish_reason,
+            failure=ending.failure,
+            usage=ending.usage,
+            reasoning=ending.reasoning,
+            last_seq=ending.last_seq,
+            end_time=ending.end_time,
+        )
+        if ending.message is not None:
+            kept.generation = replace(
+                kept.generation, text=ending.message.text, tool_calls=ending.message.tool_calls
+            )
+            self._messages.setdefault(generation.session_id, []).append(ending.message)
+        if ending.free_claim and kept.claim is not None:
+            del self._claims[kept.claim]
+        if usage_event is not None:
+            self.usage.append(usage_event)
+        return True
+
+    async def generation(self, generation_id: str) -> Generation | None:
+        self._reach()
+        kept = self._kept.get(generation_id)
+        if kept is None:
+            return None
+        if kept.generation.state is not State.RUNNING:
+            return kept.generation
+        events = await self.events(generation_id, 0, 1_000_000)
+        return replace(kept.generation, last_seq=events[-1].seq, **assembled(events))  # type: ignore[arg-type]
+
+    async def events(self, generation_id: str, after_seq: int, limit: int) -> Sequence[Event]:
+        self._reach()
+        kept = self._kept.get(generation_id)
+        if kept is None or kept.generation.events_pruned:
+            return []
+        rows = [kept.rows[first] for first in sorted(kept.rows) if kept.rows[first][-1].seq > after_seq]
+        return [event for row in rows[:limit] for event in row if event.seq > after_seq]
+
+    async def request_cancel(self, generation_id: str) -> None:
+        self._reach()
+        self._kept[generation_id].cancel_requested = True
+
+    async def prune(self, older_than: timedelta, limit: int) -> int:
+        self._reach()
+        before, count = datetime.now(UTC) - older_than, 0
+        for kept in self._kept.values():
+            generation = kept.generation
+            if generation.end_time and generation.end_time < before and not generation.events_pruned:
+                kept.generation = replace(generation, events_pruned=True)
+                count += 1
+        return count
+
+    async def forget_claims(self, older_than: timedelta) -> int:
+        self._reach()
+        return 0
+
+    async def context(
+        self, session_id: str, user_id: str, limit: int
+    ) -> tuple[Session, Sequence[Message]] | None:
+        self._reach()
+        session = self._sessions.get(session_id)
+        if session is None or session.user_id != user_id:
+            return None
+        return session, self._messages.get(session_id, [])[-limit:]

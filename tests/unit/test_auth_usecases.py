@@ -1,0 +1,336 @@
+"""Registering, logging in, refreshing and logging out, over stores in memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import TypeVar
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from services.auth.errors import (
+    AccountDisabled,
+    EmailTaken,
+    InvalidCredentials,
+    RefreshTokenExpired,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    RefreshTokenRevoked,
+    RegistrationClosed,
+    UsernameTaken,
+)
+from services.auth.model import AccessToken, Account, Role, TokenPair
+from services.auth.providers.refresh_tokens import OpaqueRefreshTokens
+from services.auth.usecases.first_administrator import EnsureAdministrator
+from services.auth.usecases.get_profile import GetProfile
+from services.auth.usecases.login import Login
+from services.auth.usecases.logout import Logout
+from services.auth.usecases.refresh_token import RefreshToken
+from services.auth.usecases.register import Register, Registration
+from services.kernel.errors import AlreadyExists, InvalidArgument, NotFound, ServiceError
+from services.kernel.principal import Kind, Principal
+from services.kernel.startup import StartupError
+from tests.fakes.auth_memory import (
+    Memory,
+    MemoryAccounts,
+    MemorySessions,
+    MemorySetup,
+    PlainPasswords,
+)
+
+MONTH = timedelta(days=30)
+GRACE = timedelta(seconds=30)
+T = TypeVar("T")
+
+
+class NamedAccessTokens:
+    """Access tokens that say whose they are."""
+
+    async def sign(self, user_id: str, session_id: str, role: Role) -> AccessToken:
+        return AccessToken(f"{user_id}/{session_id}/{role.value}", Memory().now() + timedelta(minutes=15))
+
+
+class World:
+    """Auth's use cases over one memory."""
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.memory = Memory()
+        self.passwords = PlainPasswords()
+        accounts, sessions = MemoryAccounts(self.memory), MemorySessions(self.memory)
+        refresh_tokens, access_tokens = OpaqueRefreshTokens(), NamedAccessTokens()
+        self.register = Register(accounts, self.passwords, claim_key=b"k" * 32, is_open=is_open)
+        self.login = Login(accounts, sessions, self.passwords, refresh_tokens, access_tokens, lifetime=MONTH)
+        self.refresh = RefreshToken(sessions, refresh_tokens, access_tokens, lifetime=MONTH, grace=GRACE)
+        self.logout = Logout(sessions, refresh_tokens)
+        self.profile = GetProfile(accounts)
+        self.setup = MemorySetup(self.memory)
+        self.ensure_administrator = EnsureAdministrator(self.setup, self.passwords)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+ANA = Registration("ana@example.com", "correct horse", username="ana", display_name="Ana")
+
+
+async def test_who_registers_can_log_in_and_see_the_profile(world: World) -> None:
+    user = await world.register(ANA)
+    pair, logged_in = await world.login("ANA@example.com", "correct horse", "laptop")
+    assert logged_in == user
+    user_id, session_id, role = pair.access.text.split("/")
+    assert (user_id, role) == (user.user_id, "user")
+    profile = await world.profile(Principal(Kind.USER, user_id=user_id, session_id=session_id))
+    assert (profile.email, profile.username, profile.display_name) == ("ana@example.com", "ana", "Ana")
+
+
+async def test_email_and_username_are_taken_once(world: World) -> None:
+    await world.register(ANA)
+    with pytest.raises(EmailTaken):
+        await world.register(Registration("Ana@Example.com", "another one"))
+    with pytest.raises(UsernameTaken):
+        await world.register(Registration("bob@example.com", "another one", username="ANA"))
+
+
+async def test_registering_again_with_the_same_request_id_gives_the_same_account(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    ana = Registration("ana@example.com", "correct horse", request_id=request_id)
+    assert await world.register(ana) == await world.register(ana)
+    with pytest.raises(AlreadyExists) as reused:
+        await world.register(Registration("ana@example.com", "another password", request_id=request_id))
+    assert reused.value.reason == "REQUEST_ID_REUSED"
+    ((digest, _),) = world.memory.claims.values()
+    assert b"correct horse" not in digest
+
+
+async def test_a_request_id_that_others_could_guess_is_refused(world: World) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await world.register(Registration("ana@example.com", "correct horse", request_id=str(uuid.uuid1())))
+    assert [violation.field for violation in refused.value.violations] == ["request_id"]
+
+
+async def test_text_that_cannot_be_stored_is_refused_by_its_field(world: World) -> None:
+    with pytest.raises(InvalidArgument, match="display_name"):
+        await world.register(Registration("ana@example.com", "correct horse", display_name="a\0b"))
+    await world.register(ANA)
+    with pytest.raises(InvalidArgument, match="device_name"):
+        await world.login("ana@example.com", "correct horse", "a\0b")
+
+
+async def test_registration_can_be_closed() -> None:
+    with pytest.raises(RegistrationClosed) as closed:
+        await World(is_open=False).register(ANA)
+    assert (closed.value.reason, closed.value.metadata) == ("ROLE_REQUIRED", {"role": "admin"})
+
+
+async def test_an_unknown_email_and_a_wrong_password_cost_and_look_the_same(world: World) -> None:
+    await world.register(ANA)
+    with pytest.raises(InvalidCredentials) as wrong:
+        await world.login("ana@example.com", "wrong")
+    with pytest.raises(InvalidCredentials) as unknown:
+        await world.login("bob@example.com", "wrong")
+    assert wrong.value.message == unknown.value.message
+    assert world.passwords.checks == ["plain:correct horse", None]
+
+
+async def test_only_the_owner_learns_that_an_account_is_disabled(world: World) -> None:
+    user = await world.register(ANA)
+    pair, _ = await world.login("ana@example.com", "correct horse")
+    world.memory.change(user.user_id, disabled=True)
+    with pytest.raises(InvalidCredentials):
+        await world.login("ana@example.com", "wrong")
+    with pytest.raises(AccountDisabled):
+        await world.login("ana@example.com", "correct horse")
+    with pytest.raises(AccountDisabled):
+        await world.refresh(pair.refresh_token)
+    with pytest.raises(AccountDisabled):
+        await world.profile(Principal(Kind.USER, user_id=user.user_id))
+
+
+async def test_a_hash_made_with_old_settings_is_renewed_at_login(world: World) -> None:
+    user = await world.register(ANA)
+    world.memory.accounts[user.user_id] = Account(user, "old:correct horse")
+    await world.login("ana@example.com", "correct horse")
+    assert world.memory.accounts[user.user_id].password_hash == "plain:correct horse"
+    await world.login("ana@example.com", "correct horse")
+
+
+async def test_a_stranger_and_a_deleted_account_have_no_profile(world: World) -> None:
+    for user_id in (str(uuid.uuid4()), ""):
+        with pytest.raises(NotFound):
+            await world.profile(Principal(Kind.SERVICE, user_id=user_id, service="chat"))
+
+
+async def test_a_refresh_keeps_the_session_and_replays_within_the_grace(world: World) -> None:
+    await world.register(ANA)
+    first, _ = await world.login("ana@example.com", "correct horse")
+    second = await world.refresh(first.refresh_token)
+    again = await world.refresh(first.refresh_token)
+    assert again.refresh_token == second.refresh_token != first.refresh_token
+    assert again.refresh_expire_time == second.refresh_expire_time
+    assert first.access.text == second.access.text
+
+
+async def test_a_reused_token_ends_the_session(world: World) -> None:
+    await world.register(ANA)
+    first, _ = await world.login("ana@example.com", "correct horse")
+    elsewhere, _ = await world.login("ana@example.com", "correct horse")
+    second = await world.refresh(first.refresh_token)
+    world.memory.later = GRACE
+    with pytest.raises(RefreshTokenReused):
+        await world.refresh(first.refresh_token)
+    for pair in (first, second):
+        with pytest.raises(RefreshTokenRevoked):
+            await world.refresh(pair.refresh_token)
+    await world.refresh(elsewhere.refresh_token)
+
+
+async def test_a_session_that_is_not_refreshed_ends(world: World) -> None:
+    await world.register(ANA)
+    pair, _ = await world.login("ana@example.com", "correct horse")
+    world.memory.later = MONTH
+    with pytest.raises(RefreshTokenExpired):
+        await world.refresh(pair.refresh_token)
+
+
+@pytest.mark.parametrize(
+    "token", ["", "garbage", "rt_" + "A" * 43, "rt_" + "A" * 42 + "\n", "rt_" + "é" * 43]
+)
+async def test_what_is_no_refresh_token_of_ours_is_refused_and_logs_out_nobody(
+    world: World, token: str
+) -> None:
+    with pytest.raises(RefreshTokenInvalid):
+        await world.refresh(token)
+    await world.logout(token)
+
+
+async def test_logging_out_ends_the_session_with_all_its_tokens(world: World) -> None:
+    await world.register(ANA)
+    first, _ = await world.login("ana@example.com", "correct horse")
+    second = await world.refresh(first.refresh_token)
+    await world.logout(first.refresh_token)
+    await world.logout(first.refresh_token)
+    with pytest.raises(RefreshTokenRevoked):
+        await world.refresh(second.refresh_token)
+
+
+class Refreshing(RuleBasedStateMachine):
+    """One login session in the hands of somebody who presents any token at any time."""
+
+    tokens: Bundle[str] = Bundle("tokens")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.living: str | None = None
+        self.rotated: dict[str, tuple[str, timedelta]] = {}
+
+    @initialize(target=tokens)
+    def log_in(self) -> str:
+        run(self.world.register(ANA))
+        self.living = run(self.world.login("ana@example.com", "correct horse"))[0].refresh_token
+        return self.living
+
+    @rule(target=tokens, token=tokens)
+    def refresh(self, token: str) -> str:
+        now = self.world.memory.later
+        try:
+            pair: TokenPair = run(self.world.refresh(token))
+        except RefreshTokenReused:
+            assert now >= self.rotated[token][1] + GRACE
+            self.living = None
+            return token
+        except RefreshTokenRevoked:
+            assert self.living is None
+            return token
+        if token == self.living:
+            self.rotated[token] = (pair.refresh_token, now)
+            self.living = pair.refresh_token
+        else:
+            assert pair.refresh_token == self.rotated[token][0]
+            # The clock of the memory runs on a little while the test does.
+            assert now < self.rotated[token][1] + GRACE
+        return pair.refresh_token
+
+    @rule()
+    def wait_a_little(self) -> None:
+        self.world.memory.later += GRACE / 2
+
+    @rule()
+    def wait(self) -> None:
+        self.world.memory.later += GRACE
+
+    @rule(token=tokens)
+    def log_out(self, token: str) -> None:
+        run(self.world.logout(token))
+        self.living = None
+
+    @invariant()
+    def at_most_one_token_is_good(self) -> None:
+        good = [t for t in self.world.memory.tokens.values() if not t.revoked and t.rotated_at is None]
+        assert len(good) == (0 if self.living is None else 1)
+
+
+def run(coroutine: Coroutine[None, None, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stopped:
+        value: T = stopped.value
+        return value
+    raise AssertionError("it waited")
+
+
+Refreshing.TestCase.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+test_refreshing = Refreshing.TestCase
+
+
+async def test_the_first_administrator_is_shown_once(world: World) -> None:
+    async with world.ensure_administrator("admin@example.com") as made:
+        assert made is not None
+        assert made.email == "admin@example.com"
+        assert len(made.password) == 20
+        assert made.password not in repr(made)
+        _, user = await world.login(made.email, made.password)
+        assert user.role is Role.ADMIN
+    async with world.ensure_administrator("admin@example.com") as again:
+        assert again is None
+
+
+async def test_a_password_that_was_not_shown_is_replaced_by_the_next_start(world: World) -> None:
+    with pytest.raises(RuntimeError, match="port"):
+        async with world.ensure_administrator("admin@example.com") as lost:
+            raise RuntimeError("the port is taken")
+    assert lost is not None
+    async with world.ensure_administrator("admin@example.com") as made:
+        assert made is not None
+        assert made.password != lost.password
+        await world.login(made.email, made.password)
+    with pytest.raises(InvalidCredentials):
+        await world.login(lost.email, lost.password)
+
+
+async def test_of_two_starts_at_once_one_makes_the_administrator(world: World) -> None:
+    async with (
+        world.ensure_administrator("admin@example.com") as one,
+        world.ensure_administrator("admin@example.com") as other,
+    ):
+        assert one is not None
+        assert other is None
+
+
+async def test_an_ordinary_account_in_the_way_stops_the_start(world: World) -> None:
+    await world.register(ANA)
+    with pytest.raises(StartupError, match="ordinary account"):
+        async with world.ensure_administrator("ana@example.com"):
+            pass
+
+
+def test_every_failure_says_what_to_do() -> None:
+    for failure in (EmailTaken(), AccountDisabled(), RefreshTokenReused(), RegistrationClosed()):
+        assert isinstance(failure, ServiceError)
+        assert ";" in failure.message

@@ -1,0 +1,172 @@
+"""Readies the real peers of `make test-peers`: a llama.cpp server in an environment of its own, and grpcurl.
+
+They are kept in the user's cache, so that a fresh clone finds them; in .peers/ where the cache can't be written. Standard
+library only. `python -m tools.peers` readies both and prints where they are. Two calls at once take turns, and what an
+interrupted call left is thrown away.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LLAMA_REQUIREMENTS = Path(__file__).with_name("peers-llama.txt")
+GRPCURL_VERSION = "1.9.3"
+GRPCURL_MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+# Plain x86-64 or ARM code without extensions, so that a cache may move to another machine; nothing of CUDA, images or OpenMP.
+LLAMA_OPTIONS = (
+    "GGML_NATIVE",
+    "GGML_AVX",
+    "GGML_AVX2",
+    "GGML_BMI2",
+    "GGML_F16C",
+    "GGML_FMA",
+    "GGML_OPENMP",
+    "MTMD_BUILD",
+)
+LOG_LINES = 30
+
+Say = Callable[[str], None]
+
+
+class PeerMissing(Exception):
+    """The peer is not here and can't be made here; says why and what to do."""
+
+
+def llama_python(say: Say) -> Path:
+    """The Python that runs `-m llama_cpp.server`. Built from source where it is not cached: that takes a few minutes.
+
+    `say` is told when that begins. Raises PeerMissing.
+    """
+    requirements = LLAMA_REQUIREMENTS.read_bytes()
+    digest = hashlib.sha256(requirements + " ".join(LLAMA_OPTIONS).encode()).hexdigest()[:12]
+    folder = cache() / f"llama-{sys.implementation.cache_tag}-{platform.machine()}-{digest}"
+    python = folder / "bin" / "python"
+
+    def build() -> None:
+        compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+        if not any(compiler and shutil.which(compiler.split()[0]) for compiler in compilers):
+            raise PeerMissing("llama.cpp is built from source, and there is no C++ compiler: install g++")
+        say("Building the llama.cpp server; with a cold cache that takes about six minutes …")
+        options = " ".join(f"-D{option}=OFF" for option in LLAMA_OPTIONS)
+        environment = {**os.environ, "PIP_USER": "0", "CMAKE_ARGS": options}
+        environment.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
+        _run("llama.cpp", [sys.executable, "-m", "venv", str(folder)])
+        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-r"]
+        _run("llama.cpp", [*install, str(LLAMA_REQUIREMENTS)], environment)
+
+    _made_once(folder, build, lambda: _works([str(python), "-c", "import llama_cpp.server"]))
+    return python
+
+
+def grpcurl(say: Say) -> Path:
+    """grpcurl: that of the path or of Go's programs, else one that Go installs into the cache. Raises PeerMissing."""
+    found = shutil.which("grpcurl") or shutil.which("grpcurl", path=_go_programs())
+    if found:
+        return Path(found)
+    folder = cache() / f"grpcurl-{GRPCURL_VERSION}-{platform.machine()}"
+    program = folder / "grpcurl"
+
+    def build() -> None:
+        if not shutil.which("go"):
+            raise PeerMissing(
+                "grpcurl is not installed, and there is no Go to install it with: install either"
+            )
+        say("Installing grpcurl; the first time that takes a minute …")
+        # A Go path that someone made read-only, or has for cross-compiling, is none of our business.
+        environment = {name: text for name, text in os.environ.items() if name not in ("GOOS", "GOARCH")}
+        _run(
+            "grpcurl",
+            ["go", "install", f"{GRPCURL_MODULE}@v{GRPCURL_VERSION}"],
+            {**environment, "GOBIN": str(folder), "GOFLAGS": ""},
+        )
+
+    _made_once(folder, build, lambda: _works([str(program), "-version"]))
+    return program
+
+
+def cache() -> Path:
+    """The folder of all peers: in the user's cache, else in the checkout."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(base) if base and Path(base).is_absolute() else Path("~/.cache").expanduser()
+    for folder in (home / "antiphon" / "peers", ROOT / ".peers"):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    raise PeerMissing(f"neither {home} nor {ROOT} can be written, so peers have no place to be kept")
+
+
+def _go_programs() -> str:
+    if not shutil.which("go"):
+        return ""
+    told = subprocess.run(["go", "env", "GOBIN", "GOPATH"], capture_output=True, text=True, check=False)
+    gobin, _, gopath = told.stdout.strip().partition("\n")
+    folders = [gobin, *(str(Path(path) / "bin") for path in gopath.split(os.pathsep) if path)]
+    return os.pathsep.join(folder for folder in folders if folder)
+
+
+def _made_once(folder: Path, build: Callable[[], None], works: Callable[[], bool]) -> None:
+    """Builds what belongs in the folder, unless it is there and works."""
+    with _locked(folder.with_name(f"{folder.name}.lock")):
+        ready = folder / "ready"
+        if ready.exists() and works():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        build()
+        if not works():
+            raise PeerMissing(f"what was built in {folder} does not run")
+        ready.touch()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _run(peer: str, command: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run a step of a build; raises PeerMissing with the end of what it said."""
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
+        raise PeerMissing(f"{peer} could not be built: {' '.join(command)} ended with\n{tail}")
+
+
+def main() -> None:
+    missing = False
+    for name, make in {"llama.cpp": llama_python, "grpcurl": grpcurl}.items():
+        try:
+            print(f"{name}: {make(lambda text: print(text, file=sys.stderr, flush=True))}")
+        except PeerMissing as error:
+            missing = True
+            print(f"{name} is missing: {error}", file=sys.stderr)
+    sys.exit(1 if missing else 0)
+
+
+if __name__ == "__main__":
+    main()
