@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from services.infra.postgres.histories import services_with_migrations
@@ -75,6 +76,9 @@ _server = pytest.StashKey[ServerOnDemand]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How fast a machine is, or how busy, says nothing about a law.
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
     if not hasattr(config, "workerinput"):
         _sweep_killed_runs()
         config.stash[_server] = ServerOnDemand()

@@ -20,14 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 LLAMA_REQUIREMENTS = Path(__file__).with_name("peers-llama.txt")
 GRPCURL_VERSION = "1.9.3"
 GRPCURL_MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
-# Plain x86-64 or ARM code without extensions, so that a cache may move to another machine; nothing of CUDA, images or OpenMP.
+# Switched off: what ties the build to this machine's processor, so that a cache may move to another, and what a tiny model
+# does not need.
 LLAMA_OPTIONS = (
     "GGML_NATIVE",
     "GGML_AVX",
     "GGML_AVX2",
+    "GGML_BLAS",
     "GGML_BMI2",
     "GGML_F16C",
     "GGML_FMA",
+    "GGML_METAL",
     "GGML_OPENMP",
     "MTMD_BUILD",
 )
@@ -80,7 +83,7 @@ def grpcurl(say: Say) -> Path:
                 "grpcurl is not installed, and there is no Go to install it with: install either"
             )
         say("Installing grpcurl; the first time that takes a minute …")
-        # A Go path that someone made read-only, or has for cross-compiling, is none of our business.
+        # Whoever compiles for another system wants this program for their own.
         environment = {name: text for name, text in os.environ.items() if name not in ("GOOS", "GOARCH")}
         _run(
             "grpcurl",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.bootstrap.suite import Suite, serving
+from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
 from services.runtime.signals import Stop
@@ -45,6 +46,10 @@ async def run(
         except asyncio.CancelledError:
             if not stop.requested.is_set():
                 raise
+        except Unavailable as error:
+            raise StartupError(
+                f"The start was broken off: {error.message}", "See that the database runs, then start again."
+            ) from error
         finally:
             hurry.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -10,7 +10,7 @@ from typing import Any
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 
 from services.chat.mapping.events import event_to_proto
-from services.chat.mapping.requests import chat_call
+from services.chat.mapping.requests import chat_call, require_storable
 from services.chat.mapping.resources import (
     generation_to_proto,
     message_to_proto,
@@ -106,6 +106,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self, request: chat_pb2.CreateSessionRequest, context: Any
     ) -> chat_pb2.CreateSessionResponse:
         """Open an empty session."""
+        require_storable(title=request.title, project=request.project, system_prompt=request.system_prompt)
         session = await self._use.create_session(
             current().principal,
             request.request_id,
@@ -127,6 +128,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self, request: chat_pb2.ListSessionsRequest, context: Any
     ) -> chat_pb2.ListSessionsResponse:
         """A page of sessions."""
+        require_storable(project=request.project)
         page, next_page_token = await self._use.list_sessions(
             current().principal,
             request.user_id,

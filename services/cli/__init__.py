@@ -2,9 +2,15 @@
 extra `server`, and are imported when they are called.
 """
 
+import sys
+
 
 def main() -> None:
     """The console script's entry."""
-    from services.cli.program import run
+    try:
+        from services.cli.program import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        # Ctrl-C while the command is still being imported; later on it is told by the command itself.
+        sys.exit(130)

@@ -50,9 +50,7 @@ def _cancel(client: Client, stream: Stream, answer: Answer) -> None:
             answer.show(event)
     except AntiphonError as error:
         answer.end()
-        if error.reason != "GENERATION_CANCELLED":
-            note(f"antiphon: the answer could not be cancelled: {error.message}")
-        return
+        note(f"antiphon: the answer could not be cancelled: {error.message}")
 
 
 class Interrupt:

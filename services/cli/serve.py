@@ -72,7 +72,12 @@ def serve(
         from services.runtime.logs import set_up
 
         log = set_up(settings.log.level, settings.log.format)
-        uvloop.run(run(settings, service or (), log, environment(), announce))
+        work = run(settings, service or (), log, environment(), announce)
+        try:
+            uvloop.run(work)
+        finally:
+            # Where Ctrl-C comes before the loop runs, the work has not begun.
+            work.close()
 
 
 def announce(suite: Suite, administrator: Administrator | None) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -20,6 +20,8 @@ async def _unknown(messages: Any, context: Any) -> None:
     path = current().method
     raise Unimplemented(f"This server has no RPC {path}.", metadata={"method": path})
 
+
+OK = grpc.StatusCode.OK
 
 UNKNOWN = Method(
     path="(unknown)",
@@ -38,16 +40,15 @@ class Handlers(grpc.GenericRpcHandler):
     """All methods that the server has, found by one look into a dictionary."""
 
     def __init__(self, methods: Sequence[Method], chain: Sequence[Interceptor]) -> None:
-        self._unknown = bound(chain, UNKNOWN)
-        self._handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = {
-            method.path: handler_of(method, bound(chain, method)) for method in methods
-        }
+        self._unknown = incoming(UNKNOWN, bound(chain, UNKNOWN))
+        self._incoming = {method.path: incoming(method, bound(chain, method)) for method in methods}
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         path = handler_call_details.method
-        return self._handlers.get(path) or handler_of(UNKNOWN, self._unknown, path)
+        handler = self._incoming.get(path, self._unknown)(path, handler_call_details.invocation_metadata)
+        return cast("grpc.RpcMethodHandler[Any, Any]", handler)
 
 
 def bound(chain: Sequence[Interceptor], method: Method) -> Proceed:
@@ -58,25 +59,46 @@ def bound(chain: Sequence[Interceptor], method: Method) -> Proceed:
     return proceed
 
 
-def handler_of(method: Method, proceed: Proceed, path: str = "") -> grpc.RpcMethodHandler[Any, Any]:
-    """gRPC's handler of one method. Requests come in as bytes: their decoding belongs to the interceptors."""
-    path = path or method.path
+class _Incoming:
+    """One call of a method, before it is served: a grpc.RpcMethodHandler in all but its base class, whose instances would be heavier."""
 
-    async def serve(message: Any, context: Any) -> Any:
-        call = Call(context, message, Request("", path))
+    __slots__ = ("metadata", "path")
+
+    request_deserializer = None
+    unary_unary = None
+    unary_stream = None
+    stream_unary = None
+    stream_stream = None
+
+    def __init__(self, path: str, metadata: Any) -> None:
+        self.path = path
+        self.metadata = metadata
+
+
+def incoming(method: Method, proceed: Proceed) -> type[_Incoming]:
+    """What gRPC gets for each call of a method: a handler that has the call's path and metadata with it.
+
+    gRPC has just built the metadata when it asks for a handler, and would build it once more if the call asked for it. Requests
+    come in as bytes: their decoding belongs to the interceptors.
+    """
+
+    async def serve(self: _Incoming, message: Any, context: Any) -> Any:
+        call = Call(context, message, self.metadata, Request("", self.path))
         response = await proceed(call)
-        if call.code is not grpc.StatusCode.OK:
+        if call.code is not OK:
             await finish(call)
         return response
 
-    serialize = method.response_class.SerializeToString
-    if method.request_streaming:
-        if method.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(serve, None, serialize)
-        return grpc.stream_unary_rpc_method_handler(serve, None, serialize)
-    if method.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(serve, None, serialize)
-    return grpc.unary_unary_rpc_method_handler(serve, None, serialize)
+    shape = f"{'stream' if method.request_streaming else 'unary'}_{'stream' if method.response_streaming else 'unary'}"
+    members = {
+        "__slots__": (),
+        "__doc__": method.path,
+        "request_streaming": method.request_streaming,
+        "response_streaming": method.response_streaming,
+        "response_serializer": staticmethod(method.response_class.SerializeToString),
+        shape: serve,
+    }
+    return type("Incoming", (_Incoming,), members)
 
 
 async def finish(call: Call) -> None:

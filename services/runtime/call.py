@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,11 +53,17 @@ class Call:
         "trailing",
     )
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], message: Any, request: Request) -> None:
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, Any],
+        message: Any,
+        metadata: Iterable[tuple[str, Any]],
+        request: Request,
+    ) -> None:
         self.context = context
         self.message = message
         self.request = request
-        self.metadata: Mapping[str, Any] = {}
+        self.metadata: Mapping[str, Any] = dict(metadata)
         self.code: grpc.StatusCode = grpc.StatusCode.OK
         self.details = ""
         self.trailing: tuple[tuple[str, str | bytes], ...] = ()

@@ -53,6 +53,7 @@ class Log:
         self._pretty = pretty
         self._color = pretty and os.isatty(stream) and not os.environ.get("NO_COLOR")
         self._stream = stream
+        self._second, self._prefix = -1, ""
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
 
     def enabled(self, level: int) -> bool:
@@ -77,13 +78,13 @@ class Log:
                 data = data[os.write(self._stream, data) :]
 
     def _bytes(self, when: float, level: str, event: str, fields: Mapping[str, Any]) -> bytes:
-        now = dt.datetime.fromtimestamp(when, dt.UTC)
         if self._pretty:
+            now = dt.datetime.fromtimestamp(when, dt.UTC)
             return (
                 strike_out(self._render(now, level, event, fields)).encode("utf-8", "backslashreplace")
                 + b"\n"
             )
-        stamp = now.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+        stamp = self._stamp(when)
         try:
             data = self._encode({"time": stamp, "level": level, "event": event, **fields}) + b"\n"
         except (TypeError, ValueError, RecursionError):
@@ -92,6 +93,14 @@ class Log:
                 + b"\n"
             )
         return strike_out(data.decode()).encode() if _may_hold_secret(data) else data
+
+    def _stamp(self, when: float) -> str:
+        """RFC 3339 with milliseconds. Lines come many a second, and all but three digits are the same for all of them."""
+        second = int(when)
+        if second != self._second:
+            self._second = second
+            self._prefix = dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{self._prefix}{int((when - second) * 1000):03}Z"
 
     def _render(self, now: dt.datetime, level: str, event: str, fields: Mapping[str, Any]) -> str:
         stamp = now.astimezone().strftime("%H:%M:%S")

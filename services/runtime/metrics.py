@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from wsgiref.simple_server import WSGIServer
 
+import grpc
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -40,11 +41,11 @@ class MethodMetrics:
         self._sent = metrics.messages_sent.labels(path)
         self._received = metrics.messages_received.labels(path)
         # Filled by the event loop, emptied by the page's thread too: a deque bears both.
-        self._pending: deque[tuple[str, float, int, int]] = deque()
+        self._pending: deque[tuple[grpc.StatusCode, float, int, int]] = deque()
         self.in_flight = 0
         metrics.in_flight.labels(path).set_function(lambda: self.in_flight)
 
-    def ended(self, code: str, seconds: float, sent: int, received: int) -> None:
+    def ended(self, code: grpc.StatusCode, seconds: float, sent: int, received: int) -> None:
         """Count a call."""
         self._pending.append((code, seconds, sent, received))
         if len(self._pending) >= FOLD:
@@ -52,7 +53,7 @@ class MethodMetrics:
 
     def fold(self) -> None:
         """Bring the counters up to date."""
-        codes: defaultdict[str, int] = defaultdict(int)
+        codes: defaultdict[grpc.StatusCode, int] = defaultdict(int)
         all_sent = all_received = 0
         while self._pending:
             try:
@@ -64,7 +65,7 @@ class MethodMetrics:
             all_received += received
             self._seconds.observe(seconds)
         for code, count in codes.items():
-            self._calls.labels(self._path, code).inc(count)
+            self._calls.labels(self._path, code.name).inc(count)
         self._sent.inc(all_sent)
         self._received.inc(all_received)
 

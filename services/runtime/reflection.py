@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -33,15 +34,25 @@ def contract() -> FileDescriptorSet:
 
 
 def _own_files() -> Iterator[FileDescriptorProto]:
-    alpha = FileDescriptorProto()
-    reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+    alpha = _file(reflection_pb2)
     yield alpha
     # The two versions are the same but for their names, and only the older one comes with a Python package.
     text = text_format.MessageToString(alpha)
     yield text_format.Parse(text.replace("v1alpha", "v1"), FileDescriptorProto())
-    health = FileDescriptorProto()
-    health_pb2.DESCRIPTOR.CopyToProto(health)
-    yield health
+    yield _file(health_pb2)
+    # The contract does not import what the details of a failed call are made of; grpcurl looks it up to show them.
+    yield _file(error_details_pb2)
+
+
+def _file(module: Any) -> FileDescriptorProto:
+    """The file that a module was generated from, with the JSON names that compilers spell out and Python leaves to be derived."""
+    file = FileDescriptorProto()
+    module.DESCRIPTOR.CopyToProto(file)
+    for _, message in _nested(file.message_type, ""):
+        for field in message.field:
+            first, *others = field.name.split("_")
+            field.json_name = first + "".join(word.capitalize() for word in others)
+    return file
 
 
 class Descriptors:

@@ -54,6 +54,7 @@ class Server:
         self._log = log
         self._admission = Admission(settings.max_concurrent_calls)
         self._access_log: AccessLog | None = None
+        self._started = False
         self._server = grpc.aio.server(options=options(settings))
         try:
             self.port = self._server.add_insecure_port(listening.target(settings.host, settings.port))
@@ -111,6 +112,7 @@ class Server:
         self._server.add_generic_rpc_handlers((Handlers([*methods, *internal], chain),))
         async with self._metrics.watched_loop(), health.watched():
             await self._server.start()
+            self._started = True
             try:
                 yield health
             finally:
@@ -118,6 +120,9 @@ class Server:
 
     async def close(self) -> None:
         """Give the port back, whether it was served or not."""
+        if not self._started:
+            # gRPC keeps the port of a server that it can't stop because it never ran.
+            await self._server.start()
         await self._server.stop(None)
         if self._access_log is not None:
             self._access_log.flush()

@@ -10,9 +10,11 @@ from services.kernel.errors import ServiceError
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "antiphon"
-# Peers refuse trailing metadata past 8 KiB by default, and details are encoded on the way.
-MAXIMUM_VIOLATIONS = 32
-MAXIMUM_TEXT = 1024
+# Peers refuse trailing metadata past 8 KiB by default. The message travels twice, once with up to three bytes for one, and the details
+# in base64: within these bounds all of it stays below 7 KiB.
+MAXIMUM_TEXT = 512
+MAXIMUM_VALUE = 256
+MAXIMUM_VIOLATIONS_SIZE = 2048
 
 
 def details_of(error: ServiceError) -> bytes:
@@ -21,15 +23,21 @@ def details_of(error: ServiceError) -> bytes:
         error_details_pb2.ErrorInfo(
             reason=error.reason,
             domain=DOMAIN,
-            metadata={key: clip(value) for key, value in error.metadata.items()},
+            metadata={key: clip(value, MAXIMUM_VALUE) for key, value in error.metadata.items()},
         )
     ]
     if error.violations:
         bad_request = error_details_pb2.BadRequest()
-        for violation in error.violations[:MAXIMUM_VIOLATIONS]:
-            bad_request.field_violations.add(
-                field=clip(violation.field, 128), description=clip(violation.description, 256)
+        size = 0
+        for violation in error.violations:
+            field, description = (
+                clip(violation.field, MAXIMUM_VALUE),
+                clip(violation.description, MAXIMUM_VALUE),
             )
+            size += len(field.encode()) + len(description.encode()) + 8
+            if size > MAXIMUM_VIOLATIONS_SIZE:
+                break
+            bad_request.field_violations.add(field=field, description=description)
         details.append(bad_request)
     if error.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
@@ -37,12 +45,14 @@ def details_of(error: ServiceError) -> bytes:
         details.append(retry)
     if error.quota is not None:
         quota = error_details_pb2.QuotaFailure()
-        quota.violations.add(subject=error.quota.subject, description=clip(error.quota.description))
+        quota.violations.add(
+            subject=error.quota.subject, description=clip(error.quota.description, MAXIMUM_VALUE)
+        )
         details.append(quota)
     if error.resource is not None:
         details.append(
             error_details_pb2.ResourceInfo(
-                resource_type=error.resource.type, resource_name=clip(error.resource.name)
+                resource_type=error.resource.type, resource_name=clip(error.resource.name, MAXIMUM_VALUE)
             )
         )
     status = status_pb2.Status(code=error.code.value, message=clip(error.message))
@@ -53,8 +63,9 @@ def details_of(error: ServiceError) -> bytes:
     return status.SerializeToString()
 
 
-def clip(text: str, length: int = MAXIMUM_TEXT) -> str:
-    """A text that fits into a trailer: cut to its length, and without lone surrogates, which can't be encoded."""
-    if len(text) > length:
-        text = text[: length - 1] + "…"
-    return text.encode("utf-8", "replace").decode()
+def clip(text: str, size: int = MAXIMUM_TEXT) -> str:
+    """A text that fits into a trailer: at most `size` bytes of UTF-8, without lone surrogates, which can't be encoded."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= size:
+        return data.decode()
+    return data[: size - 3].decode("utf-8", "ignore") + "…"

@@ -89,7 +89,11 @@ class MemoryRecordStore:
             if digest != new.digest:
                 raise AlreadyExists("another body", reason="REQUEST_ID_REUSED")
             return holder
-        if new.session is None and new.user_message is not None and generation.session_id not in self._sessions:
+        if (
+            new.session is None
+            and new.user_message is not None
+            and generation.session_id not in self._sessions
+        ):
             raise NotFound.of("chat.session", generation.session_id)
         if claim is not None:
             self._claims[claim] = (generation.generation_id, new.digest)

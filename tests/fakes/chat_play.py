@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from chat_memory import MemoryRecordStore
 
@@ -203,11 +204,11 @@ _CALL = ChatCall(
 )
 
 
-def a_call(**changes: object) -> ChatCall:
-    return replace(_CALL, **changes)  # type: ignore[arg-type]
+def a_call(**changes: Any) -> ChatCall:
+    return replace(_CALL, **changes)
 
 
-def stop_after(seconds: float) -> dict[str, object]:
+def stop_after(seconds: float) -> dict[str, Any]:
     """The fields of a call that is to stop that long after nobody watches."""
     return {"on_disconnect": OnDisconnect.STOP, "disconnect_grace": timedelta(seconds=seconds)}
 
@@ -228,7 +229,7 @@ class Chat:
     tokens: ResumeTokens
 
     async def begin(
-        self, principal: Principal = ALICE, remaining: float | None = None, **changes: object
+        self, principal: Principal = ALICE, remaining: float | None = None, **changes: Any
     ) -> str:
         """Start a generation and wait until the provider is at work."""
         plays = len(self.provider.plays)

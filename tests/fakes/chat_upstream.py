@@ -39,7 +39,8 @@ class Exchange:
 
     async def chunk(self, data: bytes) -> None:
         """Some bytes of a chunked answer, in a packet of their own."""
-        await self.raw(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        if data:
+            await self.raw(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     async def end(self) -> None:
         """The end of a chunked answer; the connection stays open."""
@@ -109,7 +110,7 @@ async def upstream(script: Script) -> AsyncIterator[Upstream]:
         tasks.add(task)
         state.connections += 1
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
                     await _exchange(reader, writer)
         finally:
@@ -118,9 +119,8 @@ async def upstream(script: Script) -> AsyncIterator[Upstream]:
 
     async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-        raw = dict(line.split(": ", 1) for line in lines[1:] if line)
-        headers = {name.lower(): value for name, value in raw.items()}
+        fields = (line.split(": ", 1) for line in lines[1:] if line)
+        headers = {name.lower(): value for name, value in fields}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         exchange = Exchange(lines[0], headers, body, writer)
         state.exchanges.append(exchange)
@@ -149,6 +149,6 @@ async def upstream(script: Script) -> AsyncIterator[Upstream]:
 
 async def _watch(reader: asyncio.StreamReader, exchange: Exchange) -> None:
     # Callers send nothing before they have the answer, so this only notices that the connection is closed, and takes no byte.
-    while not reader.at_eof() and reader.exception() is None:
-        await asyncio.sleep(0.005)
+    with contextlib.suppress(ConnectionError):
+        await reader._wait_for_data("watch")  # type: ignore[attr-defined]
     exchange.gone.set()

@@ -1,10 +1,15 @@
 """Tests that play against real peers: all of this folder, by `make test-peers`."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.peers.grpcurl import Grpcurl
+from tests.peers.llama_server import LlamaServer, llama_server
+from tests.peers.suite import Suite, running_suite
+from tools import peers
 
 HERE = Path(__file__).resolve().parent
 
@@ -44,3 +49,53 @@ def require(report: pytest.TestReport | pytest.CollectReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         report.outcome = "failed"
         report.longrepr = f"REQUIRE_PEERS is set, and this peer is missing: {reason}"
+
+
+@pytest.fixture(scope="session")
+def peer(pytestconfig: pytest.Config) -> Callable[[Callable[[peers.Say], Path]], Path]:
+    """Readies a peer, and skips where it can't be had. That a build begins is said at once, since it takes its time."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
+
+    def ready(make: Callable[[peers.Say], Path]) -> Path:
+        try:
+            return make(say)
+        except peers.PeerMissing as error:
+            pytest.skip(str(error))
+
+    return ready
+
+
+@pytest.fixture(scope="session")
+def llama_python(peer: Callable[[Callable[[peers.Say], Path]], Path]) -> Path:
+    """The Python that has the llama.cpp server."""
+    return peer(peers.llama_python)
+
+
+@pytest.fixture(scope="session")
+def grpcurl_program(peer: Callable[[Callable[[peers.Say], Path]], Path]) -> Path:
+    """grpcurl."""
+    return peer(peers.grpcurl)
+
+
+@pytest.fixture(scope="session")
+def llama(llama_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    """A llama.cpp server for the whole run. It makes one answer at a time, so a test ends what it begins."""
+    with llama_server(llama_python, tmp_path_factory.mktemp("llama")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def suite(llama: LlamaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A suite whose default model is at that server, by OPENAI_BASE_URL alone."""
+    with running_suite(tmp_path_factory.mktemp("suite"), OPENAI_BASE_URL=llama.base_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def grpcurl(grpcurl_program: Path, suite: Suite) -> Grpcurl:
+    """grpcurl for that suite, as a person who has registered and logged in with the command there."""
+    return Grpcurl(grpcurl_program, suite.address, suite.enter())

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tests.peers.programs import Program, accepts_connections, clean_environment, ending, free_port
 from tests.peers.tiny_model import CONTEXT_TOKENS, write_tiny_model
 
@@ -37,7 +35,8 @@ class LlamaServer:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as response:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=60) as response:
             completion: dict[str, Any] = json.load(response)
         return completion
 
@@ -46,10 +45,17 @@ class LlamaServer:
         content: str = self.answer(question, **parameters)["choices"][0]["message"]["content"]
         return content
 
-    def connections(self) -> int:
-        """How many connections are open to it."""
-        found = psutil.Process(self.program.pid).net_connections(kind="tcp")
-        return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr[1] == self.port for each in found)
+    def calls(self) -> int:
+        """How many completions it has begun to answer."""
+        return self.program.output.count('"POST /v1/chat/completions ')
+
+    def hung_up(self) -> int:
+        """How many callers have closed their connection before the answer was complete."""
+        return self.program.output.count("Disconnected from client")
+
+    def crashes(self) -> int:
+        """How many calls have failed inside of it."""
+        return self.program.output.count("exceed context window of")
 
 
 @contextlib.contextmanager

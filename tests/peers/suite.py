@@ -1,14 +1,12 @@
 """The suite as an operator runs it: `antiphon serve` as a process, on its embedded PostgreSQL, and the command `antiphon`."""
 
 import contextlib
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.peers.grpcurl import Grpcurl
 from tests.peers.programs import Program, clean_environment, ending, free_port
 
 EMAIL = "ana@example.com"
@@ -79,15 +77,3 @@ def running_suite(folder: Path, **settings: str) -> Iterator[Suite]:
     with ending(Program(command, folder, environment)) as program:
         program.wait_until(lambda: f"address  {address}" in program.output, "the suite", _START_SECONDS)
         yield Suite(program, address, data, folder / "home")
-
-
-def generation(grpcurl: Grpcurl, generation_id: str) -> dict[str, object]:
-    """A generation as GetGeneration tells it."""
-    answer = grpcurl.call("antiphon.chat.v1.ChatService/GetGeneration", {"generationId": generation_id})
-    found: dict[str, object] = answer["generation"]
-    return found
-
-
-def lines_of_json(text: str) -> list[dict[str, object]]:
-    """What a command printed with `--json`, a line for each object."""
-    return [json.loads(line) for line in text.splitlines()]

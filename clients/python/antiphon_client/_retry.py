@@ -23,7 +23,6 @@ TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded, ServerError)
 # These end a generation. One whose events have begun to arrive can't be begun anew beneath its reader.
 _ENDS_A_GENERATION = frozenset(
     {
-        "GENERATION_CANCELLED",
         "GENERATION_INTERRUPTED",
         "PROVIDER_PROTOCOL",
         "PROVIDER_RATE_LIMITED",

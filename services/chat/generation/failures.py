@@ -26,6 +26,10 @@ _BY_CODE: dict[int, type[ServiceError]] = {
 }
 
 
+# What is told of a defect; its text stays in the log.
+MASKED = Failure(errors.Code.INTERNAL.value, "INTERNAL", "the server failed; its log knows why")
+
+
 def failure_of(error: ServiceError) -> Failure:
     """What to record of a failure."""
     return Failure(error.code.value, error.reason, error.message, dict(error.metadata), error.retry_after)

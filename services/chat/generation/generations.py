@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
@@ -13,19 +13,18 @@ import structlog
 
 from services.capabilities.metering.model import UsageEvent
 from services.chat.errors import AnswerTooLong, GenerationInterrupted, ProviderTimeout
-from services.chat.generation.endings import Outcome, ending_of, ending_of_stored, usage_event_of
-from services.chat.generation.failures import failure_of
+from services.chat.generation.endings import Outcome, ending_of
+from services.chat.generation.failures import MASKED, failure_of
 from services.chat.generation.live import LiveGeneration
+from services.chat.generation.recording import EndRecorder
 from services.chat.generation.writer import LeaseHolder, RecordWriter
-from services.chat.model import Ending, Failure, FinishReason, Generation, OnDisconnect, State
+from services.chat.model import FinishReason, Generation, OnDisconnect, State
 from services.chat.ports import CatalogModel, Done, ModelCall, RecordStore
-from services.kernel.errors import Code, ResourceExhausted, ServiceError, Unavailable
+from services.kernel.errors import ResourceExhausted, ServiceError, Unavailable
 
 log = structlog.get_logger(__name__)
 
-_FIRST_RETRY_SECONDS = 0.05
-_LONGEST_RETRY_SECONDS = 5.0
-_TELL_WATCHERS_AFTER_SECONDS = 10.0
+_CANCEL_SECONDS = 10.0
 _ABANDON_SECONDS = 5.0
 
 
@@ -70,11 +69,9 @@ class Generations:
         bounds: Bounds,
         meter: Callable[[UsageEvent], UsageEvent | None],
     ) -> None:
-        self._store = store
         self._writer = writer
-        self._holder = holder
         self._bounds = bounds
-        self._meter = meter
+        self._recorder = EndRecorder(store, holder, meter)
         self._jobs: dict[str, _Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
@@ -121,7 +118,7 @@ class Generations:
 
     def end_unstarted(self, generation_id: str) -> None:
         """End what may have begun in the store and is not made by anyone, as soon as the store can be reached."""
-        task = asyncio.create_task(self._end_stored(generation_id), name=f"end of {generation_id}")
+        task = asyncio.create_task(self._recorder.end_stored(generation_id), name=f"end of {generation_id}")
         self._tasks[generation_id] = task
         task.add_done_callback(lambda _: self._forget(generation_id))
 
@@ -143,7 +140,7 @@ class Generations:
         if job is None or task is None:
             return False
         self._stop(job, _Stop.CANCELLED)
-        await asyncio.wait([task], timeout=_TELL_WATCHERS_AFTER_SECONDS)
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
         return True
 
     def cancel_soon(self, generation_id: str) -> None:
@@ -210,9 +207,9 @@ class Generations:
             if job.stop is _Stop.LOST:
                 live.abandoned(ending_of(live, self._interrupted(job)))
                 # When it was the store that was lost, and not the lease, nobody else is going to end it there.
-                await self._end_stored(live.generation_id)
+                await self._recorder.end_stored(live.generation_id)
             else:
-                await self._record_end(live, ending_of(live, outcome))
+                await self._recorder.record(live, ending_of(live, outcome))
         except asyncio.CancelledError:
             if live.ending is None:
                 live.abandoned(ending_of(live, self._interrupted(job)))
@@ -220,8 +217,8 @@ class Generations:
         except Exception:
             log.exception("a generation could not be ended", generation_id=live.generation_id)
             if live.ending is None:
-                live.abandoned(ending_of(live, Outcome(State.FAILED, failure=_MASKED)))
-            await self._end_stored(live.generation_id, _MASKED)
+                live.abandoned(ending_of(live, Outcome(State.FAILED, failure=MASKED)))
+            await self._recorder.end_stored(live.generation_id, MASKED)
         finally:
             if job.timer is not None:
                 job.timer.cancel()
@@ -242,7 +239,7 @@ class Generations:
                 raise
             if job.stop is None:
                 log.error("a provider cancelled itself", generation_id=live.generation_id)
-                return Outcome(State.FAILED, failure=_MASKED)
+                return Outcome(State.FAILED, failure=MASKED)
             if job.stop is _Stop.CANCELLED:
                 return Outcome(State.CANCELLED, FinishReason.CANCELLED)
             return self._interrupted(job)
@@ -259,7 +256,7 @@ class Generations:
             log.exception(
                 "a provider failed in a way that was not foreseen", generation_id=live.generation_id
             )
-            return Outcome(State.FAILED, failure=_MASKED)
+            return Outcome(State.FAILED, failure=MASKED)
         return Outcome(State.COMPLETED, done.finish_reason, usage=done.usage)
 
     async def _read(self, job: _Job) -> Done:
@@ -287,68 +284,6 @@ class Generations:
             ) from None
         raise RuntimeError("the provider ended without Done")
 
-    # -- recording the end
-
-    async def _record_end(self, live: LiveGeneration, ending: Ending) -> None:
-        event = self._meter(usage_event_of(live.generation, ending, live.first_token_time))
-        loop = asyncio.get_running_loop()
-        began, pause = loop.time(), _FIRST_RETRY_SECONDS
-        while True:
-            try:
-                kept = await self._store.finish(self._holder.lease, live.generation, ending, event)
-            except ServiceError as error:
-                # What was made is not given up while this process lives: the end is offered until the store takes it.
-                log.warning("the end of a generation could not be written; trying again", error=error.message)
-                if loop.time() - began > _TELL_WATCHERS_AFTER_SECONDS and live.ending is None:
-                    live.abandoned(_unrecorded(ending))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
-                continue
-            if live.ending is None:
-                if kept:
-                    live.ended(ending)
-                else:
-                    live.abandoned(_lost(live, ending))
-            return
-
-    async def end_adopted(self, generation: Generation, failure: Failure | None = None) -> None:
-        """End a generation that nobody makes any more, as interrupted unless it failed. Raises Unavailable."""
-        ending = ending_of_stored(generation, failure)
-        event = self._meter(usage_event_of(generation, ending, None))
-        if await self._store.finish(self._holder.lease, generation, ending, event):
-            log.info("a generation that was left running was ended", generation_id=generation.generation_id)
-
-    async def _end_stored(self, generation_id: str, failure: Failure | None = None) -> None:
-        """End in the store, as far as it is on record there, what runs under this process's lease and is not made any more."""
-        pause = _FIRST_RETRY_SECONDS
-        while True:
-            try:
-                stored = await self._store.generation(generation_id)
-                if stored is not None and stored.state is State.RUNNING:
-                    await self.end_adopted(stored, failure)
-            except ServiceError as error:
-                log.warning("a generation could not be ended; trying again", error=error.message)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
-                continue
-            except Exception:
-                log.exception("a generation could not be ended", generation_id=generation_id)
-            return
-
-
-_MASKED = Failure(Code.INTERNAL.value, "INTERNAL", "the server failed; its log knows why")
-
-
-def _unrecorded(ending: Ending) -> Ending:
-    error = Unavailable(
-        "the end of this answer can't be recorded now; resume or read the generation again later"
-    )
-    return _failed(ending, State.FAILED, failure_of(error))
-
-
-def _lost(live: LiveGeneration, ending: Ending) -> Ending:
-    return _failed(ending, State.INTERRUPTED, failure_of(GenerationInterrupted(live.generation_id)))
-
-
-def _failed(ending: Ending, state: State, failure: Failure) -> Ending:
-    return replace(ending, state=state, finish_reason=None, failure=failure, last_events=())
+    async def end_adopted(self, generation: Generation) -> None:
+        """End a generation whose process died, as interrupted. Raises Unavailable."""
+        await self._recorder.end(generation, None)

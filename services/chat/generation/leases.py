@@ -10,10 +10,13 @@ import structlog
 from services.chat.generation.generations import Generations
 from services.chat.model import Generation, Lease
 from services.chat.ports import RecordStore
-from services.kernel.errors import ServiceError
+from services.kernel.errors import ServiceError, Unavailable
 from services.kernel.ids import new_id
 
 log = structlog.get_logger(__name__)
+
+# Others wait for a lease that was not given up no longer than it lasts; a stop should not wait for a database that is gone.
+_RELEASE_SECONDS = 2.0
 
 
 class LeaseKeeper:
@@ -45,16 +48,23 @@ class LeaseKeeper:
         """Give the lease up, so that others need not wait for what is left."""
         if self._lease is not None:
             try:
-                await self._store.release(self._lease)
-            except ServiceError as error:
-                log.warning("the lease could not be given up; it runs out by itself", error=error.message)
+                async with asyncio.timeout(_RELEASE_SECONDS):
+                    await self._store.release(self._lease)
+            except (ServiceError, TimeoutError) as error:
+                log.warning("the lease could not be given up; it runs out by itself", error=str(error))
 
     async def take_over(self, generations: Generations) -> None:
         """End what processes that died have left running. Raises Unavailable; what was adopted by then is ended the next time."""
         for generation in await self._store.take_over(self.lease, sole_owner=self._sole_owner):
             self._adopted[generation.generation_id] = generation
         for generation in list(self._adopted.values()):
-            await generations.end_adopted(generation)
+            try:
+                await generations.end_adopted(generation)
+            except Unavailable:
+                raise
+            except Exception:
+                # One record that can't be ended must keep neither the others nor the start from theirs.
+                log.exception("a generation could not be ended", generation_id=generation.generation_id)
             del self._adopted[generation.generation_id]
 
     async def run(self, generations: Generations) -> None:

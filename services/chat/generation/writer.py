@@ -11,7 +11,7 @@ import structlog
 from services.chat.generation.live import LiveGeneration
 from services.chat.model import Event, Lease
 from services.chat.ports import Flush, RecordStore
-from services.kernel.errors import ServiceError
+from services.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +92,7 @@ class RecordWriter:
         for pause in (*_RETRY_SECONDS, None):
             try:
                 return await self._store.append(self._holder.lease, flushes)
-            except ServiceError as error:
+            except Unavailable as error:
                 if pause is None:
                     log.error(
                         "records could not be written; their generations end",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
+import msgspec
 from antiphon.chat.v1 import chat_pb2
 
 from services.capabilities.claims.model import body_digest
 from services.chat.errors import UnsupportedInput
 from services.chat.mapping.names import on_disconnect_from_proto, role_from_proto
 from services.chat.model import ChatCall, Message, Parameters, Role, Tool, ToolCall
-from services.kernel.errors import InvalidArgument
+from services.kernel.errors import InvalidArgument, Violation
+
+_NUL = "holds a NUL character, which can't be kept; leave it out"
+
+# A schema travels on as it was written; it only has to be an object that a strict reader takes.
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def chat_call(
@@ -28,9 +33,7 @@ def chat_call(
         message = request.message
         if not message.strip():
             raise InvalidArgument.field("message", "is blank; write something to be answered")
-        _check_storable("message", message)
-    _check_storable("project", request.project)
-    _check_storable("system_prompt", request.system_prompt)
+    require_storable(message=request.message, project=request.project, system_prompt=request.system_prompt)
     return ChatCall(
         operation=operation,
         request_id=request.request_id.lower(),
@@ -50,9 +53,11 @@ def chat_call(
     )
 
 
-def _check_storable(field: str, text: str) -> None:
-    if "\0" in text:
-        raise InvalidArgument.field(field, "holds a NUL character, which can't be kept; leave it out")
+def require_storable(**texts: str) -> None:
+    """Raise InvalidArgument for each text, named by its field, that no store can keep."""
+    found = [Violation(field, _NUL) for field, text in texts.items() if "\0" in text]
+    if found:
+        raise InvalidArgument(f"{found[0].field}: {_NUL}", violations=found)
 
 
 def _digest(request: chat_pb2.StreamChatRequest | chat_pb2.ChatRequest, key: bytes) -> bytes:
@@ -74,6 +79,9 @@ def _messages(messages: Iterable[chat_pb2.Message]) -> Iterable[Message]:
                     f"conversation.messages[{index}].parts[{position}].image",
                     "images can't be read yet; send text",
                 )
+            if "\0" in part.text:
+                # The conversation is not stored, and what a model repeats of it is.
+                raise InvalidArgument.field(f"conversation.messages[{index}].parts[{position}].text", _NUL)
             texts.append(part.text)
         role = role_from_proto(message.role)
         blank = role is Role.USER and not "".join(texts).strip()
@@ -101,11 +109,13 @@ def _tools(tools: Iterable[chat_pb2.Tool]) -> Iterable[Tool]:
 
 def _check_schema(field: str, text: str) -> None:
     try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError):
+        _object.decode(text)
+    except msgspec.ValidationError:
+        raise InvalidArgument.field(field, "is no JSON schema; it has to be an object") from None
+    except msgspec.DecodeError:
         raise InvalidArgument.field(field, "is not JSON") from None
-    if not isinstance(schema, dict):
-        raise InvalidArgument.field(field, "is no JSON schema; it has to be an object")
+    except RecursionError:
+        raise InvalidArgument.field(field, "is nested too deeply") from None
 
 
 def _parameters(parameters: chat_pb2.Parameters) -> Parameters:

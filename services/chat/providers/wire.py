@@ -206,7 +206,7 @@ def request_body(call: ModelCall) -> bytes:
     if parameters.seed is not None:
         body["seed"] = parameters.seed
     if parameters.json_schema is not None:
-        schema = {"name": "answer", "schema": json.loads(parameters.json_schema)}
+        schema = {"name": "answer", "schema": msgspec.Raw(parameters.json_schema.encode())}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if call.tools:
         body["tools"] = _tools(call)
@@ -221,7 +221,7 @@ def _tools(call: ModelCall) -> list[dict[str, Any]]:
             "function": {
                 "name": tool.name,
                 "description": tool.description,
-                "parameters": json.loads(tool.parameters) if tool.parameters else empty,
+                "parameters": msgspec.Raw(tool.parameters.encode()) if tool.parameters else empty,
             },
         }
         for tool in call.tools

@@ -1,4 +1,4 @@
-"""What the drivers raise when the database is out of reach, as one failure that callers understand."""
+"""What the drivers raise when the database is out of reach, or can't keep a text, as failures that callers understand."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,14 +6,15 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import errors
 
-from services.kernel.errors import Unavailable
+from services.kernel.errors import InvalidArgument, Unavailable
 
 _RETRY_SECONDS = 1.0
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turns a database that is unreachable, overloaded, restarting or too slow into Unavailable.
+    """Turns a database that is unreachable, overloaded, restarting or too slow into Unavailable, and a text with U+0000, which
+    PostgreSQL can't keep, into InvalidArgument.
 
     What the driver raises through SQLAlchemy is seen too. Everything else passes: a violated constraint means
     something to the store that provoked it, and a wrong statement is a defect.
@@ -25,6 +26,10 @@ def translated() -> Iterator[None]:
             raise Unavailable(
                 "The database does not answer now; try again.", retry_after=_RETRY_SECONDS
             ) from error
+        if is_unstorable_text(error):
+            raise InvalidArgument(
+                "A text of this request holds a NUL character, which can't be kept; leave it out."
+            ) from error
         raise
 
 
@@ -34,8 +39,20 @@ def is_outage(error: BaseException) -> bool:
     psycopg's OperationalError covers lost connections, a full pool, exhausted resources, time-outs and
     deadlocks; a server that has become a read-only replica says so with an error of another class.
     """
-    # SQLAlchemy wraps the driver's error, and is not imported only to ask.
-    cause = getattr(error, "orig", error)
     return isinstance(
-        cause, psycopg.OperationalError | psycopg.InterfaceError | errors.ReadOnlySqlTransaction
+        _cause(error), psycopg.OperationalError | psycopg.InterfaceError | errors.ReadOnlySqlTransaction
     )
+
+
+def is_unstorable_text(error: BaseException) -> bool:
+    """Whether a value held U+0000: the driver refuses it in texts, the server in JSON."""
+    cause = _cause(error)
+    if isinstance(cause, errors.UntranslatableCharacter):
+        return "\\u0000" in str(cause)
+    return type(cause) is psycopg.DataError and "NUL" in str(cause)
+
+
+def _cause(error: BaseException) -> BaseException:
+    # SQLAlchemy wraps the driver's error, and is not imported only to ask.
+    cause: BaseException = getattr(error, "orig", error)
+    return cause

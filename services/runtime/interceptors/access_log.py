@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import grpc
+
 from services.kernel.request import Request
 from services.runtime.call import Call, Method, Proceed
 
@@ -47,20 +49,13 @@ class AccessLog:
             try:
                 return await proceed(call)
             finally:
-                add(
-                    (
-                        time.time(),
-                        clock() - began,
-                        call.code.name,
-                        call.request,
-                        call.sent if streaming else None,
-                    )
-                )
+                sent = call.sent if streaming else None
+                add((time.time(), clock() - began, call.code, call.request, sent))
 
         return layer
 
 
-Ended = tuple[float, float, str, Request, int | None]
+Ended = tuple[float, float, grpc.StatusCode, Request, int | None]
 
 
 class _Pending:
@@ -85,7 +80,7 @@ def _fields(ended: Ended) -> dict[str, Any]:
     _, seconds, code, request, sent = ended
     fields: dict[str, Any] = {
         "method": request.method,
-        "code": code,
+        "code": code.name,
         "ms": round(seconds * 1000, 2),
         "peer": request.address,
         "request_id": request.request_id,

@@ -26,6 +26,6 @@ class CallMetrics:
                 return await proceed(call)
             finally:
                 counted.in_flight -= 1
-                ended(call.code.name, clock() - began, call.sent, call.received)
+                ended(call.code, clock() - began, call.sent, call.received)
 
         return layer

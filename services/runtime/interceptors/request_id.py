@@ -32,9 +32,7 @@ class RequestId:
 
         async def layer(call: Call) -> Any:
             context, request = call.context, call.request
-            metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-            call.metadata = metadata
-            request_id = metadata.get(KEY)
+            request_id = call.metadata.get(KEY)
             if request_id is None or not acceptable(request_id):
                 request_id = f"{prefix}-{next(numbers):x}"
             request.request_id = request_id

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import protovalidate
+from buf.validate import validate_pb2
 from google.protobuf.message import Message
 
 from services.kernel.errors import InvalidArgument, Violation
@@ -25,7 +26,7 @@ class Validation:
 
     def bind(self, method: Method, proceed: Proceed) -> Proceed:
         collect = self._validator.collect_violations
-        if method.internal:
+        if method.internal or not has_rules(method.request_class.DESCRIPTOR):
             return proceed
 
         async def valid(messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
@@ -46,6 +47,26 @@ class Validation:
             return await proceed(call)
 
         return many if method.request_streaming else one
+
+
+def has_rules(message: Any, seen: set[str] | None = None) -> bool:
+    """Whether anything in a message, or in the messages within it, has a rule."""
+    seen = set() if seen is None else seen
+    if message.full_name in seen:
+        return False
+    seen.add(message.full_name)
+    return (
+        _stated(message, validate_pb2.message)
+        or any(_stated(oneof, validate_pb2.oneof) for oneof in message.oneofs)
+        or any(_stated(field, validate_pb2.field) for field in message.fields)
+        or any(
+            has_rules(field.message_type, seen) for field in message.fields if field.message_type is not None
+        )
+    )
+
+
+def _stated(described: Any, extension: Any) -> bool:
+    return bool(described.GetOptions().HasExtension(extension))
 
 
 def invalid(violations: list[protovalidate.Violation]) -> InvalidArgument:

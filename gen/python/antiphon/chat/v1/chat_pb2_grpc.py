@@ -152,9 +152,8 @@ class ChatServiceServicer:
         Anonymous callers get an answer, no session, and a `resume_token` in `started`.
 
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
-        MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (REQUEST_IN_PROGRESS,
-        GENERATION_INTERRUPTED), CANCELLED (GENERATION_CANCELLED), FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED,
-        PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
+        MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
+        FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
         (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -164,7 +163,7 @@ class ChatServiceServicer:
     def Chat(self, request, context):
         """Chat answers a message with the whole answer at once. It is recorded in the same way as a stream.
 
-        Errors: as StreamChat has them: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, ABORTED, CANCELLED, FAILED_PRECONDITION,
+        Errors: as StreamChat has them: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, ABORTED, FAILED_PRECONDITION,
         RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -175,7 +174,7 @@ class ChatServiceServicer:
         """ResumeStream sends the events of a generation that come after `after_seq`, and goes on with those to come.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (no such generation, or not the caller's), OUT_OF_RANGE (SEQ_OUT_OF_RANGE; the
-        metadata has the record's end), and the status that ended the generation, as StreamChat has it.
+        metadata has the record's end), FAILED_PRECONDITION (EVENTS_PRUNED), and the status that ended the generation, as StreamChat has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

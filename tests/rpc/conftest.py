@@ -1,0 +1,88 @@
+"""The whole suite for the tests of a module, on a database of theirs: they share it, and are told apart by the people who call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from served_suite import Person, Served, Stage, served, somebody, stage
+
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture(scope="module")
+def module_url(test_databases: Any) -> Iterator[str]:
+    """The URL of a migrated database for all tests of a module."""
+    name = test_databases.create(test_databases.migrated_template())
+    yield test_databases.url_of(name)
+    test_databases.drop(name)
+
+
+@pytest.fixture(scope="module")
+def suite_environ() -> dict[str, str]:
+    """What the module's suite is set to beside the usual; a module with other wishes has a fixture of this name."""
+    return {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_stage() -> AsyncIterator[Stage]:
+    """The model of the module's suite; tests want `model`."""
+    async with stage() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def suite(
+    module_url: str,
+    module_stage: Stage,
+    suite_environ: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Served]:
+    """The module's suite. Tests that use it run in the module's loop: `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
+    async with served(module_url, tmp_path_factory.mktemp("suite"), module_stage, **suite_environ) as made:
+        yield made
+
+
+@pytest.fixture
+def model(module_stage: Stage) -> Iterator[Stage]:
+    """The scripted model, in its usual state."""
+    module_stage.clear()
+    yield module_stage
+    module_stage.clear()
+
+
+@pytest.fixture
+def ana() -> Person:
+    """Somebody new."""
+    return somebody()
+
+
+@pytest.fixture
+def ben() -> Person:
+    """Somebody else."""
+    return somebody()
+
+
+@pytest.fixture
+def serve(migrated_url: str, module_stage: Stage, tmp_path: Path) -> Serve:
+    """Starts suites on a database of the test's own, one after the other or side by side; keyword arguments are settings."""
+
+    def start(**environ: str) -> contextlib.AbstractAsyncContextManager[Served]:
+        return served(migrated_url, tmp_path, module_stage, **environ)
+
+    return start
+
+
+@pytest.fixture
+def loop_errors() -> Iterator[list[dict[str, Any]]]:
+    """What nobody caught in the loop of the test."""
+    found: list[dict[str, Any]] = []
+    loop = asyncio.get_event_loop()
+    loop.set_exception_handler(lambda _, context: found.append(context))
+    yield found
+    loop.set_exception_handler(None)
