@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,19 +34,26 @@ SHORT = Extent(Load(64, 4, 20), 3, Load(256, 4, 30), 2)
 FULL = Extent(Load(64, 12, 20), 5, Load(256, 5, 50), 5)
 
 
-async def measure(stage: Stage, extent: Extent) -> list[Result]:
+async def measure(stage: Stage, extent: Extent, goals: Sequence[str]) -> list[Result]:
     """Play rounds in turn on the upstream, on the suite, and on one that keeps no record of its events."""
+    results: list[Result] = []
+    suite = stage.suite.process
     async with _targets(stage) as targets:
-        first, price, cores = await _few(targets, stage.suite.process, extent)
-        del targets["unrecorded"]
-        in_time, many_first, many_cores = await _many(targets, stage.suite.process, extent)
-    return [
-        Result(FIRST_P50, [p50 for p50, _ in first], _load(extent.few, cores)),
-        Result(FIRST_P99, [p99 for _, p99 in first]),
-        Result(IN_TIME, in_time, _load(extent.many, many_cores)),
-        Result(MANY_FIRST_P99, many_first),
-        Result(PRICE, price),
-    ]
+        if "P2" in goals or "P11" in goals:
+            first, price, cores = await _few(targets, suite, extent)
+            results += [
+                Result(FIRST_P50, [p50 for p50, _ in first], _load(extent.few, cores)),
+                Result(FIRST_P99, [p99 for _, p99 in first]),
+                Result(PRICE, price),
+            ]
+        if "P3" in goals:
+            del targets["unrecorded"]
+            in_time, first_p99, cores = await _many(targets, suite, extent)
+            results += [
+                Result(IN_TIME, in_time, _load(extent.many, cores)),
+                Result(MANY_FIRST_P99, first_p99),
+            ]
+    return [result for result in results if result.goal.name in goals]
 
 
 def _load(load: Load, cores: list[float]) -> str:
@@ -119,4 +126,6 @@ async def _round(
 
 def _added(seen: Mapping[str, Seen], share: float) -> float:
     """What the suite adds to the first token, in ms."""
-    return (percentile(seen["suite"].first_token, share) - percentile(seen["direct"].first_token, share)) * 1000
+    return (
+        percentile(seen["suite"].first_token, share) - percentile(seen["direct"].first_token, share)
+    ) * 1000

@@ -37,7 +37,9 @@ def fastapi_python(say: Callable[[str], None]) -> Path:
 def versions(python: Path) -> str:
     """Names and versions of what was installed for it."""
     code = "from importlib.metadata import version as v; print(*(f'{n} {v(n)}' for n in ('fastapi', 'uvicorn', 'pyjwt')), sep=', ')"
-    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [str(python), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _run(command: list[str]) -> None:

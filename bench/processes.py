@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import subprocess
@@ -76,27 +75,29 @@ async def running(
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Process]:
     """A program until the block ends, or for half an hour. `command` begins with the path of an executable."""
+    process = _start(name, command, folder, cores, environment or {})
+    try:
+        yield process
+    finally:
+        await asyncio.to_thread(process.stop)
+
+
+def _start(
+    name: str, command: Sequence[str], folder: Path, cores: Sequence[int], environment: Mapping[str, str]
+) -> Process:
     log = folder / f"{name}.log"
     kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
     pinned = [sys.executable, str(ROOT / "bench" / "pinned.py"), ",".join(map(str, cores)), str(LIFE_SECONDS)]
     with log.open("wb") as output:
-        process = Process(
-            name,
-            subprocess.Popen(
-                [*pinned, *command],
-                cwd=folder,
-                env={**kept, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            ),
-            log,
+        process = subprocess.Popen(
+            [*pinned, *command],
+            cwd=folder,
+            env={**kept, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            await asyncio.to_thread(process.stop)
+    return Process(name, process, log)
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,7 +27,7 @@ TO_BARE = Goal("P1", "unary call against a bare grpc.aio echo", 0.90)
 TO_FASTAPI = Goal("P1", "the same against FastAPI with a JWT dependency", 1.0)
 _CALLERS = 64
 _WARM_SECONDS = 1.0
-_QUESTION = "How much is left of the day when the sun stands in the west?"
+_SESSION = "0193a1b2-0000-7000-8000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,7 @@ class Server:
         """Calls answered in a second, and in a second of processor time of the server."""
         loop = asyncio.get_running_loop()
         used, began = self.process.cpu_seconds(), time.monotonic()
-        counts = await asyncio.gather(
-            *(caller.call_until(loop.time() + seconds) for caller in self.callers)
-        )
+        counts = await asyncio.gather(*(caller.call_until(loop.time() + seconds) for caller in self.callers))
         taken, used = time.monotonic() - began, self.process.cpu_seconds() - used
         return sum(counts) / taken, sum(counts) / used
 
@@ -141,15 +138,11 @@ class _GrpcCaller:
     """Messages go out and come in as bytes, so that the server is what is slow."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
-        self._call = channel.unary_unary(f"/{SERVICE}/CountTokens")
-        self._metadata = (("authorization", f"Bearer {token}"),)
-        part = chat_pb2.Part(text=_QUESTION)
-        conversation = chat_pb2.Conversation(
-            messages=[chat_pb2.Message(role=chat_pb2.MESSAGE_ROLE_USER, parts=[part])]
+        self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICE}/GetSession"
         )
-        self._request = chat_pb2.CountTokensRequest(
-            model="bench", conversation=conversation
-        ).SerializeToString()
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._request = chat_pb2.GetSessionRequest(session_id=_SESSION).SerializeToString()
 
     async def call_until(self, end: float) -> int:
         """See `Caller`."""
@@ -158,7 +151,7 @@ class _GrpcCaller:
             try:
                 await self._call(self._request, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
-                raise BenchmarkFailed(f"CountTokens failed: {error.code().name}, {error.details()}") from None
+                raise BenchmarkFailed(f"GetSession failed: {error.code().name}, {error.details()}") from None
             count += 1
         return count
 
@@ -171,14 +164,10 @@ class _HttpCaller:
     ) -> None:
         self._reader = reader
         self._writer = writer
-        body = json.dumps(
-            {"model": "bench", "messages": [{"role": 2, "parts": [{"text": _QUESTION}]}]}
+        self._request = (
+            f"GET /v1/sessions/{_SESSION} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"Authorization: Bearer {token}\r\n\r\n"
         ).encode()
-        head = (
-            f"POST /v1/count-tokens HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        self._request = head.encode() + body
 
     async def call_until(self, end: float) -> int:
         """See `Caller`."""

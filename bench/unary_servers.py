@@ -1,7 +1,7 @@
 """The two gRPC servers of P1, each with one RPC that needs no store, on the same event loop: `python -m bench.unary_servers bare|runtime PEM`.
 
-CountTokens is the call: it takes a conversation, may be called with a credential, and has rules for its fields. `runtime` serves it through
-everything that a call of the suite goes through; `bare` is what grpc.aio itself does with the same messages.
+GetSession is the call: it needs a person's credential, and has a rule for its field. `runtime` serves it through everything that a call
+of the suite goes through; `bare` is what grpc.aio itself does with the same messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 import grpc
 import uvloop
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
-from antiphon.usage.v1 import usage_pb2
 
 from services.capabilities.identity.authenticator import TokenAuthenticator
 from services.capabilities.identity.providers.foreign import ForeignRules, ForeignTokens, public_pem
@@ -29,48 +28,49 @@ from services.settings.sections import ServerSettings
 SERVICE = "antiphon.chat.v1.ChatService"
 ALGORITHM = "RS256"
 ISSUER = "bench"
+TITLE = "What is an antiphon?"
 
 
-class Estimates(chat_pb2_grpc.ChatServiceServicer):
-    """Counts bytes."""
+class Echo(chat_pb2_grpc.ChatServiceServicer):
+    """Knows every session."""
 
-    async def CountTokens(
-        self, request: chat_pb2.CountTokensRequest, context: Any
-    ) -> chat_pb2.CountTokensResponse:
-        """About how many tokens the conversation has."""
-        size = sum(len(part.text) for message in request.conversation.messages for part in message.parts)
-        return chat_pb2.CountTokensResponse(
-            input_tokens=size // 4, provenance=usage_pb2.PROVENANCE_ESTIMATED, model=request.model
+    async def GetSession(  # noqa: N802 - the contract's name.
+        self, request: chat_pb2.GetSessionRequest, context: Any
+    ) -> chat_pb2.GetSessionResponse:
+        """The session, from memory."""
+        return chat_pb2.GetSessionResponse(
+            session=chat_pb2.Session(session_id=request.session_id, title=TITLE)
         )
 
 
-class Owned(Estimates):
-    """The same for people alone, so that a token that was not verified would be noticed."""
+class Owned(Echo):
+    """The same for people alone: a token that was not verified would be noticed."""
 
-    async def CountTokens(
-        self, request: chat_pb2.CountTokensRequest, context: Any
-    ) -> chat_pb2.CountTokensResponse:
-        """About how many tokens the conversation has."""
-        if not current().principal.user_id:
-            raise AssertionError("the caller is known")
-        return await super().CountTokens(request, context)
+    async def GetSession(  # noqa: N802 - the contract's name.
+        self, request: chat_pb2.GetSessionRequest, context: Any
+    ) -> chat_pb2.GetSessionResponse:
+        """The caller's session."""
+        session = chat_pb2.Session(
+            session_id=request.session_id, user_id=current().principal.user_id, title=TITLE
+        )
+        return chat_pb2.GetSessionResponse(session=session)
 
 
 async def bare() -> None:
     """grpc.aio alone."""
     server = grpc.aio.server(options=options(ServerSettings()))
     port = server.add_insecure_port("127.0.0.1:0")
-    chat_pb2_grpc.add_ChatServiceServicer_to_server(Estimates(), server)
+    chat_pb2_grpc.add_ChatServiceServicer_to_server(Echo(), server)
     await server.start()
     await _tell(port)
 
 
-async def runtime(pem: Path) -> None:
+async def runtime(pem: str) -> None:
     """The runtime, its log and metrics on, with the verifier that the suite has."""
     log = set_up("INFO", "json")
     server = Server(ServerSettings(port=0), Metrics(), log)
     rules = ForeignRules(algorithms=frozenset([ALGORITHM]), issuer=ISSUER)
-    tokens = ForeignTokens(rules, public_pem(pem.read_text(encoding="ascii"), rules.algorithms))
+    tokens = ForeignTokens(rules, public_pem(pem, rules.algorithms))
     mounted = [Mounted("chat", {SERVICE: Owned()})]
     async with server.serving(mounted, TokenAuthenticator([tokens])):
         await _tell(server.port)
@@ -83,4 +83,4 @@ async def _tell(port: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    uvloop.run(bare() if sys.argv[1] == "bare" else runtime(Path(sys.argv[2])))
+    uvloop.run(bare() if sys.argv[1] == "bare" else runtime(Path(sys.argv[2]).read_text(encoding="ascii")))

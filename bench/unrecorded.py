@@ -23,5 +23,5 @@ class Unrecorded(SqlRecordStore):
 
 
 if __name__ == "__main__":
-    wiring.SqlRecordStore = Unrecorded  # type: ignore[misc]
+    wiring.SqlRecordStore = Unrecorded  # type: ignore[attr-defined]
     main()

@@ -15,7 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.rpc import error_details_pb2
 
 from tools import third_party_protos
 
@@ -34,12 +36,24 @@ def buf(*arguments: str | Path) -> None:
         sys.exit(f"contract: buf {arguments[0]} failed")
 
 
+def error_details(target: Path) -> list[FileDescriptorProto]:
+    """What the details of a failed call are made of: nothing in the contract imports it, and whoever shows them needs it."""
+    folder = Path(error_details_pb2.__file__).parents[2]
+    source = "google/rpc/error_details.proto"
+    google = Path(grpc_tools.__file__).with_name("_proto")
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"-I{google}"]
+    if subprocess.run([*command, f"--descriptor_set_out={target}", source], check=False).returncode:
+        sys.exit("contract: protoc failed")
+    return list(FileDescriptorSet.FromString(target.read_bytes()).file)
+
+
 def descriptors(target: Path) -> None:
     """Write all files of the contract and their imports as one set, ours with comments."""
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "descriptors.binpb")
         buf("build", "protos", "--as-file-descriptor-set", "-o", raw)
         files = FileDescriptorSet.FromString(raw.read_bytes())
+        files.file.extend(error_details(Path(folder, "details.binpb")))
     for file in files.file:
         locations = [
             location

@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -40,8 +39,6 @@ def _own_files() -> Iterator[FileDescriptorProto]:
     text = text_format.MessageToString(alpha)
     yield text_format.Parse(text.replace("v1alpha", "v1"), FileDescriptorProto())
     yield _file(health_pb2)
-    # The contract does not import what the details of a failed call are made of; grpcurl looks it up to show them.
-    yield _file(error_details_pb2)
 
 
 def _file(module: Any) -> FileDescriptorProto:

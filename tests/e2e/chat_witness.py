@@ -103,7 +103,9 @@ async def _hold_one(stub: Any, witness: Witness, found: Found) -> None:
     record, ended_with = await _resume(stub, names, 0, metadata)
     assert ended_with == ("OK" if state == "COMPLETED" else "ABORTED"), (state, ended_with)
     seqs = [event.seq for event in record]
-    assert [event.first_seq for event in record] == [1, *(seq + 1 for seq in seqs[:-1])], "the record has a gap"
+    assert [event.first_seq for event in record] == [1, *(seq + 1 for seq in seqs[:-1])], (
+        "the record has a gap"
+    )
     whole = "".join(event.text_delta.text for event in record)
     assert generation.text == whole
     seen = "".join(event.text_delta.text for event in witness.events)
@@ -119,10 +121,12 @@ async def _hold_one(stub: Any, witness: Witness, found: Found) -> None:
 async def _resume(
     stub: Any, names: dict[str, str], after_seq: int, metadata: Any
 ) -> tuple[list[chat_pb2.ChatEvent], str]:
-    events = []
-    request = chat_pb2.ResumeStreamRequest(after_seq=after_seq, **names)
+    events: list[chat_pb2.ChatEvent] = []
+    call = stub.ResumeStream(
+        chat_pb2.ResumeStreamRequest(after_seq=after_seq, **names), metadata=metadata, timeout=20
+    )
     try:
-        async for response in stub.ResumeStream(request, metadata=metadata, timeout=20):
+        while (response := await call.read()) is not grpc.aio.EOF:
             events.append(response.event)
     except grpc.aio.AioRpcError as error:
         return events, error.code().name

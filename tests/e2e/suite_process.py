@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
+import pytest
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -113,7 +115,7 @@ class SuiteProcess:
     def health(self, service: str = "") -> int | None:
         """What grpc.health.v1 says; None when nothing answers."""
         with grpc.insecure_channel(self.address, [("grpc.enable_http_proxy", 0)]) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
+            stub: Any = health_pb2_grpc.HealthStub(channel)
             try:
                 status: int = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=2).status
             except grpc.RpcError:
@@ -143,13 +145,18 @@ def environment(folder: Path, settings: dict[str, str] | None = None) -> dict[st
     )
 
 
-@contextlib.contextmanager
-def ending(suite: SuiteProcess) -> Iterator[SuiteProcess]:
-    """The suite until the end of the block; nothing of it stays."""
-    try:
-        yield suite
-    finally:
-        suite.kill()
+NOBODY = 65534
+
+
+def as_nobody() -> tuple[str, ...]:
+    """What runs a command as an ordinary user; skips the test where that user can't run the suite."""
+    prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env")
+    asked = subprocess.run(
+        [*prefix, COMMAND[0], "-c", "import services.cli"], cwd=ROOT, capture_output=True, check=False
+    )
+    if asked.returncode != 0:
+        pytest.skip("another user cannot read this checkout or its Python")
+    return prefix
 
 
 def working_in(folder: Path) -> list[psutil.Process]:
@@ -159,7 +166,9 @@ def working_in(folder: Path) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if Path(process.cwd()).is_relative_to(folder) or any(str(folder) in word for word in process.cmdline()):
+            if Path(process.cwd()).is_relative_to(folder) or any(
+                str(folder) in word for word in process.cmdline()
+            ):
                 found.append(process)
     return found
 

@@ -36,7 +36,9 @@ def test_whatever_a_client_was_given_is_on_record(tmp_path: Path, start_suite: S
     token = suite.register()
     interrupted = 0
     for words, lives in ((300, (0.1, 0.9)), (10, (0.3, 0.8)), (0, (0.0, 0.0))) * 2:
-        witnesses = [asked(chance, words, token if number % 4 else "") for number in range(30 if words else 0)]
+        witnesses = [
+            asked(chance, words, token if number % 4 else "") for number in range(30 if words else 0)
+        ]
         asyncio.run(watch_and_kill(suite, witnesses, chance.uniform(*lives)))
         if not words:
             suite = start_suite(port=port)

@@ -357,3 +357,18 @@ async def next_event(call: Any) -> chat_pb2.ChatEvent:
             found: chat_pb2.ChatEvent = response.event
             return found
     raise AssertionError("the stream has ended")
+
+
+async def told(call: Any) -> tuple[list[chat_pb2.ChatEvent], Failed | None]:
+    """The events of a stream to its end, and how it failed if it did."""
+    events: list[chat_pb2.ChatEvent] = []
+    try:
+        async for response in call:
+            events += (response.event,)
+    except grpc.aio.AioRpcError as error:
+        return events, failed(error)
+    return events, None
+
+
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
+"""Starts a suite; keyword arguments are settings."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from served_suite import Person, Served, Stage, served, somebody, stage
-
-Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
+from served_suite import Person, Serve, Served, Stage, served, somebody, stage
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +73,3 @@ def serve(migrated_url: str, module_stage: Stage, tmp_path: Path) -> Serve:
         return served(migrated_url, tmp_path, module_stage, **environ)
 
     return start
-
-
-@pytest.fixture
-def loop_errors() -> Iterator[list[dict[str, Any]]]:
-    """What nobody caught in the loop of the test."""
-    found: list[dict[str, Any]] = []
-    loop = asyncio.get_event_loop()
-    loop.set_exception_handler(lambda _, context: found.append(context))
-    yield found
-    loop.set_exception_handler(None)

@@ -51,7 +51,10 @@ class LeaseKeeper:
                 async with asyncio.timeout(_RELEASE_SECONDS):
                     await self._store.release(self._lease)
             except (ServiceError, TimeoutError) as error:
-                log.warning("the lease could not be given up; it runs out by itself", error=str(error))
+                log.warning(
+                    "the lease could not be given up; it runs out by itself",
+                    error=str(error) or "no answer in time",
+                )
 
     async def take_over(self, generations: Generations) -> None:
         """End what processes that died have left running. Raises Unavailable; what was adopted by then is ended the next time."""

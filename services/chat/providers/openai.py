@@ -102,15 +102,7 @@ class OpenAIProvider:
     async def _groups(self, call: ModelCall, reading: Reading) -> AsyncIterator[Sequence[Delta]]:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_token) as limit:
-            async with self._session.post(
-                self._url,
-                data=wire.request_body(call),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
-                allow_redirects=False,
-                # What is compressed arrives in blocks instead of tokens, and may be a bomb.
-                auto_decompress=False,
-            ) as response:
+            async with await self._asked(wire.request_body(call)) as response:
                 await self._check(response)
                 async with aclosing(reading.groups(response)) as groups:  # type: ignore[type-var]
                     async for group in groups:
@@ -126,6 +118,25 @@ class OpenAIProvider:
                             )
                 limit.reschedule(None)
                 await _to_the_end(response)
+
+    async def _asked(self, body: bytes) -> aiohttp.ClientResponse:
+        try:
+            return await self._post(body)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            # An endpoint may close a connection that was kept open in the very moment in which it is used again. Not a byte of an
+            # answer has come, so asking once more over a new one is safe.
+            return await self._post(body)
+
+    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+        return await self._session.post(
+            self._url,
+            data=body,
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
+            allow_redirects=False,
+            # What is compressed arrives in blocks instead of tokens, and may be a bomb.
+            auto_decompress=False,
+        )
 
     def _silent(self, error: TimeoutError, reading: Reading) -> ProviderTimeout:
         stage = "between_tokens" if reading.began else "first_token"

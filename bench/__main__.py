@@ -1,0 +1,95 @@
+"""Runs the benchmarks and prints their table: `python -m bench [GOAL…] [--full]`; a goal is P1, P2, P3 or P11.
+
+The short form takes two minutes, and its figures are a glance; `--full` takes about nine, and writes bench/RESULTS.md. Figures are
+never a reason to fail: the exit status tells only whether the programs worked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import gc
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from bench import chat_streams, machine, unary
+from bench.figures import Result, table
+from bench.processes import BenchmarkFailed
+from bench.stage import stage
+from services.kernel.startup import StartupError
+
+GOALS = ("P1", "P2", "P3", "P11")
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+async def measured(goals: Sequence[str], cores: machine.Cores, *, full: bool) -> list[Result]:
+    """The results of these goals, in their order. Raises BenchmarkFailed and StartupError."""
+    results: list[Result] = []
+    if "P1" in goals:
+        _say("P1: unary calls …")
+        results += await unary.measure(cores, unary.FULL if full else unary.SHORT, _say)
+    if set(goals) - {"P1"}:
+        _say("P2, P3, P11: streamed answers …")
+        extent = chat_streams.FULL if full else chat_streams.SHORT
+        async with stage(cores) as played:
+            results += await chat_streams.measure(played, extent, goals)
+    return results
+
+
+def report(results: Sequence[Result], cores: machine.Cores, seconds: float) -> str:
+    """The table, what it was measured on, and the absolute figures behind it."""
+    notes = [f"- {result.goal.name}: {result.note}" for result in results if result.note]
+    about = [f"- {line}" for line in machine.describe(cores)]
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    load = f"- {now}, {seconds:.0f} s; load of the machine at the end, this run included: {os.getloadavg()[1]:.1f}"
+    return "\n".join([table(results), "", *notes, *about, load, ""])
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure the suite against its goals."
+    )
+    parser.add_argument("goals", nargs="*", metavar="GOAL", help=f"{', '.join(GOALS)}; all when left out")
+    parser.add_argument("--full", action="store_true", help="more rounds; writes bench/RESULTS.md")
+    arguments = parser.parse_args()
+    goals = [goal.upper() for goal in arguments.goals] or list(GOALS)
+    if not set(goals) <= set(GOALS):
+        parser.error(f"goals are {', '.join(GOALS)}")
+    cores, began = machine.share_cores(), time.monotonic()
+    machine.keep_to(cores.others)
+    gc.freeze()
+    try:
+        results = uvloop.run(measured(goals, cores, full=arguments.full))
+    except (BenchmarkFailed, StartupError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    text = report(results, cores, time.monotonic() - began)
+    print(f"\n{text}")
+    if arguments.full and set(goals) == set(GOALS):
+        RESULTS.write_text(f"{_INTRODUCTION}\n{text}", encoding="utf-8")
+        _say(f"written to {RESULTS}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_INTRODUCTION = """# Results of the last full run
+
+`make bench ARGS=--full` wrote this. Every row is a comparison within the run, in rounds that take turns; what counts is the median.
+
+- P1 compares calls per second of the server's processor time, which a busy machine disturbs less than the time on the wall. The call is
+  GetSession, answered from memory, by 64 callers on one connection. FastAPI answers the same over HTTP, verifying the token on each call.
+- P2, P3 and P11: a scripted upstream sends 20 tokens a second per answer, each carrying the moment of its sending. Every call has a
+  request_id and opens a session. The added time to the first token is the difference of the quantiles of StreamChat and of the upstream
+  itself. P11 is the difference of the median time that a token is under way, with the record and without its events being stored.
+"""
+
+if __name__ == "__main__":
+    main()
