@@ -37,8 +37,13 @@ class AuthPeer:
 @asynccontextmanager
 async def keys_of_auth(address: str) -> AsyncIterator[AuthPeer]:
     """The connection, while the block runs. It is made when it is first needed, and again whenever it was lost."""
-    # A proxy of the surroundings is for the way out, not for the way to a peer.
-    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    options = [
+        # A proxy of the surroundings is for the way out, not for the way to a peer.
+        ("grpc.enable_http_proxy", 0),
+        # By default a peer that was away for long is tried again only every two minutes.
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
         keys = keys_by_rpc(auth_pb2_grpc.AuthServiceStub(channel))
         try:
             yield AuthPeer(address, channel, keys)

@@ -34,7 +34,7 @@ from services.settings import ServerSettings
 _log = logging.getLogger(__name__)
 
 # A message a little over the limit still comes in, so that its caller is told so with details.
-_SLACK = 1024**2
+_SLACK = 12 * 1024**2
 # Long enough for calls that were under way to be refused with details rather than by a closed connection.
 _LAST_WORDS = 0.5
 

@@ -218,7 +218,9 @@ class ChatSettings:
         POSITIVE_DURATION, 60.0, "How long a model may be silent between two tokens."
     )
     total_timeout: float = setting(POSITIVE_DURATION, 600.0, "How long an answer may take as a whole.")
-    max_answer_bytes: int = setting(SIZE, 4 * 1024**2, "Largest answer that is kept.")
+    max_answer_bytes: int = setting(
+        SIZE, 3 * 1024**2, "Largest answer that is kept; clients take 4 MiB at once by default."
+    )
     max_generations: int = setting(whole(1, 1_000_000), 2000, "Answers that a process makes at once.")
     event_retention: float = setting(DURATION, 86400.0, "How long events are kept once their message exists.")
     lease_ttl: float = setting(POSITIVE_DURATION, 10.0, "How long a silent process still counts as alive.")

@@ -272,10 +272,20 @@ async def test_without_a_key_no_credential_is_sent() -> None:
 
 
 async def test_calls_one_after_the_other_use_one_connection() -> None:
+    async def ends_later(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.chunk(event(text("a")) + event(stop()) + DONE)
+        await asyncio.sleep(0.001)
+        await exchange.end()
+
     async with serving(_hello) as (provider, endpoint):
         for _ in range(4):
             await read(provider)
     assert endpoint.connections == 1
+    async with serving(ends_later) as (provider, endpoint):
+        for _ in range(8):
+            await read(provider)
+    assert endpoint.connections < 8
 
 
 # -- streams as they come

@@ -196,11 +196,11 @@ class Served:
         return [event for event in events if event.user_id == person.user_id]
 
     async def stored(self) -> tuple[int, ...]:
-        """How many sessions, messages, generations, claims and outbox events there are."""
+        """How many sessions, messages, generations, claims and outbox events Chat has, and accounts and logins Auth."""
         found = await self.rows(
             "select (select count(*) from chat.sessions), (select count(*) from chat.messages),"
             " (select count(*) from chat.generations), (select count(*) from chat.claims),"
-            " (select count(*) from chat.outbox)"
+            " (select count(*) from chat.outbox), (select count(*) from auth.users), (select count(*) from auth.sessions)"
         )
         return found[0]
 

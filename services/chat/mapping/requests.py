@@ -57,7 +57,7 @@ def require_storable(**texts: str) -> None:
     """Raise InvalidArgument for each text, named by its field, that no store can keep."""
     found = [Violation(field, _NUL) for field, text in texts.items() if "\0" in text]
     if found:
-        raise InvalidArgument(f"{found[0].field}: {_NUL}", violations=found)
+        raise InvalidArgument(f"{', '.join(one.field for one in found)}: {_NUL}", violations=found)
 
 
 def _digest(request: chat_pb2.StreamChatRequest | chat_pb2.ChatRequest, key: bytes) -> bytes:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
@@ -33,7 +32,7 @@ from services.chat.model import (
 )
 from services.chat.ports import Flush, LeaseLost
 from services.chat.stores import rows, statements
-from services.infra.postgres.database import Database
+from services.infra.postgres.database import Connection, Database
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
 from services.kernel.ids import new_id
 
@@ -91,7 +90,8 @@ class SqlRecordStore:
             cursor = await connection.execute(statements.ADOPT.encode(), {**_under(mine), "dead": dead})
             adopted = [row[0] for row in await cursor.fetchall()]
             await connection.execute(statements.FORGET.encode(), {"dead": dead})
-        found = [await self.generation(generation_id) for generation_id in adopted]
+            # Read before the commit: adopted ones that are not returned would be left running.
+            found = [await _generation(connection, generation_id) for generation_id in adopted]
         return [generation for generation in found if generation is not None]
 
     # -- writing
@@ -167,27 +167,13 @@ class SqlRecordStore:
 
     async def generation(self, generation_id: str) -> Generation | None:
         """As the port says."""
-        row = await self._one(statements.GENERATION, {"generation_id": generation_id})
-        if row is None:
-            return None
-        generation = rows.generation(row)
-        if generation.state is not State.RUNNING:
-            answer = await self._one(statements.ANSWER, {"message_id": generation.message_id})
-            if answer is not None:
-                return replace(generation, text="".join(answer[0]), tool_calls=rows.tool_calls(answer[1]))
-        if generation.events_pruned:
-            return generation
-        events = await self.events(generation_id, 0, _ALL_ROWS)
-        last_seq = max(generation.last_seq, events[-1].seq if events else 1)
-        return replace(generation, last_seq=last_seq, **assembled(events))  # type: ignore[arg-type]
+        async with self._database.connection() as connection:
+            return await _generation(connection, generation_id)
 
     async def events(self, generation_id: str, after_seq: int, limit: int) -> Sequence[Event]:
         """As the port says."""
-        values = {"generation_id": generation_id, "after_seq": after_seq, "limit": limit}
-        found = await self._all(statements.EVENTS, values)
-        return [
-            event for (payload,) in found for event in events_from_bytes(payload) if event.seq > after_seq
-        ]
+        async with self._database.connection() as connection:
+            return await _events(connection, generation_id, after_seq, limit)
 
     async def context(
         self, session_id: str, user_id: str, limit: int
@@ -207,7 +193,7 @@ class SqlRecordStore:
         return rows.session(row), messages[::-1]
 
 
-async def warm(connection: psycopg.AsyncConnection[Any]) -> None:
+async def warm(connection: Connection) -> None:
     """Prepare a new connection for the hot path, by running each statement once where it does nothing."""
     # A generic plan that was made while the tables were empty reads them from end to end, and stays.
     await connection.execute("set enable_seqscan = off")
@@ -232,6 +218,32 @@ async def warm(connection: psycopg.AsyncConnection[Any]) -> None:
         (statements.HISTORY, {"session_id": nothing, "limit": 1}),
     ):
         await connection.execute(statement.encode(), values, prepare=True)
+
+
+async def _generation(connection: Connection, generation_id: str) -> Generation | None:
+    values = {"generation_id": generation_id}
+    cursor = await connection.execute(statements.GENERATION.encode(), values, prepare=True)
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    generation = rows.generation(row)
+    if generation.state is not State.RUNNING:
+        cursor = await connection.execute(statements.ANSWER.encode(), {"message_id": generation.message_id})
+        answer = await cursor.fetchone()
+        if answer is not None:
+            return replace(generation, text="".join(answer[0]), tool_calls=rows.tool_calls(answer[1]))
+    if generation.events_pruned:
+        return generation
+    events = await _events(connection, generation_id, 0, _ALL_ROWS)
+    last_seq = max(generation.last_seq, events[-1].seq if events else 1)
+    return replace(generation, last_seq=last_seq, **assembled(events))  # type: ignore[arg-type]
+
+
+async def _events(connection: Connection, generation_id: str, after_seq: int, limit: int) -> list[Event]:
+    values = {"generation_id": generation_id, "after_seq": after_seq, "limit": limit}
+    cursor = await connection.execute(statements.EVENTS.encode(), values, prepare=True)
+    found = await cursor.fetchall()
+    return [event for (payload,) in found for event in events_from_bytes(payload) if event.seq > after_seq]
 
 
 def _under(lease: Lease) -> dict[str, Any]:
