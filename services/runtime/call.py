@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,18 +57,30 @@ class Call:
         self,
         context: grpc.aio.ServicerContext[Any, Any],
         message: Any,
-        metadata: Iterable[tuple[str, Any]],
+        metadata: Sequence[tuple[str, Any]],
         request: Request,
     ) -> None:
         self.context = context
         self.message = message
         self.request = request
         self.metadata: Mapping[str, Any] = dict(metadata)
+        if len(self.metadata) != len(metadata):
+            self.metadata = combined(metadata)
         self.code: grpc.StatusCode = grpc.StatusCode.OK
         self.details = ""
         self.trailing: tuple[tuple[str, str | bytes], ...] = ()
         self.sent = 0
         self.received = 0
+
+
+def combined(metadata: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
+    """Metadata in which a key stands several times: its texts as one, as HTTP combines them (RFC 9110 §5.3), so that none is passed
+    over. Two credentials are no credential then."""
+    found: dict[str, Any] = {}
+    for key, value in metadata:
+        earlier = found.get(key)
+        found[key] = f"{earlier}, {value}" if isinstance(earlier, str) and isinstance(value, str) else value
+    return found
 
 
 Proceed = Callable[[Call], Awaitable[Any]]

@@ -14,8 +14,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from chat_play import until
-from chat_upstream import Exchange, Script, Upstream, event, stop, text, upstream, used
 from structlog.testing import capture_logs
 
 from services.capabilities.metering.model import Provenance, Unit
@@ -46,6 +44,8 @@ from services.chat.ports import Done, ModelCall, Provider
 from services.chat.providers.echo import EchoProvider
 from services.chat.providers.openai import OpenAIProvider, Timeouts
 from services.kernel.errors import ServiceError
+from tests.fakes.chat_play import until
+from tests.fakes.chat_upstream import Exchange, Script, Upstream, event, stop, text, upstream, used
 
 KEY = "sk-very-secret-key-0123456789"
 PATIENT = Timeouts(5, 5, 5)

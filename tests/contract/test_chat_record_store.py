@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from chat_memory import MemoryRecordStore
 
 from services.capabilities.metering.model import (
     NO_USAGE,
@@ -41,6 +40,7 @@ from services.chat.stores.records import SqlRecordStore, warm
 from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists, NotFound
 from services.kernel.ids import new_id
+from tests.fakes.chat_memory import MemoryRecordStore
 
 TTL = timedelta(seconds=30)
 USAGE = Usage({Unit.INPUT_TOKENS: 3, Unit.OUTPUT_TOKENS: 2}, Provenance.REPORTED)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from chat_memory import MemoryRecordStore
-
 from services.capabilities.metering.model import UsageEvent
 from services.chat.errors import ModelNotFound
 from services.chat.generation.generations import Bounds, Generations
@@ -38,6 +36,7 @@ from services.chat.usecases.generations import CancelGeneration, FindGeneration,
 from services.chat.usecases.start_chat import StartChat
 from services.kernel.errors import Unavailable
 from services.kernel.principal import ANONYMOUS, Kind, Principal
+from tests.fakes.chat_memory import MemoryRecordStore
 
 ALICE = Principal(Kind.USER, user_id="alice")
 BOB = Principal(Kind.USER, user_id="bob")

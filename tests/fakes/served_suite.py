@@ -19,7 +19,6 @@ from antiphon.auth.v1 import api_key_pb2_grpc, auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from antiphon.errors.v1 import error_reason_pb2
 from antiphon.usage.v1 import usage_pb2
-from chat_upstream import Exchange, Script, Upstream, event, stop, text, upstream, used
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
 
@@ -28,6 +27,7 @@ from services.capabilities.identity.model import foreign_user_id
 from services.kernel.secret import DeploymentSecret
 from services.runtime.logs import Log
 from services.settings import Settings
+from tests.fakes.chat_upstream import Exchange, Script, Upstream, event, stop, text, upstream, used
 
 SECRET_KEY = "the secret of a deployment that is only a test"
 SECRET = DeploymentSecret(SECRET_KEY.encode())

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from served_suite import Person, Serve, Served, Stage, served, somebody, stage
+
+from tests.fakes.served_suite import Person, Serve, Served, Stage, served, somebody, stage
 
 
 @pytest.fixture(scope="module")

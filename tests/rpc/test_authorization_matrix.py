@@ -20,9 +20,17 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from identity_tokens import claims
 from jwt import encode, get_unverified_header
-from served_suite import (
+
+from services.auth.model import Role
+from services.auth.providers.access_tokens import SignedAccessTokens
+from services.auth.providers.key_rings import StoredKeyRing
+from services.auth.stores.signing_keys import SqlSigningKeys
+from services.capabilities.identity.providers.service import ServiceTokens
+from services.kernel.ids import new_id
+from services.kernel.secret import DeploymentSecret
+from tests.fakes.identity_tokens import claims
+from tests.fakes.served_suite import (
     ADMIN_EMAIL,
     SECRET,
     Failed,
@@ -33,14 +41,6 @@ from served_suite import (
     finished,
     foreign_token,
 )
-
-from services.auth.model import Role
-from services.auth.providers.access_tokens import SignedAccessTokens
-from services.auth.providers.key_rings import StoredKeyRing
-from services.auth.stores.signing_keys import SqlSigningKeys
-from services.capabilities.identity.providers.service import ServiceTokens
-from services.kernel.ids import new_id
-from services.kernel.secret import DeploymentSecret
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

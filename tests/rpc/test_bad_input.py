@@ -15,7 +15,8 @@ from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from served_suite import (
+
+from tests.fakes.served_suite import (
     ADMIN_EMAIL,
     Failed,
     Person,
@@ -118,7 +119,7 @@ UUID_FIELDS = {
     f"{CHAT}/ListSessions": (chat_pb2.ListSessionsRequest, ("user_id",), {}),
     f"{CHAT}/ListMessages": (chat_pb2.ListMessagesRequest, ("session_id",), {}),
 }
-NOT_UUIDS = (
+NOT_UUIDS: tuple[str, ...] = (
     "1",
     "x" * 36,
     ID[:-1],
@@ -390,13 +391,13 @@ async def test_large_metadata_is_refused(suite: Served, ana: Person, metadata: A
     ],
     ids=lambda path: path[:50],
 )
-@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary"])
 async def test_an_rpc_that_does_not_exist(suite: Served, path: str, kind: str) -> None:
     callable_: Any = getattr(suite.channel, kind)(path, lambda data: data, lambda data: data)
-    call = callable_([b"a", b"b"] if kind.startswith("stream") else b"\xff", timeout=10)
+    call = callable_([] if kind.startswith("stream") else b"\xff", timeout=10)
     found = await failure(call)
     assert found.what == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")
-    assert found.metadata["method"][:500] == path[:500]
+    assert found.metadata["method"][:200] == path[:200]
     assert found.request_id
 
 

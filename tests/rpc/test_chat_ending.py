@@ -12,7 +12,18 @@ import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 from google.protobuf.duration_pb2 import Duration
-from served_suite import Cue, Person, Served, Stage, assert_dense, events_of, next_event, until, words
+
+from tests.fakes.served_suite import (
+    Cue,
+    Person,
+    Served,
+    Stage,
+    assert_dense,
+    events_of,
+    next_event,
+    until,
+    words,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from antiphon.chat.v1 import chat_pb2
-from served_suite import (
+
+from services.capabilities.identity.providers.service import ServiceTokens
+from services.kernel.ids import new_id
+from tests.fakes.served_suite import (
     SECRET,
     Failed,
     Person,
@@ -19,9 +22,6 @@ from served_suite import (
     failure,
     words,
 )
-
-from services.capabilities.identity.providers.service import ServiceTokens
-from services.kernel.ids import new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,8 @@ import grpc
 import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
-from served_suite import (
+
+from tests.fakes.served_suite import (
     Cue,
     Failed,
     Person,

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
-from chat_upstream import Exchange, stop, text
-from served_suite import Cue, Person, Served, Stage, events_of, failure, next_event, until, words
+
+from tests.fakes.chat_upstream import Exchange, stop, text
+from tests.fakes.served_suite import Cue, Person, Served, Stage, events_of, failure, next_event, until, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
-from chat_upstream import Exchange, event, stop, text, used
-from served_suite import (
+
+from tests.fakes.chat_upstream import Exchange, event, stop, text, used
+from tests.fakes.served_suite import (
     Cue,
     Person,
     Served,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from chat_play import a_call, a_model
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from services.chat.errors import ContextTooLong, UnsupportedInput
 from services.chat.generation.tokens import estimate_message_tokens
 from services.chat.model import Capability, Message, Parameters, Role, Tool, ToolCall
 from services.chat.usecases.context import build_context
+from tests.fakes.chat_play import a_call, a_model
 
 roles = st.sampled_from([Role.USER, Role.ASSISTANT])
 messages = st.builds(

@@ -11,19 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chat_play import (
-    ALICE,
-    ANONYMOUS,
-    Chat,
-    SlowStore,
-    a_call,
-    a_model,
-    chat,
-    finished,
-    stop_after,
-    until,
-    words,
-)
 
 from services.capabilities.metering.model import Provenance, Unit, Usage, UsageStatus
 from services.chat.errors import ProviderUnavailable
@@ -46,6 +33,19 @@ from services.kernel.errors import (
     ResourceExhausted,
     ServiceError,
     Unavailable,
+)
+from tests.fakes.chat_play import (
+    ALICE,
+    ANONYMOUS,
+    Chat,
+    SlowStore,
+    a_call,
+    a_model,
+    chat,
+    finished,
+    stop_after,
+    until,
+    words,
 )
 
 USAGE = Usage({Unit.INPUT_TOKENS: 3, Unit.OUTPUT_TOKENS: 2}, Provenance.REPORTED)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from random import Random
 
 import pytest
-from chat_play import is_dense
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from services.chat.model import (
     ToolCall,
     ToolCallDelta,
 )
+from tests.fakes.chat_play import is_dense
 
 NOW = datetime.now(UTC)
 

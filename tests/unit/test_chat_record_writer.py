@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from chat_play import ALICE, Chat, chat, is_dense, until, words
 
 import services.chat.generation.writer as writer_module
 from services.chat.model import State, TextDelta
 from services.kernel.errors import Aborted
+from tests.fakes.chat_play import ALICE, Chat, chat, is_dense, until, words
 
 
 @asynccontextmanager

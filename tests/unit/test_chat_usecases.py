@@ -9,19 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chat_play import (
-    ALICE,
-    ANONYMOUS,
-    BOB,
-    Chat,
-    SlowStore,
-    a_call,
-    chat,
-    finished,
-    is_dense,
-    until,
-    words,
-)
 
 from services.chat.errors import EventsPruned, ModelNotFound, SeqOutOfRange, UnsupportedInput
 from services.chat.model import (
@@ -36,6 +23,19 @@ from services.chat.model import (
 )
 from services.chat.usecases.start_chat import title_of
 from services.kernel.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
+from tests.fakes.chat_play import (
+    ALICE,
+    ANONYMOUS,
+    BOB,
+    Chat,
+    SlowStore,
+    a_call,
+    chat,
+    finished,
+    is_dense,
+    until,
+    words,
+)
 
 
 def claimed(digest: bytes = b"d") -> dict[str, Any]:
