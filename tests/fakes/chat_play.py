@@ -323,3 +323,29 @@ def finished(events: Sequence[Event]) -> Finished:
     body = events[-1].body
     assert isinstance(body, Finished)
     return body
+
+
+class Viewer:
+    """Somebody who watches until told to leave."""
+
+    def __init__(self, it: Chat, id_: str, after_seq: int = 0) -> None:
+        self.events: list[Event] = []
+        self.task = asyncio.create_task(self._run(it, id_, after_seq))
+
+    async def _run(self, it: Chat, id_: str, after_seq: int) -> None:
+        async with aclosing(it.watch(id_, after_seq)) as events:  # type: ignore[type-var]
+            async for event in events:
+                self.events.append(event)
+
+    async def leave(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def watched(it: Chat, **changes: Any) -> tuple[str, Viewer]:
+    """A generation that somebody watches from its first moment, at work."""
+    plays = len(it.provider.plays)
+    id_ = await it.start(ALICE, a_call(**changes), None)
+    viewer = Viewer(it, id_)
+    await until(lambda: viewer.events and len(it.provider.plays) > plays)
+    return id_, viewer
