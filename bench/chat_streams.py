@@ -30,8 +30,8 @@ class Extent:
     many_rounds: int
 
 
-SHORT = Extent(Load(64, 4, 20), 3, Load(256, 4, 30), 2)
-FULL = Extent(Load(64, 12, 20), 5, Load(256, 5, 50), 5)
+SHORT = Extent(Load(64, 4, 20), 3, Load(256, 4, 40), 2)
+FULL = Extent(Load(64, 12, 20), 5, Load(256, 4, 100), 5)
 
 
 async def measure(stage: Stage, extent: Extent, goals: Sequence[str]) -> list[Result]:

@@ -20,6 +20,7 @@ from services.chat.model import (
     NewGeneration,
     Parameters,
     Session,
+    State,
     Tool,
 )
 from services.kernel.paging import Page, PageRequest
@@ -95,6 +96,10 @@ class RecordStore(Protocol):
         """The generation as stored. While it runs, `text`, `reasoning`, `tool_calls` and `last_seq` are those of the record."""
         ...
 
+    async def state(self, generation_id: str) -> State | None:
+        """How far the generation has come; None when there is none. Cheap enough to be asked again and again."""
+        ...
+
     async def events(self, generation_id: str, after_seq: int, limit: int) -> Sequence[Event]:
         """Events of the record that begin after `after_seq`, in order, of at most about `limit` stored rows."""
         ...
@@ -114,7 +119,8 @@ class RecordStore(Protocol):
     async def context(
         self, session_id: str, user_id: str, limit: int
     ) -> tuple[Session, Sequence[Message]] | None:
-        """A person's session and its last `limit` messages, oldest first; None when there is no such session of this person."""
+        """A person's session and its last messages, oldest first: at most `limit`, and at most about 4 MiB of them, but always the last one.
+        None when there is no such session of this person."""
         ...
 
 
@@ -134,11 +140,12 @@ class SessionStore(Protocol):
     async def sessions(
         self, user_id: str, project: str, include_archived: bool, page: PageRequest
     ) -> Page[Session]:
-        """Sessions of a person, newest first. The key of a page is a session_id."""
+        """Sessions of a person, newest first. The key of a page is a session_id. Of large ones a page holds fewer, as for messages."""
         ...
 
     async def messages(self, session_id: str, page: PageRequest) -> Page[Message]:
-        """Messages of a session, newest first. The key of a page is a message_id."""
+        """Messages of a session, newest first. The key of a page is a message_id. A page of large messages holds fewer than were asked
+        for, so that it stays below 3 MiB unless a single message is larger."""
         ...
 
 

@@ -137,7 +137,9 @@ class Server:
                 *(_bounded(service, grace) for service in mounted), return_exceptions=True
             )
             for service, result in zip(mounted, results, strict=True):
-                if isinstance(result, BaseException):
+                if isinstance(result, TimeoutError):
+                    _log.error("draining took too long", extra={"service": service.name})
+                elif isinstance(result, BaseException):
                     _log.error("draining failed", extra={"service": service.name}, exc_info=result)
             health.release()
             await self._server.stop(max(_LAST_WORDS, ends - time.monotonic()))

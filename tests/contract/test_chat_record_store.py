@@ -388,3 +388,12 @@ async def test_pruned_events_leave_the_message(store: RecordStore) -> None:
 async def test_an_unknown_generation_is_absent(store: RecordStore) -> None:
     assert await store.generation(new_id()) is None
     assert await store.events(new_id(), 0, 10) == []
+
+
+async def test_the_state_alone_is_told(store: RecordStore) -> None:
+    new = new_generation()
+    lease = await begun(store, new)
+    assert await store.state(new.generation.generation_id) is State.RUNNING
+    await store.finish(lease, new.generation, completed(new, 2, "done"), None)
+    assert await store.state(new.generation.generation_id) is State.COMPLETED
+    assert await store.state(new_id()) is None

@@ -205,3 +205,17 @@ async def test_messages_are_listed_newest_first_with_all_that_they_have(
     skipped = await store.messages(opened.session_id, PageRequest(4, skip=5))
     assert [message.message_id for message in skipped.items] == expected[5:]
     assert (await store.messages(new_id(), PageRequest())).total_size == 0
+
+
+async def test_pages_of_large_entries_hold_fewer_and_lead_to_the_end(store: SessionStore) -> None:
+    made = await created(store, 5, system_prompt="x" * 1_000_000)
+    seen: list[str] = []
+    after: str | None = None
+    while True:
+        page = await store.sessions("u1", "", False, PageRequest(size=100, after=after))
+        assert 1 <= len(page.items) <= 3
+        seen += ids(page.items)
+        after = page.after
+        if after is None:
+            break
+    assert seen == ids(made)

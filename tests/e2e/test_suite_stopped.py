@@ -192,27 +192,21 @@ def test_ctrl_c_stops_and_a_second_one_hurries(
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_ctrl_c_during_the_start_leaves_nothing(tmp_path: Path, terminal: StartTerminal) -> None:
     port = free_port()
-    for seconds in (0.3, 0.7, 1.1):
+    for seconds in (0.4, 1.0):
         suite = terminal(port)
         time.sleep(seconds)
         suite.press(CTRL_C)
         assert suite.ended() in (0, 130, -signal.SIGINT)
         assert "Traceback" not in suite.shown
         assert working_in(tmp_path) == []
-    suite = terminal(port)
-    suite.until("serving")
-    suite.press(CTRL_C)
-    assert suite.ended() == 0
 
 
 def test_sigterm_during_the_start_leaves_nothing(tmp_path: Path, start_suite: StartSuite) -> None:
-    port = free_port()
-    for seconds in (0.5, 1.0):
-        suite = start_suite(port=port)
-        time.sleep(seconds)
-        assert suite.stop() in (0, -signal.SIGTERM)
-        assert working_in(tmp_path) == []
-        assert "Traceback" not in suite.err
+    suite = start_suite()
+    time.sleep(1.0)
+    assert suite.stop() in (0, -signal.SIGTERM)
+    assert working_in(tmp_path) == []
+    assert "Traceback" not in suite.err
 
 
 def test_when_its_postgresql_is_ended_by_somebody_the_suite_says_so_and_ends(
@@ -225,4 +219,3 @@ def test_when_its_postgresql_is_ended_by_somebody_the_suite_says_so_and_ends(
     assert suite.ended() == 1
     assert "The embedded PostgreSQL ended by itself" in suite.err
     assert working_in(tmp_path) == []
-    assert start_suite(port=suite.port).up().stop() == 0

@@ -160,6 +160,11 @@ class MemoryRecordStore:
         events = await self.events(generation_id, 0, 1_000_000)
         return replace(kept.generation, last_seq=events[-1].seq, **assembled(events))  # type: ignore[arg-type]
 
+    async def state(self, generation_id: str) -> State | None:
+        self._reach()
+        kept = self._kept.get(generation_id)
+        return kept.generation.state if kept else None
+
     async def events(self, generation_id: str, after_seq: int, limit: int) -> Sequence[Event]:
         self._reach()
         kept = self._kept.get(generation_id)

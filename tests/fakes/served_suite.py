@@ -27,114 +27,14 @@ from services.capabilities.identity.model import foreign_user_id
 from services.kernel.secret import DeploymentSecret
 from services.runtime.logs import Log
 from services.settings import Settings
-from tests.fakes.chat_upstream import Exchange, Script, Upstream, event, stop, text, upstream, used
+from tests.fakes.chat_stage import CLOSED, MODELS, Stage
 
 SECRET_KEY = "the secret of a deployment that is only a test"
 SECRET = DeploymentSecret(SECRET_KEY.encode())
 DJANGO_KEY = "a key that a Django site shares with this deployment"
 ADMIN_EMAIL = "admin@example.com"
-CLOSED = "http://127.0.0.1:9/v1"
-
-_MODELS = """
-[providers.stage]
-base_url = "{stage}"
-
-[providers.locked]
-base_url = "{stage}"
-api_key_env = "KEY_THAT_NOBODY_HAS"
-
-[providers.away]
-base_url = "{closed}"
-
-[[models]]
-name = "scripted"
-provider = "stage"
-upstream = "scripted-1"
-capabilities = ["tools", "json_schema"]
-
-[[models]]
-name = "narrow"
-provider = "stage"
-context_tokens = 64
-
-[[models]]
-name = "locked"
-provider = "locked"
-
-[[models]]
-name = "away"
-provider = "away"
-"""
 
 Metadata = Sequence[tuple[str, str]]
-
-
-async def _usual(exchange: Exchange) -> None:
-    await exchange.says(text("Bien"), text(", gracias."), stop(), used(7, 4))
-
-
-class Stage:
-    """The model behind the suite: an endpoint that plays what a test wants, a short answer when it wants nothing."""
-
-    def __init__(self) -> None:
-        self.script: Script = _usual
-        self.exchanges: list[Exchange] = []
-        self.upstream = Upstream()
-
-    def play(self, script: Script) -> None:
-        """Answer from now on with `script`."""
-        self.script = script
-
-    def clear(self) -> None:
-        """Answer in the usual way again, and forget what was asked."""
-        self.script = _usual
-        self.exchanges.clear()
-
-    async def answer(self, exchange: Exchange) -> None:
-        """Play the script."""
-        self.exchanges.append(exchange)
-        await self.script(exchange)
-
-
-@contextlib.asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """A stage that is open while the block runs."""
-    made = Stage()
-    async with upstream(made.answer) as made.upstream:
-        yield made
-
-
-class Cue:
-    """An actor that says a word of its text when it is told to, and notices when nobody listens any more."""
-
-    def __init__(self, *words: str) -> None:
-        self._words = words
-        self._told = asyncio.Semaphore(0)
-        self.gone = asyncio.Event()
-
-    def next(self, count: int = 1) -> None:
-        """Say so many words more."""
-        for _ in range(count):
-            self._told.release()
-
-    async def play(self, exchange: Exchange) -> None:
-        """The script. Behind the last word the answer ends, without another cue."""
-        watch = asyncio.create_task(self._watch(exchange))
-        try:
-            await exchange.head()
-            for word in self._words:
-                await self._told.acquire()
-                await exchange.chunk(event(text(word)))
-            for last in (stop(), used(7, len(self._words))):
-                await exchange.chunk(event(last))
-            await exchange.chunk(b"data: [DONE]\n\n")
-            await exchange.end()
-        finally:
-            watch.cancel()
-
-    async def _watch(self, exchange: Exchange) -> None:
-        await exchange.gone.wait()
-        self.gone.set()
 
 
 @dataclass(frozen=True)
@@ -208,7 +108,7 @@ class Served:
 def _settings(url: str, folder: Path, model: Stage, environ: Mapping[str, str]) -> Settings:
     folder.mkdir(parents=True, exist_ok=True)
     models = folder / "models.toml"
-    models.write_text(_MODELS.format(stage=model.upstream.base_url, closed=CLOSED))
+    models.write_text(MODELS.format(stage=model.upstream.base_url, closed=CLOSED))
     return Settings.load(
         {
             "DATABASE_URL": url,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.fakes.served_suite import Person, Serve, Served, Stage, served, somebody, stage
+from tests.fakes.chat_stage import Stage, stage
+from tests.fakes.served_suite import Person, Serve, Served, served, somebody
 
 
 @pytest.fixture(scope="module")

@@ -13,17 +13,8 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 from google.protobuf.duration_pb2 import Duration
 
-from tests.fakes.served_suite import (
-    Cue,
-    Person,
-    Served,
-    Stage,
-    assert_dense,
-    events_of,
-    next_event,
-    until,
-    words,
-)
+from tests.fakes.chat_stage import Cue, Stage
+from tests.fakes.served_suite import Person, Served, assert_dense, events_of, next_event, until, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -218,7 +209,7 @@ async def test_anonymous_callers_have_a_while_to_come_back(suite: Served, model:
 async def test_a_deadline_is_a_disconnect(suite: Served, model: Stage, ana: Person) -> None:
     cue = Cue("never")
     model.play(cue.play)
-    call = suite.chat.StreamChat(asked(on_disconnect=STOP), metadata=ana.metadata, timeout=0.5)
+    call = suite.chat.StreamChat(asked(on_disconnect=STOP), metadata=ana.metadata, timeout=0.8)
     started = (await next_event(call)).started
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await events_of(call)

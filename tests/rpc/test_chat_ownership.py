@@ -11,17 +11,8 @@ from antiphon.chat.v1 import chat_pb2
 
 from services.capabilities.identity.providers.service import ServiceTokens
 from services.kernel.ids import new_id
-from tests.fakes.served_suite import (
-    SECRET,
-    Failed,
-    Person,
-    Served,
-    Stage,
-    assert_dense,
-    events_of,
-    failure,
-    words,
-)
+from tests.fakes.chat_stage import Stage
+from tests.fakes.served_suite import SECRET, Failed, Person, Served, assert_dense, events_of, failure, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,8 +13,9 @@ import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
+from tests.fakes.chat_stage import Stage
 from tests.fakes.chat_upstream import Exchange, Script, event, stop, text
-from tests.fakes.served_suite import Failed, Person, Served, Stage, events_of, failed, failure, told, words
+from tests.fakes.served_suite import Failed, Person, Served, events_of, failed, failure, told, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
+from services.chat.mapping.events import events_to_bytes
+from services.chat.model import Event, Started, TextDelta
+from services.kernel.ids import new_id
+from tests.fakes.chat_stage import Cue, Stage
 from tests.fakes.served_suite import (
-    Cue,
     Failed,
     Person,
     Serve,
     Served,
-    Stage,
     assert_dense,
     events_of,
     failed,
@@ -227,3 +231,31 @@ async def test_a_replica_that_died_is_replaced_by_another(serve: Serve, model: S
         model.clear()
         # It lives on, under another lease.
         assert words(await events_of(here.chat.StreamChat(asked(), metadata=ana.metadata)))
+
+
+async def test_a_record_that_can_not_be_ended_keeps_neither_the_start_nor_the_others(
+    serve: Serve, model: Stage, ana: Person, migrated_url: str
+) -> None:
+    now, owner = datetime.now(UTC), new_id()
+    poisoned, sound = new_id(), new_id()
+    async with await psycopg.AsyncConnection.connect(migrated_url, autocommit=True) as connection:
+        await connection.execute("insert into chat.leases values (%s, 1, '-infinity')", (owner,))
+        # No text column takes U+0000, which a record, being bytes, could hold.
+        for generation_id, text in ((poisoned, "a\0b"), (sound, "one ")):
+            await connection.execute(
+                "insert into chat.generations (generation_id, message_id, user_id, api_key_id, input_tokens_estimate,"
+                " caller, operation, project, model, provider, state, last_seq, owner_id, epoch, created_at)"
+                " values (%s, %s, %s, '', 1, %s, 'StreamChat', '', 'echo', 'echo', 'running', 1, %s, 1, now())",
+                (generation_id, new_id(), ana.user_id, ana.user_id, owner),
+            )
+            started = Event(1, 1, now, Started(generation_id, "", new_id(), "echo"))
+            payload = events_to_bytes([started, Event(2, 2, now, TextDelta(text))])
+            await connection.execute(
+                "insert into chat.generation_events values (%s, 1, 2, %s)", (generation_id, payload)
+            )
+    async with serve() as suite:
+        events, status = await told(resumed(suite, ana, sound))
+        assert words(events) == "one "
+        assert status is not None
+        assert status.reason == "GENERATION_INTERRUPTED"
+        assert words(await events_of(suite.chat.StreamChat(asked(), metadata=ana.metadata)))

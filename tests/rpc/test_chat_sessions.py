@@ -11,8 +11,9 @@ import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
+from tests.fakes.chat_stage import Cue, Stage
 from tests.fakes.chat_upstream import Exchange, stop, text
-from tests.fakes.served_suite import Cue, Person, Served, Stage, events_of, failure, next_event, until, words
+from tests.fakes.served_suite import Person, Served, events_of, failure, next_event, until, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -166,7 +167,7 @@ async def test_turns_stand_in_the_order_in_which_they_began(suite: Served, model
     slow = Cue("slow answer")
     model.play(slow.play)
     first = suite.chat.StreamChat(asked("first", session_id=session_id), metadata=ana.metadata)
-    await next_event(first)
+    await model.asked()
     model.clear()
     await events_of(suite.chat.StreamChat(asked("second", session_id=session_id), metadata=ana.metadata))
     slow.next()

@@ -10,12 +10,11 @@ import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
+from tests.fakes.chat_stage import Cue, Stage
 from tests.fakes.chat_upstream import Exchange, event, stop, text, used
 from tests.fakes.served_suite import (
-    Cue,
     Person,
     Served,
-    Stage,
     assert_dense,
     events_of,
     failure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from io import BytesIO
 
 from antiphon.chat.v1 import chat_pb2
@@ -13,11 +13,17 @@ from services.capabilities.metering.mapping import usage_from_proto, usage_to_pr
 from services.chat.mapping.names import finish_reason_from_proto, finish_reason_to_proto
 from services.chat.model import Body, Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def event_to_proto(event: Event) -> chat_pb2.ChatEvent:
     """The event as it is sent and recorded, without a resume token: tokens are made for whoever reads, never stored."""
     message = chat_pb2.ChatEvent(first_seq=event.first_seq, seq=event.seq)
-    message.event_time.FromDatetime(event.time)
+    # What FromDatetime does, in a third of its time: this is done twice for each token.
+    since = event.time - _EPOCH
+    event_time = message.event_time
+    event_time.seconds = since.days * 86400 + since.seconds
+    event_time.nanos = since.microseconds * 1000
     body = event.body
     if isinstance(body, TextDelta):
         message.text_delta.text = body.text

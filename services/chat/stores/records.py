@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
@@ -33,10 +34,12 @@ from services.chat.model import (
 from services.chat.ports import Flush, LeaseLost
 from services.chat.stores import rows, statements
 from services.infra.postgres.database import Connection, Database
+from services.infra.postgres.dedicated import bigint, bigints, byteas, uuids
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
 from services.kernel.ids import new_id
 
 _ALL_ROWS = 1_000_000
+_HISTORY_BYTES = 4 * 1024**2
 
 
 class SqlRecordStore:
@@ -45,6 +48,7 @@ class SqlRecordStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._claims = SqlClaims("chat")
+        self._append = database.dedicated(statements.APPEND, statements.APPEND_SETTINGS)
 
     async def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         async with self._database.connection() as connection:
@@ -67,7 +71,10 @@ class SqlRecordStore:
         """As the port says."""
         row = await self._one(statements.ACQUIRE, {"owner_id": owner_id, "ttl": ttl})
         assert row is not None
-        return Lease(owner_id, row[0])
+        lease = Lease(owner_id, row[0])
+        # Nothing is written by this, but for the first token all is prepared.
+        await self.append(lease, ())
+        return lease
 
     async def renew(self, lease: Lease, ttl: timedelta) -> Sequence[str] | None:
         """As the port says."""
@@ -132,7 +139,8 @@ class SqlRecordStore:
 
     async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
         """As the port says."""
-        return {row[0] for row in await self._all(statements.APPEND, _batch(lease, flushes))}
+        accepted = await self._append.execute(_batch(lease, flushes))
+        return {str(UUID(bytes=generation_id)) for (generation_id,) in accepted}
 
     async def finish(
         self, lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
@@ -170,6 +178,11 @@ class SqlRecordStore:
         async with self._database.connection() as connection:
             return await _generation(connection, generation_id)
 
+    async def state(self, generation_id: str) -> State | None:
+        """As the port says."""
+        row = await self._one(statements.STATE, {"generation_id": generation_id})
+        return None if row is None else State(row[0])
+
     async def events(self, generation_id: str, after_seq: int, limit: int) -> Sequence[Event]:
         """As the port says."""
         async with self._database.connection() as connection:
@@ -187,7 +200,9 @@ class SqlRecordStore:
             if row is None:
                 return None
             cursor = await connection.execute(
-                statements.HISTORY.encode(), {"session_id": session_id, "limit": limit}, prepare=True
+                statements.HISTORY.encode(),
+                {"session_id": session_id, "limit": limit, "max_bytes": _HISTORY_BYTES},
+                prepare=True,
             )
             messages = [rows.turn(found) for found in await cursor.fetchall()]
         return rows.session(row), messages[::-1]
@@ -204,18 +219,16 @@ async def warm(connection: Connection) -> None:
     session = Session(nothing, "", "", "", "", "", False, now, now)
     finished = Event(2, 2, now, Finished(FinishReason.STOP, nothing, NO_USAGE))
     ending = Ending(State.COMPLETED, FinishReason.STOP, None, NO_USAGE, asked, (finished,), 2, "", now, False)
-    batch = _batch(nobody, [Flush(nothing, (started,))])
     for statement, values in (
         (
             statements.BEGIN,
             _beginning(nobody, NewGeneration(generation, "", bytes(32), session, asked, started)),
         ),
-        (statements.APPEND, batch),
         (statements.FINISH, _ending(nobody, generation, ending, None)),
         (statements.GENERATION, {"generation_id": nothing}),
         (statements.EVENTS, {"generation_id": nothing, "after_seq": 0, "limit": 1}),
         (statements.SESSION, {"session_id": nothing, "user_id": ""}),
-        (statements.HISTORY, {"session_id": nothing, "limit": 1}),
+        (statements.HISTORY, {"session_id": nothing, "limit": 1, "max_bytes": _HISTORY_BYTES}),
     ):
         await connection.execute(statement.encode(), values, prepare=True)
 
@@ -250,14 +263,15 @@ def _under(lease: Lease) -> dict[str, Any]:
     return {"owner_id": lease.owner_id, "epoch": lease.epoch}
 
 
-def _batch(lease: Lease, flushes: Sequence[Flush]) -> dict[str, Any]:
-    return {
-        **_under(lease),
-        "ids": [flush.generation_id for flush in flushes],
-        "first_seqs": [flush.first_seq for flush in flushes],
-        "seqs": [flush.seq for flush in flushes],
-        "payloads": [events_to_bytes(flush.events) for flush in flushes],
-    }
+def _batch(lease: Lease, flushes: Sequence[Flush]) -> list[bytes]:
+    return [
+        UUID(lease.owner_id).bytes,
+        bigint(lease.epoch),
+        uuids([UUID(flush.generation_id).bytes for flush in flushes]),
+        bigints([flush.first_seq for flush in flushes]),
+        bigints([flush.seq for flush in flushes]),
+        byteas([events_to_bytes(flush.events) for flush in flushes]),
+    ]
 
 
 def _beginning(lease: Lease, new: NewGeneration) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,6 +48,14 @@ _MESSAGES = sa.Table(
     sa.Column("model", sa.Text),
     sa.Column("finish_reason", sa.Text),
     sa.Column("created_at", _TIME),
+)
+# Clients take 4 MiB at once by default.
+_PAGE_BYTES = 3 * 1024**2
+_SESSION_SIZE = sa.func.octet_length(_SESSIONS.c.system_prompt) + 1024
+_MESSAGE_SIZE = (
+    sa.func.octet_length(sa.func.array_to_string(_MESSAGES.c.texts, ""))
+    + sa.func.octet_length(sa.cast(_MESSAGES.c.tool_calls, sa.Text))
+    + 512
 )
 
 
@@ -108,34 +117,50 @@ class SqlSessionStore:
             wanted.append(_SESSIONS.c.project == project)
         if not include_archived:
             wanted.append(_SESSIONS.c.archived.is_(False))
-        found, total = await self._page(_SESSIONS, _SESSIONS.c.session_id, wanted, page)
-        sessions = [_to_session(row) for row in found]
-        return Page(sessions[: page.size], _after(sessions, page, "session_id"), total)
+        found, after, total = await self._page(_SESSIONS, _SESSIONS.c.session_id, _SESSION_SIZE, wanted, page)
+        return Page([_to_session(row) for row in found], after, total)
 
     async def messages(self, session_id: str, page: PageRequest) -> Page[Message]:
         """As the port says."""
         wanted = [_MESSAGES.c.session_id == session_id]
-        found, total = await self._page(_MESSAGES, _MESSAGES.c.message_id, wanted, page)
-        messages = [_to_message(row) for row in found]
-        return Page(messages[: page.size], _after(messages, page, "message_id"), total)
+        found, after, total = await self._page(_MESSAGES, _MESSAGES.c.message_id, _MESSAGE_SIZE, wanted, page)
+        return Page([_to_message(row) for row in found], after, total)
 
     async def _page(
-        self, table: sa.Table, key: sa.Column[Any], wanted: list[Any], page: PageRequest
-    ) -> tuple[list[Any], int]:
-        """The rows of a page and one more, newest first, and how many the list has in all."""
-        query = sa.select(table).where(*wanted).order_by(key.desc()).limit(page.size + 1).offset(page.skip)
-        if page.after is not None:
-            query = query.where(key < page.after)
+        self,
+        table: sa.Table,
+        key: sa.Column[Any],
+        size: sa.ColumnElement[int],
+        wanted: list[sa.ColumnElement[bool]],
+        page: PageRequest,
+    ) -> tuple[list[Any], str | None, int]:
+        """The rows of a page, newest first, the key of the last one when more follow, and how many the list has in all.
+
+        Keys and sizes are read first, so that no more rows are fetched than a response has room for.
+        """
+        later = wanted if page.after is None else [*wanted, key < page.after]
+        keys = sa.select(key, size).where(*later).order_by(key.desc()).limit(page.size + 1).offset(page.skip)
         count = sa.select(sa.func.count()).select_from(table).where(*wanted)
         with translated():
             async with self._database.engine.connect() as connection:
-                found = list(await connection.execute(query))
+                sized = list(await connection.execute(keys))
+                fitting = _fitting(sized, page.size)
+                rows_of_page = sa.select(table).where(key.in_(fitting)).order_by(key.desc())
+                found = list(await connection.execute(rows_of_page)) if fitting else []
                 total = (await connection.execute(count)).scalar_one()
-        return found, total
+        return found, fitting[-1] if len(sized) > len(fitting) else None, total
 
 
-def _after(items: list[Any], page: PageRequest, key: str) -> str | None:
-    return str(getattr(items[page.size - 1], key)) if len(items) > page.size else None
+def _fitting(sized: Sequence[Any], most: int) -> list[str]:
+    """The keys of the first rows, as many as a page has room for, and at least one."""
+    fitting: list[str] = []
+    room = _PAGE_BYTES
+    for key, size in sized[:most]:
+        room -= size
+        if room < 0 and fitting:
+            break
+        fitting.append(str(key))
+    return fitting
 
 
 def _to_session(row: Any) -> Session:

@@ -84,18 +84,27 @@ CLAIMED = """
 select resource_id::text, digest from chat.claims where caller = %(caller)s and request_id = %(request_id)s
 """
 
-# A repeated batch meets its own rows: one that is the same counts as accepted.
-APPEND = f"""
-with {_LEASE}
+# A repeated batch meets its own rows: one that is the same counts as accepted. `offset 0` keeps the conditions out of the join, so that
+# each generation is found by its key, and not among all that are running.
+APPEND = """
+with lease as materialized (
+    select 1 from chat.leases where owner_id = $1::uuid and epoch = $2::bigint for share
+)
 insert into chat.generation_events as kept (generation_id, first_seq, seq, payload)
 select batch.generation_id, batch.first_seq, batch.seq, batch.payload
-from unnest(%(ids)s::uuid[], %(first_seqs)s::bigint[], %(seqs)s::bigint[], %(payloads)s::bytea[])
-     as batch (generation_id, first_seq, seq, payload)
-join chat.generations g on g.generation_id = batch.generation_id
-where g.state = 'running' and g.owner_id = %(owner_id)s::uuid and g.epoch = %(epoch)s and exists (select from lease)
+from (
+    select batch.*, g.state, g.owner_id, g.epoch
+    from unnest($3::uuid[], $4::bigint[], $5::bigint[], $6::bytea[]) as batch (generation_id, first_seq, seq, payload)
+    join chat.generations g on g.generation_id = batch.generation_id
+    offset 0
+) batch
+where batch.state = 'running' and batch.owner_id = $1::uuid and batch.epoch = $2::bigint and exists (select from lease)
 on conflict (generation_id, first_seq) do update set seq = excluded.seq where kept.payload = excluded.payload
-returning generation_id::text
+returning generation_id
 """
+
+# A plan that was made while the tables were empty would read them from end to end, and one for the values at hand is made each time.
+APPEND_SETTINGS = "set enable_seqscan = off; set plan_cache_mode = force_generic_plan"
 
 FINISH = f"""
 with {_LEASE}, ended as (
@@ -165,7 +174,17 @@ select session_id::text, user_id, title, project, model, system_prompt, archived
 from chat.sessions where session_id = %(session_id)s and user_id = %(user_id)s
 """
 
+STATE = "select state from chat.generations where generation_id = %(generation_id)s"
+
+# The newest messages, until they are too many or too much; the newest one always.
 HISTORY = """
-select message_id::text, role, texts, tool_calls, tool_call_id from chat.messages
-where session_id = %(session_id)s order by message_id desc limit %(limit)s
+with recent as (
+    select message_id, role, texts, tool_calls, tool_call_id,
+           octet_length(array_to_string(texts, '')) + octet_length(tool_calls::text) as size
+    from chat.messages where session_id = %(session_id)s order by message_id desc limit %(limit)s
+), summed as (
+    select *, sum(size) over (order by message_id desc) - size as before from recent
+)
+select message_id::text, role, texts, tool_calls, tool_call_id from summed
+where before = 0 or before + size <= %(max_bytes)s order by message_id desc
 """

@@ -104,13 +104,10 @@ class WatchGeneration:
 
     async def _stored(self, generation_id: str, after_seq: int) -> AsyncIterator[Event]:
         position = after_seq
+        generation = await self._found(generation_id)
+        if after_seq > generation.last_seq:
+            raise SeqOutOfRange(generation_id, after_seq, generation.last_seq)
         while True:
-            # The state is read before the events: a record that had ended by then grows no more.
-            generation = await self.records.generation(generation_id)
-            if generation is None:
-                raise NotFound.of("chat.generation", generation_id)
-            if position > generation.last_seq:
-                raise SeqOutOfRange(generation_id, after_seq, generation.last_seq)
             if generation.events_pruned:
                 for event in _from_message(generation, position):
                     yield event
@@ -128,6 +125,15 @@ class WatchGeneration:
                 _check_end(generation, position)
                 return
             await asyncio.sleep(_POLL_SECONDS)
+            # The state is read before the events: a record that had ended by then grows no more.
+            if await self.records.state(generation_id) is not State.RUNNING:
+                generation = await self._found(generation_id)
+
+    async def _found(self, generation_id: str) -> Generation:
+        generation = await self.records.generation(generation_id)
+        if generation is None:
+            raise NotFound.of("chat.generation", generation_id)
+        return generation
 
 
 def _check_end(generation: Generation, position: int) -> None:

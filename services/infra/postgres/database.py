@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import Diagnostic
 from psycopg_pool import AsyncConnectionPool
 
+from services.infra.postgres.dedicated import DedicatedStatement
 from services.infra.postgres.failures import translated
 from services.infra.postgres.urls import describe_url, normalise_url
 from services.kernel.startup import StartupError
@@ -31,6 +32,7 @@ Warmer = Callable[[Connection], Awaitable[None]]
 _OLDEST_SERVER = 140000
 _CONNECT_SECONDS = 10
 _BORROW_SECONDS = 10.0
+_BORROW_WHILE_AWAY_SECONDS = 1.0
 _PING_SECONDS = 3.0
 _RECONNECT_SECONDS = 10.0
 _MAX_WAITING = 2000
@@ -82,6 +84,8 @@ class Database:
             reconnect_timeout=_RECONNECT_SECONDS,
         )
         self._engine: AsyncEngine | None = None
+        self._away = False
+        self._dedicated: list[DedicatedStatement] = []
 
     def __repr__(self) -> str:
         return f"Database({self.address})"
@@ -122,6 +126,8 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection. What is borrowed is closed when it comes back."""
+        for statement in self._dedicated:
+            await statement.close()
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None
@@ -138,8 +144,8 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection in autocommit; group statements with `connection.transaction()`.
 
-        Raises Unavailable when none is free for 10 s, and, as `translated` does, when the database fails
-        inside.
+        Raises Unavailable when none is free for 10 s (1 s while the database is known to be away), and, as
+        `translated` does, when the database fails inside.
         """
         with translated():
             borrowed = await self._borrow()
@@ -166,6 +172,12 @@ class Database:
             options = self._connect_options(self._direct_url, 0, pooled=False)
             async with await _Connection.connect(self._direct_url, **options) as connection:
                 yield connection
+
+    def dedicated(self, sql: str, settings: str) -> DedicatedStatement:
+        """A statement with a connection of its own, as `direct` makes them, until this is closed."""
+        statement = DedicatedStatement(self.direct, sql, settings, self._statement_seconds)
+        self._dedicated.append(statement)
+        return statement
 
     @property
     def engine(self) -> "AsyncEngine":
@@ -195,12 +207,24 @@ class Database:
 
     async def _borrow(self) -> "_Connection":
         while True:
-            connection = await self._pool.getconn()
+            failed = self._failed_connects()
+            try:
+                connection = await self._pool.getconn(
+                    _BORROW_WHILE_AWAY_SECONDS if self._away else _BORROW_SECONDS
+                )
+            except BaseException:
+                # None came back and new ones could not be made: until one can, nobody is kept waiting for long.
+                self._away = self._away or self._failed_connects() > failed
+                raise
+            self._away = False
             if not _has_news(connection):
                 return connection
             # The server ended it while it was idle. A dead one given back is replaced by the pool.
             connection.pgconn.finish()
             await self._pool.putconn(connection)
+
+    def _failed_connects(self) -> int:
+        return self._pool.get_stats().get("connections_errors", 0)
 
     async def _borrow_for_engine(self) -> "_Connection":
         with translated():

@@ -5,10 +5,10 @@ libpq asked by the event loop itself. That takes half of what a cursor and a bor
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
 
 import psycopg
 from psycopg import pq
@@ -16,7 +16,7 @@ from psycopg import pq
 from services.infra.postgres.failures import translated
 
 Row = tuple[bytes | None, ...]
-Open = Callable[[], contextlib.AbstractAsyncContextManager[psycopg.AsyncConnection[object]]]
+Open = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
 
 _NAME = b"dedicated"
 _BINARY = 1
@@ -138,18 +138,21 @@ class _Line:
 
     async def ask(self, send: Callable[[pq.abc.PGconn], None]) -> pq.abc.PGresult:
         """Send something, and wait for the result. Raises psycopg's errors when the connection is lost."""
-        asked = self._asked = self._loop.create_future()
+        asked: asyncio.Future[pq.abc.PGresult] = self._loop.create_future()
+        self._asked = asked
         send(self._server)
         if self._server.flush():
             self._loop.add_writer(self._socket, self._writable)
         return await asked
 
     def hang_up(self) -> None:
-        """Watch the socket no more."""
+        """Watch the socket no more, and close it."""
         if not self.broken:
             self.broken = True
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
+            # Without a farewell, which could not be said while an answer is still to come.
+            self._server.finish()
 
     def _writable(self) -> None:
         try:
