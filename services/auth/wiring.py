@@ -34,8 +34,8 @@ from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register
 from services.capabilities.claims.sql import SqlClaims
 from services.capabilities.identity.providers.keys import CachedKeys, FetchKeys, Jwk
+from services.infra.postgres.checks import DatabaseCheck
 from services.infra.postgres.database import Database
-from services.kernel.errors import ServiceError
 from services.kernel.secret import DeploymentSecret
 from services.kernel.startup import StartupError
 from services.runtime.mounted import Mounted
@@ -58,23 +58,6 @@ class Auth:
     def first_administrator(self, email: str) -> AbstractAsyncContextManager[FirstAdministrator | None]:
         """Make the first administrator if there is none; see `EnsureAdministrator`. Show the password inside the block."""
         return self._ensure_administrator(email)
-
-
-class DatabaseCheck:
-    """Whether Auth's database answers."""
-
-    name = "database"
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def check(self) -> str | None:
-        """See `services.kernel.health.HealthCheck`."""
-        try:
-            await self._database.ping()
-        except ServiceError as error:
-            return error.message
-        return None
 
 
 @asynccontextmanager

@@ -62,6 +62,10 @@ class RecordStore(Protocol):
         None when the lease was taken over."""
         ...
 
+    async def running(self, lease: Lease) -> Sequence[str]:
+        """The ids of the generations that run under the lease."""
+        ...
+
     async def release(self, lease: Lease) -> None:
         """Give the lease up; what still runs under it is left to `take_over`."""
         ...
@@ -130,7 +134,7 @@ class SessionStore(Protocol):
 
     async def create_session(self, session: Session, claim: tuple[str, str, bytes] | None) -> Session:
         """Store a session. `claim` is (caller, request_id, digest): when an earlier call holds it, its session is returned and nothing
-        stored; raises AlreadyExists (REQUEST_ID_REUSED) when the digests differ."""
+        stored; raises AlreadyExists (REQUEST_ID_REUSED) when the digests differ, and NotFound when that session is gone."""
         ...
 
     async def session(self, session_id: str, user_id: str | None) -> Session | None:

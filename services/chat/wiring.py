@@ -23,8 +23,8 @@ from services.chat.stores.sessions import SqlSessionStore
 from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
 from services.chat.usecases.sessions import CreateSession, GetSession, ListMessages, ListSessions
 from services.chat.usecases.start_chat import StartChat
+from services.infra.postgres.checks import DatabaseCheck
 from services.infra.postgres.database import Database
-from services.kernel.errors import ServiceError
 from services.kernel.paging import PageTokens
 from services.kernel.secret import DeploymentSecret
 from services.runtime.mounted import Mounted
@@ -64,6 +64,7 @@ async def build(
         catalog = _catalog(chat, environ, http)
         tokens = ResumeTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))
+        digest_key = secret.derive("chat.digests")
         find = FindGeneration(records, generations, tokens)
         get_session = GetSession(sessions)
         use = UseCases(
@@ -71,12 +72,12 @@ async def build(
             watch=WatchGeneration(records, generations),
             find=find,
             cancel=CancelGeneration(find, records, generations),
-            create_session=CreateSession(sessions, catalog),
+            create_session=CreateSession(sessions, catalog, digest_key),
             get_session=get_session,
             list_sessions=ListSessions(sessions, pages),
             list_messages=ListMessages(get_session, sessions, pages),
         )
-        servicer = ChatServicer(use, catalog, tokens, secret.derive("chat.digests"))
+        servicer = ChatServicer(use, catalog, tokens, digest_key)
         await keeper.acquire()
         async with _running(
             writer=writer.run(),
@@ -88,7 +89,7 @@ async def build(
                 yield Mounted(
                     name=NAME,
                     servicers={"antiphon.chat.v1.ChatService": servicer},
-                    checks=(_DatabaseCheck(database), _TasksCheck(tasks)),
+                    checks=(DatabaseCheck(database), _LeaseCheck(keeper), _TasksCheck(tasks)),
                     drain=generations.drain,
                 )
             finally:
@@ -129,20 +130,20 @@ async def _running(**works: Coroutine[None, None, None]) -> AsyncIterator[list[a
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _DatabaseCheck:
-    """Chat needs its database."""
+class _LeaseCheck:
+    """Chat needs its lease: what hangs on the way to the database shows here, when a new connection would still be answered."""
 
-    name = "database"
+    name = "lease"
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, keeper: LeaseKeeper) -> None:
+        self._keeper = keeper
 
     async def check(self) -> str | None:
-        try:
-            await self._database.ping()
-        except ServiceError as error:
-            return error.message
-        return None
+        if self._keeper.is_kept:
+            return None
+        return (
+            f"the database has not confirmed this process's lease for {self._keeper.unrenewed_seconds:.0f} s"
+        )
 
 
 class _TasksCheck:

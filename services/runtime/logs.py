@@ -25,10 +25,13 @@ from services.kernel.request import current_or_none
 _SECRETS = re.compile(
     r"(?P<bearer>[Bb]earer\s+)[\w.~+/=-]+"
     r"|(?P<key>\bak_[A-Za-z0-9]+_)[\w-]+"
-    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+(?=@)"
+    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s]+(?=@)"
     r"|(?P<jwt>\beyJ)[\w-]{8,}\.[\w-]+\.[\w-]*"
     r"|(?P<openai>\bsk-)[\w-]{8,}"
-    r"|(?P<github>\bgh[pousr]_)\w{8,}"
+    r"|(?P<github>\b(?:gh[pousr]|github_pat)_)\w{8,}"
+    r"|(?P<refresh>\brt_)[\w-]{20,}"
+    r"|(?P<huggingface>\bhf_)\w{8,}"
+    r"|(?P<word>\b[Pp]assword[\"']?\s*[=:]\s*[\"']?)[^\s\"',;]+"
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _COLORS = {
@@ -131,6 +134,10 @@ def _may_hold_secret(data: bytes) -> bool:
         or b"eyJ" in data
         or b"sk-" in data
         or b"gh" in data
+        or b"git" in data
+        or b"rt_" in data
+        or b"hf_" in data
+        or b"assword" in data
     )
 
 

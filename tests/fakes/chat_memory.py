@@ -55,6 +55,14 @@ class MemoryRecordStore:
         self._leases[lease.owner_id] = (lease.epoch, time.monotonic() + ttl.total_seconds())
         return [id_ for id_, kept in self._kept.items() if kept.owner == lease and kept.cancel_requested]
 
+    async def running(self, lease: Lease) -> Sequence[str]:
+        self._reach()
+        return [
+            id_
+            for id_, kept in self._kept.items()
+            if kept.owner == lease and kept.generation.state is State.RUNNING
+        ]
+
     async def release(self, lease: Lease) -> None:
         self._reach()
         if self._holds(lease):

@@ -170,8 +170,12 @@ async def test_sessions_people_and_tokens_outlive_a_restart(serve: Serve, model:
             chat_pb2.ListMessagesRequest(
                 session_id=events[0].started.session_id, page_size=1, page_token=page.next_page_token
             ),
-            metadata=admin,
+            metadata=ana.metadata,
         )
+        listed = await second.chat.ListSessions(
+            chat_pb2.ListSessionsRequest(user_id=ana.user_id), metadata=admin
+        )
+        assert [session.session_id for session in listed.sessions] == [events[0].started.session_id]
         assert [message.parts[0].text for message in rest.messages] == ["Tell me"]
         started = anonymous[0].started
         request = chat_pb2.ResumeStreamRequest(

@@ -73,7 +73,7 @@ class SqlSessions:
                 state = RefreshState(row.expires_at, row.rotated_at, row.revoked, row.disabled)
                 verdict = judge(state, row.now, grace)
                 if verdict is Verdict.ROTATED:
-                    return await self._rotate(connection, row, successor)
+                    return await self._rotate(connection, row, successor, grace)
                 if verdict is Verdict.REPLAYED:
                     return await self._replay(connection, row)
                 if verdict is Verdict.REUSED:
@@ -131,8 +131,14 @@ class SqlSessions:
         return (await connection.execute(statement)).one_or_none()
 
     async def _rotate(
-        self, connection: AsyncConnection, row: Row[*tuple[Any, ...]], successor: Successor
+        self, connection: AsyncConnection, row: Row[*tuple[Any, ...]], successor: Successor, grace: timedelta
     ) -> Refreshed:
+        # A sealed successor that can't be asked for any more would only lead from an old token to the living one.
+        await connection.execute(
+            update(sessions)
+            .where(sessions.c.family_id == row.family_id, sessions.c.rotated_at < row.now - grace)
+            .values(successor=None)
+        )
         await connection.execute(
             update(sessions)
             .where(sessions.c.id == row.row_id)

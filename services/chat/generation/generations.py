@@ -69,11 +69,14 @@ class Generations:
         bounds: Bounds,
         meter: Callable[[UsageEvent], UsageEvent | None],
     ) -> None:
+        self._store = store
+        self._holder = holder
         self._writer = writer
         self._bounds = bounds
         self._recorder = EndRecorder(store, holder, meter)
         self._jobs: dict[str, _Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._orphans: set[str] = set()
         self._draining = False
 
     def __len__(self) -> int:
@@ -116,11 +119,16 @@ class Generations:
         # Whoever asked may be gone before it watches.
         self._watchers_changed(job, 0)
 
-    def end_unstarted(self, generation_id: str) -> None:
-        """End what may have begun in the store and is not made by anyone, as soon as the store can be reached."""
-        task = asyncio.create_task(self._recorder.end_stored(generation_id), name=f"end of {generation_id}")
-        self._tasks[generation_id] = task
-        task.add_done_callback(lambda _: self._forget(generation_id))
+    async def end_orphans(self) -> None:
+        """End what runs in the store under this process's lease and is made by nobody: a call whose beginning failed in an unknown way may
+        have been stored after all. Raises Unavailable.
+
+        What is seen for the first time is left alone, since it may be about to start.
+        """
+        running = set(await self._store.running(self._holder.lease)) - self._jobs.keys()
+        for generation_id in running & self._orphans:
+            await self._recorder.end_stored(generation_id)
+        self._orphans = running
 
     def _forget(self, generation_id: str) -> None:
         job = self._jobs.pop(generation_id, None)
@@ -175,7 +183,8 @@ class Generations:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _stop(self, job: _Job, stop: _Stop) -> None:
-        if job.stop is None:
+        # What was lost can't be ended in any other way, not even by a caller who has cancelled it before.
+        if job.stop is None or stop is _Stop.LOST:
             job.stop = stop
             if job.reading is not None:
                 job.reading.cancel()
@@ -204,7 +213,7 @@ class Generations:
             outcome = await self._read_all(job)
             await live.settled()
             self._writer.forget(live)
-            if job.stop is _Stop.LOST:
+            if job.stop is _Stop.LOST or live.lost:
                 live.abandoned(ending_of(live, self._interrupted(job)))
                 # When it was the store that was lost, and not the lease, nobody else is going to end it there.
                 await self._recorder.end_stored(live.generation_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import structlog
@@ -31,6 +32,7 @@ class LeaseKeeper:
         self._ttl = ttl
         self._sole_owner = sole_owner
         self._lease: Lease | None = None
+        self._renewed = 0.0
         self._adopted: dict[str, Generation] = {}
 
     @property
@@ -40,9 +42,20 @@ class LeaseKeeper:
             raise RuntimeError("the lease is acquired before anything is written")
         return self._lease
 
+    @property
+    def unrenewed_seconds(self) -> float:
+        """How long ago the store last confirmed the lease."""
+        return time.monotonic() - self._renewed
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the store confirmed the lease within its life; otherwise this process may be taken for dead."""
+        return self.unrenewed_seconds <= self._ttl.total_seconds()
+
     async def acquire(self) -> None:
         """Take a lease. Raises Unavailable."""
         self._lease = await self._store.acquire(new_id(), self._ttl)
+        self._renewed = time.monotonic()
 
     async def release(self) -> None:
         """Give the lease up, so that others need not wait for what is left."""
@@ -81,9 +94,11 @@ class LeaseKeeper:
                     generations.interrupt_all()
                     await self.acquire()
                     continue
+                self._renewed = time.monotonic()
                 for generation_id in to_cancel:
                     generations.cancel_soon(generation_id)
                 await self.take_over(generations)
+                await generations.end_orphans()
             except ServiceError as error:
                 log.warning("the lease could not be renewed; trying again", error=error.message)
             except Exception:

@@ -43,6 +43,7 @@ class LiveGeneration:
         self._last_seq = started.seq
         self._settled = asyncio.Event()
         self._settled.set()
+        self._lost = False
         self._watchers: set[asyncio.Event] = set()
         self.on_watchers: Callable[[int], None] | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -58,6 +59,11 @@ class LiveGeneration:
         return self._last_seq
 
     @property
+    def lost(self) -> bool:
+        """Whether a flush was refused: nothing may be put on record behind the hole that it left."""
+        return self._lost
+
+    @property
     def has_content(self) -> bool:
         """Whether the model has made anything."""
         return self.first_token_time is not None
@@ -65,7 +71,9 @@ class LiveGeneration:
     # -- the writer's side
 
     def add(self, deltas: Iterable[Delta]) -> None:
-        """Put deltas behind the record. Each takes the next position."""
+        """Put deltas behind the record. Each takes the next position; those of a lost one lead nowhere."""
+        if self._lost:
+            return
         now = datetime.now(UTC)
         if self.first_token_time is None:
             self.first_token_time = now
@@ -97,6 +105,8 @@ class LiveGeneration:
 
     def refused(self) -> None:
         """The flush was not stored, and will not be: the generation is somebody else's now, or the store is gone."""
+        self._lost = True
+        self._pending.clear()
         self._landed()
         if self.on_lost is not None:
             self.on_lost()

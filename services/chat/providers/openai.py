@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,10 +25,12 @@ from services.chat.model import Delta
 from services.chat.ports import Done, ModelCall
 from services.chat.providers import wire
 from services.chat.providers.reading import Reading
+from services.chat.providers.silence import Silence
 from services.kernel.errors import ServiceError
 
 log = structlog.get_logger(__name__)
 
+_SAID_LENGTH = 300
 _ERROR_BYTES = 64 * 1024
 _ERROR_SECONDS = 2.0
 # Behind a whole answer only its usage and the end of the stream are waited for.
@@ -100,22 +102,20 @@ class OpenAIProvider:
         yield reading.done(self._about)
 
     async def _groups(self, call: ModelCall, reading: Reading) -> AsyncIterator[Sequence[Delta]]:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_token) as limit:
             async with await self._asked(wire.request_body(call)) as response:
                 await self._check(response)
+                idle = self._timeouts.idle
                 async with aclosing(reading.groups(response)) as groups:  # type: ignore[type-var]
-                    async for group in groups:
-                        if group:
-                            # The consumer's own time does not count as the provider's silence.
-                            limit.reschedule(None)
-                            yield group
-                        # A comment that keeps the connection alive is no token.
-                        if reading.heard() and (reading.began or reading.complete):
-                            idle = self._timeouts.idle
-                            limit.reschedule(
-                                loop.time() + (min(idle, _TAIL_SECONDS) if reading.complete else idle)
-                            )
+                    with closing(Silence(limit)) as silence:
+                        async for group in groups:
+                            if group:
+                                # The consumer's own time does not count as the provider's silence.
+                                silence.pause()
+                                yield group
+                            # A comment that keeps the connection alive is no token.
+                            if reading.heard() and (reading.began or reading.complete):
+                                silence.listen(min(idle, _TAIL_SECONDS) if reading.complete else idle)
                 limit.reschedule(None)
                 await _to_the_end(response)
 
@@ -148,8 +148,10 @@ class OpenAIProvider:
         )
 
     def _said(self, text: str) -> str:
-        """What an endpoint said, without the key: some repeat it."""
-        return text.replace(self._key, "…") if self._key else text
+        """What an endpoint said, in short, and without the key: some repeat it."""
+        # Struck out first, so that no cut leaves a part of the key.
+        said = text.replace(self._key, "…") if self._key else text
+        return said[:_SAID_LENGTH]
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise what a response means that is no stream of events."""

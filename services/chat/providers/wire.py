@@ -259,7 +259,7 @@ def error_message(error: object) -> str:
     if not isinstance(text, str):
         return ""
     # The words go into logs, statuses and the store, none of which takes every character.
-    return " ".join("".join(one if one.isprintable() else " " for one in text[:2000]).split())[:300]
+    return " ".join("".join(one if one.isprintable() else " " for one in text[:2000]).split())
 
 
 def first_choice(choices: Sequence[Choice] | None) -> Choice | None:

@@ -81,6 +81,10 @@ class SqlRecordStore:
         row = await self._one(statements.RENEW, {**_under(lease), "ttl": ttl})
         return None if row is None else list(row[0])
 
+    async def running(self, lease: Lease) -> Sequence[str]:
+        """As the port says."""
+        return [row[0] for row in await self._all(statements.RUNNING, _under(lease))]
+
     async def release(self, lease: Lease) -> None:
         """As the port says."""
         await self._do(statements.RELEASE, _under(lease))

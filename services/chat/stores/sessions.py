@@ -15,6 +15,7 @@ from services.chat.model import FinishReason, Message, Role, Session
 from services.chat.stores import rows
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
+from services.kernel.errors import NotFound
 from services.kernel.paging import Page, PageRequest
 
 _METADATA = sa.MetaData(schema="chat")
@@ -76,8 +77,10 @@ class SqlSessionStore:
                     holder = await self._claims.take(raw, Claim(*claim), session.session_id)
                     if holder != session.session_id:
                         earlier = await self._session(connection, holder, session.user_id)
-                        # A session that was deleted since is not made anew by a late retry.
-                        return earlier or session
+                        if earlier is None:
+                            # What was deleted since is not made anew by a late retry.
+                            raise NotFound.of("chat.session", holder)
+                        return earlier
                 await connection.execute(
                     sa.insert(_SESSIONS).values(
                         session_id=session.session_id,

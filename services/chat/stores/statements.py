@@ -174,6 +174,10 @@ select session_id::text, user_id, title, project, model, system_prompt, archived
 from chat.sessions where session_id = %(session_id)s and user_id = %(user_id)s
 """
 
+RUNNING = (
+    "select generation_id::text from chat.generations where owner_id = %(owner_id)s and state = 'running'"
+)
+
 STATE = "select state from chat.generations where generation_id = %(generation_id)s"
 
 # The newest messages, until they are too many or too much; the newest one always.

@@ -25,7 +25,7 @@ from services.chat.model import (
     ToolCallDelta,
 )
 from services.chat.ports import RecordStore
-from services.kernel.errors import NotFound
+from services.kernel.errors import NotFound, Unavailable
 from services.kernel.principal import Principal
 
 _ROWS_AT_ONCE = 256
@@ -186,13 +186,12 @@ class CancelGeneration:
     async def __call__(self, principal: Principal, generation_id: str, resume_token: str) -> Generation:
         """The generation as it ended. Raises NotFound and Unavailable."""
         generation = await self.find(principal, generation_id, resume_token)
-        if await self.generations.cancel(generation_id):
-            return await self.find(principal, generation_id, resume_token)
-        if generation.state is State.RUNNING:
+        if not await self.generations.cancel(generation_id) and generation.state is State.RUNNING:
             await self.records.request_cancel(generation_id)
         for _ in range(_CANCEL_POLLS):
-            if generation.state is not State.RUNNING:
-                break
+            if await self.records.state(generation_id) is not State.RUNNING:
+                return await self.find(principal, generation_id, resume_token)
             await asyncio.sleep(_POLL_SECONDS)
-            generation = await self.find(principal, generation_id, resume_token)
-        return generation
+        raise Unavailable(
+            "whoever makes this answer has been asked to end it, and has not recorded its end yet; try again"
+        )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.capabilities.claims.model import body_digest
 from services.chat.model import Message, Session
 from services.chat.ports import Catalog, SessionStore
 from services.kernel.errors import NotFound, PermissionDenied
@@ -21,6 +21,7 @@ class CreateSession:
 
     store: SessionStore
     catalog: Catalog
+    digest_key: bytes
 
     async def __call__(
         self, principal: Principal, request_id: str, title: str, project: str, model: str, system_prompt: str
@@ -43,7 +44,7 @@ class CreateSession:
         claim = None
         if request_id:
             body = json.dumps(["CreateSession", title, project, model, system_prompt]).encode()
-            claim = (principal.user_id, request_id.lower(), hashlib.sha256(body).digest())
+            claim = (principal.user_id, request_id.lower(), body_digest(self.digest_key, body))
         return await self.store.create_session(session, claim)
 
 
@@ -55,9 +56,7 @@ class GetSession:
 
     async def __call__(self, principal: Principal, session_id: str) -> Session:
         """The session. Raises NotFound when there is none, or when it is not the caller's."""
-        session = await self.store.session(
-            session_id.lower(), None if principal.is_admin else principal.user_id
-        )
+        session = await self.store.session(session_id.lower(), principal.user_id)
         if session is None:
             raise NotFound.of("chat.session", session_id)
         return session

@@ -178,10 +178,6 @@ class StartChat:
             return await self.records.begin(self.holder.lease, new)
         except LeaseLost:
             raise Unavailable("the server is about to rejoin its deployment; try again") from None
-        except Unavailable:
-            # Whether it was stored is not known.
-            self.generations.end_unstarted(new.generation.generation_id)
-            raise
 
 
 def title_of(text: str) -> str:

@@ -38,7 +38,13 @@ _RECONNECT_SECONDS = 10.0
 _MAX_WAITING = 2000
 _RETRY_SECONDS = 0.25
 _REMIND_SECONDS = 5.0
-_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# A network path that swallows packets is noticed within seconds, not after TCP's quarter of an hour.
+_KEEPALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 _SESSION = {"timezone": "UTC", "idle_in_transaction_session_timeout": "60s"}
 
 
@@ -68,7 +74,7 @@ class Database:
         self._direct_url = normalise_url(direct_url, "DATABASE_DIRECT_URL") if direct_url else self._url
         self._statement_seconds = statement_seconds
         self._warmers = list(warm)
-        pooled = self._direct_url != self._url
+        self._pooled = pooled = self._direct_url != self._url
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             self._url,
             connection_class=_Connection,
@@ -234,7 +240,8 @@ class Database:
             return connection
 
     async def _warm(self, connection: "_Connection") -> None:
-        for warmer in self._warmers:
+        # What a warmer sets or prepares would stay behind, in a pooler, for other clients.
+        for warmer in () if self._pooled else self._warmers:
             await warmer(connection)
 
     def _connect_options(self, url: str, statement_seconds: int, *, pooled: bool) -> dict[str, Any]:
