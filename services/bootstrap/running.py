@@ -72,6 +72,8 @@ async def _serve(
     async with serving(settings, services, log, environ) as suite:
         async with suite.first_administrator() as made:
             announce(suite, None if made is None else Administrator(made.email, made.password))
+            # From here on a stop is an orderly one: a password that was shown is noted as shown.
+            served.set()
         _log.info("serving", extra={"address": suite.server.address, "services": " ".join(suite.services)})
         # What start-up made lives as long as the process; the collector need not walk through it again and again.
         gc.collect()
@@ -79,7 +81,6 @@ async def _serve(
         # Streams keep many objects for their time and leave few cycles: with Python's own thresholds the collector walks through
         # all of them every few seconds, and each time tokens wait for some 50 ms.
         gc.set_threshold(*_GC_THRESHOLDS)
-        served.set()
         lost = await _until(stop, suite)
         _log.info("stopping", extra={"calls_in_progress": suite.server.calls_in_progress})
     if lost:

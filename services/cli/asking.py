@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from services.cli.answer import Answer
 from services.cli.output import note
 
 CANCEL_SECONDS = 10.0
+INTERRUPTED = 130
 
 
 def ask(
@@ -26,8 +28,8 @@ def ask(
             with Interrupt(stream) as interrupt:
                 for event in stream:
                     answer.show(event)
-            if interrupt.happened:
-                _cancel(client, stream, answer)
+                if interrupt.happened:
+                    _cancel(client, stream, answer)
             return not interrupt.happened
     finally:
         answer.end()
@@ -63,7 +65,8 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.happened:
-            raise KeyboardInterrupt
+            # An exception that is raised here may come up where it is swallowed, in a finaliser or a callback of gRPC's.
+            os._exit(INTERRUPTED)
         self.happened = True
         # From a thread of its own: the main one may be waiting inside the very call that is to be closed.
         threading.Thread(target=self._stream.close, daemon=True).start()

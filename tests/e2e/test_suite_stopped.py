@@ -5,6 +5,8 @@ import os
 import pty
 import select
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -88,7 +90,7 @@ def details(error: grpc.aio.AioRpcError, kind: type) -> list:  # type: ignore[ty
 class Terminal:
     """A suite on a terminal of its own, where Ctrl-C reaches everything in the foreground, as it does for people."""
 
-    pid: int
+    process: subprocess.Popen[bytes]
     screen: int
     shown: str = ""
     status: int | None = None
@@ -117,22 +119,21 @@ class Terminal:
     def ended(self, seconds: float = 30.0) -> int:
         def look() -> bool:
             self.read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-            return bool(pid)
+            self.status = self.process.poll()
+            return self.status is not None
 
         eventually(look, "the end of the suite", seconds)
         assert self.status is not None
         return self.status
 
     def close(self) -> None:
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        self.process.kill()
+        self.process.wait()
         os.close(self.screen)
 
 
+# Makes its standard input the terminal of its session, then becomes the program. A fork of this process would not do: gRPC has threads.
+FOREGROUND = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 StartTerminal = Callable[..., Terminal]
 
 
@@ -143,11 +144,18 @@ def terminal(tmp_path: Path) -> Iterator[StartTerminal]:
     def start(port: int, **settings: str) -> Terminal:
         command = [*COMMAND, "serve", "--port", str(port), "--data-dir", "data"]
         given = environment(tmp_path, settings) | {"TERM": "xterm"}
-        pid, screen = pty.fork()
-        if pid == 0:
-            os.chdir(tmp_path)
-            os.execve(command[0], command, given)
-        made.append(Terminal(pid, screen))
+        screen, end = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", FOREGROUND, *command],
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            cwd=tmp_path,
+            env=given,
+            start_new_session=True,
+        )
+        os.close(end)
+        made.append(Terminal(process, screen))
         return made[-1]
 
     yield start
@@ -155,7 +163,6 @@ def terminal(tmp_path: Path) -> Iterator[StartTerminal]:
         each.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_ctrl_c_stops_and_a_second_one_hurries(
     tmp_path: Path, terminal: StartTerminal, start_suite: StartSuite
 ) -> None:
@@ -189,7 +196,6 @@ def test_ctrl_c_stops_and_a_second_one_hurries(
     assert hold_usage(next_suite.data_dir) == (1, 1)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_ctrl_c_during_the_start_leaves_nothing(tmp_path: Path, terminal: StartTerminal) -> None:
     port = free_port()
     for seconds in (0.4, 1.0):

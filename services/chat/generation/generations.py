@@ -136,6 +136,9 @@ class Generations:
         if job is not None and job.live.ending is None:
             # Its task was ended before its first step.
             job.live.abandoned(ending_of(job.live, self._interrupted(job)))
+        if job is not None:
+            # The record refers to its job no more, so that both go when the last watcher goes, and need no garbage collector.
+            job.live.on_watchers = job.live.on_lost = None
 
     # -- ending from outside
 
