@@ -1,6 +1,6 @@
 """Runs the benchmarks and prints their table: `python -m bench [GOAL…] [--full]`; a goal is P1, P2, P3 or P11.
 
-The short form takes two minutes, and its figures are a glance; `--full` takes about nine, and writes bench/RESULTS.md. Figures are
+The short form takes two minutes, and its figures are a glance; `--full` takes about eight, and writes bench/RESULTS.md. Figures are
 never a reason to fail: the exit status tells only whether the programs worked.
 """
 

@@ -31,7 +31,7 @@ class Extent:
 
 
 SHORT = Extent(Load(64, 4, 20), 3, Load(256, 4, 40), 2)
-FULL = Extent(Load(64, 12, 20), 5, Load(256, 4, 100), 5)
+FULL = Extent(Load(64, 12, 20), 5, Load(256, 4, 60), 5)
 
 
 async def measure(stage: Stage, extent: Extent, goals: Sequence[str]) -> list[Result]:

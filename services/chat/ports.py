@@ -200,7 +200,6 @@ class CatalogModel:
     description: str
     context_tokens: int
     capabilities: frozenset[Capability]
-    fallbacks: tuple[str, ...]
     not_ready_reason: str
     provider: Provider
 

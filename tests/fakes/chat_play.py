@@ -180,7 +180,6 @@ def a_model(context_tokens: int = 0, capabilities: Iterable[Capability] = ()) ->
         description="",
         context_tokens=context_tokens,
         capabilities=frozenset(capabilities),
-        fallbacks=(),
         not_ready_reason="",
         provider=ScriptedProvider(),
     )

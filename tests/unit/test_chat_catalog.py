@@ -91,12 +91,12 @@ def test_an_unknown_model_is_told() -> None:
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
-    text = PROVIDER + MODEL + 'context_tokens = 4096\nfallbacks = ["b", "echo"]\ncapabilities = ["vision"]\n'
+    text = PROVIDER + MODEL + 'context_tokens = 4096\ncapabilities = ["vision"]\n'
     text += '[[models]]\nname = "b"\nprovider = "own"\nupstream = "c"\ndescription = "das Zweite"\n'
     catalog = load(written(tmp_path, text))
     assert list(catalog.models) == ["a", "b", "echo"]
     first, second = catalog.models["a"], catalog.models["b"]
-    assert (first.ready, first.context_tokens, first.fallbacks) == (True, 4096, ("b", "echo"))
+    assert (first.ready, first.context_tokens) == (True, 4096)
     assert first.capabilities == {Capability.VISION}
     assert (second.upstream, second.display_name, second.description) == ("c", "b", "das Zweite")
 
@@ -131,9 +131,8 @@ def test_an_empty_file_offers_echo(tmp_path: Path) -> None:
         (PROVIDER + MODEL + "context_tokens = 99999999999", "whole number"),
         (PROVIDER + MODEL + 'capabilities = ["telepathy"]', "known are tools"),
         (PROVIDER + MODEL + 'capabilities = "tools"', "list of texts"),
-        (PROVIDER + MODEL + 'fallbacks = ["b"]', "falls back to 'b', which is no model"),
-        (PROVIDER + MODEL + 'fallbacks = ["a"]', "falls back to itself"),
-        (PROVIDER + MODEL + "fallbacks = [1]", "list of texts"),
+        (PROVIDER + MODEL + 'fallbacks = ["b"]', "has 'fallbacks'"),
+        (PROVIDER + MODEL + "capabilities = [1]", "list of texts"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, told: str) -> None:

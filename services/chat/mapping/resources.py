@@ -92,5 +92,4 @@ def model_to_proto(model: CatalogModel) -> chat_pb2.Model:
         not_ready_reason=model.not_ready_reason,
         context_tokens=model.context_tokens,
         capabilities=sorted(capability_to_proto(capability) for capability in model.capabilities),
-        fallbacks=model.fallbacks,
     )

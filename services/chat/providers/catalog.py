@@ -27,7 +27,6 @@ _MODEL_KEYS = {
     "description",
     "context_tokens",
     "capabilities",
-    "fallbacks",
 }
 
 
@@ -111,14 +110,6 @@ def load_catalog(
         if model.name in models or model.name == ECHO:
             raise reading.wrong(f"the name {model.name!r} is taken already")
         models[model.name] = model
-    for model in models.values():
-        for fallback in model.fallbacks:
-            if fallback == model.name:
-                raise reading.wrong(f"{model.name!r} falls back to itself")
-            if fallback not in models and fallback != ECHO:
-                raise reading.wrong(
-                    f"{model.name!r} falls back to {fallback!r}, which is no model of the file"
-                )
     models[ECHO] = echo_model(echo)
     return FileCatalog(models)
 
@@ -133,7 +124,6 @@ def echo_model(provider: Provider) -> CatalogModel:
         description="Built in and offline; no language model. It answers with what it was sent, so that all else can be tried.",
         context_tokens=0,
         capabilities=frozenset(),
-        fallbacks=(),
         not_ready_reason="",
         provider=provider,
     )
@@ -205,7 +195,6 @@ class _Reading:
             capabilities=frozenset(
                 self._capability(text, about) for text in self._texts(entry, "capabilities", about)
             ),
-            fallbacks=tuple(self._texts(entry, "fallbacks", about)),
             not_ready_reason=endpoint.missing,
             provider=make(endpoint, name),
         )

@@ -143,7 +143,8 @@ class AuthServiceServicer:
         """Register makes an account with the role `user`.
 
         Errors: INVALID_ARGUMENT (a field breaks its rule; BadRequest names it), ALREADY_EXISTS (EMAIL_TAKEN, USERNAME_TAKEN,
-        REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+        REQUEST_ID_REUSED), PERMISSION_DENIED (ROLE_REQUIRED, where only administrators make accounts), RESOURCE_EXHAUSTED
+        (RATE_LIMITED, OVERLOADED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +183,8 @@ class AuthServiceServicer:
     def GetProfile(self, request, context):
         """GetProfile tells who the caller is.
 
-        Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), PERMISSION_DENIED
+        (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

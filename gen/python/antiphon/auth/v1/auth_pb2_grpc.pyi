@@ -42,7 +42,8 @@ class AuthServiceStub:
     """Register makes an account with the role `user`.
 
     Errors: INVALID_ARGUMENT (a field breaks its rule; BadRequest names it), ALREADY_EXISTS (EMAIL_TAKEN, USERNAME_TAKEN,
-    REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+    REQUEST_ID_REUSED), PERMISSION_DENIED (ROLE_REQUIRED, where only administrators make accounts), RESOURCE_EXHAUSTED
+    (RATE_LIMITED, OVERLOADED).
     """
     Login: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.LoginResponse]
     """Login opens a login session for an e-mail and its password.
@@ -65,7 +66,8 @@ class AuthServiceStub:
     GetProfile: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetProfileRequest, _auth_pb2.GetProfileResponse]
     """GetProfile tells who the caller is.
 
-    Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), PERMISSION_DENIED
+    (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     UpdateProfile: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateProfileRequest, _auth_pb2.UpdateProfileResponse]
     """UpdateProfile changes the fields of the caller's account that `update_mask` names.
@@ -149,7 +151,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Register makes an account with the role `user`.
 
     Errors: INVALID_ARGUMENT (a field breaks its rule; BadRequest names it), ALREADY_EXISTS (EMAIL_TAKEN, USERNAME_TAKEN,
-    REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+    REQUEST_ID_REUSED), PERMISSION_DENIED (ROLE_REQUIRED, where only administrators make accounts), RESOURCE_EXHAUSTED
+    (RATE_LIMITED, OVERLOADED).
     """
     Login: _aio.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.LoginResponse]  # type: ignore[assignment]
     """Login opens a login session for an e-mail and its password.
@@ -172,7 +175,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     GetProfile: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetProfileRequest, _auth_pb2.GetProfileResponse]  # type: ignore[assignment]
     """GetProfile tells who the caller is.
 
-    Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), PERMISSION_DENIED
+    (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateProfileRequest, _auth_pb2.UpdateProfileResponse]  # type: ignore[assignment]
     """UpdateProfile changes the fields of the caller's account that `update_mask` names.
@@ -258,7 +262,8 @@ class AuthServiceServicer:
         """Register makes an account with the role `user`.
 
         Errors: INVALID_ARGUMENT (a field breaks its rule; BadRequest names it), ALREADY_EXISTS (EMAIL_TAKEN, USERNAME_TAKEN,
-        REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+        REQUEST_ID_REUSED), PERMISSION_DENIED (ROLE_REQUIRED, where only administrators make accounts), RESOURCE_EXHAUSTED
+        (RATE_LIMITED, OVERLOADED).
         """
 
     def Login(
@@ -301,7 +306,8 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.GetProfileResponse, _abc.Awaitable[_auth_pb2.GetProfileResponse]]:
         """GetProfile tells who the caller is.
 
-        Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), PERMISSION_DENIED
+        (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def UpdateProfile(

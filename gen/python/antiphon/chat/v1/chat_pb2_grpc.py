@@ -184,7 +184,8 @@ class ChatServiceServicer:
         """CancelGeneration ends a running generation: the provider's call is closed, and what was made so far is kept. One that
         has ended already stays as it is.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (whoever makes it has been asked to end it and has not recorded its end
+        yet; try again), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,8 @@ class ChatServiceStub:
     """CancelGeneration ends a running generation: the provider's call is closed, and what was made so far is kept. One that
     has ended already stays as it is.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (whoever makes it has been asked to end it and has not recorded its end
+    yet; try again), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetGeneration: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetGenerationRequest, _chat_pb2.GetGenerationResponse]
     """GetGeneration tells the state of a generation and what it has made so far.
@@ -183,7 +184,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """CancelGeneration ends a running generation: the provider's call is closed, and what was made so far is kept. One that
     has ended already stays as it is.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (whoever makes it has been asked to end it and has not recorded its end
+    yet; try again), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetGeneration: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetGenerationRequest, _chat_pb2.GetGenerationResponse]  # type: ignore[assignment]
     """GetGeneration tells the state of a generation and what it has made so far.
@@ -315,7 +317,8 @@ class ChatServiceServicer:
         """CancelGeneration ends a running generation: the provider's call is closed, and what was made so far is kept. One that
         has ended already stays as it is.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (whoever makes it has been asked to end it and has not recorded its end
+        yet; try again), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def GetGeneration(
