@@ -52,7 +52,9 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(f"ready {listener.getsockname()[1]}", flush=True)
-    uvicorn.Server(uvicorn.Config(app, loop="uvloop", http="httptools")).run([listener])
+    # Its turns are further apart than uvicorn keeps a silent connection.
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", timeout_keep_alive=600)
+    uvicorn.Server(config).run([listener])
 
 
 if __name__ == "__main__":

@@ -116,6 +116,11 @@ class RecordStore(Protocol):
         """Remove the events of at most `limit` generations that ended that long ago; their messages stay. Returns how many."""
         ...
 
+    async def forget_answers(self, older_than: timedelta, limit: int) -> int:
+        """Forget at most `limit` generations without a session that ended that long ago, with their messages: nobody could list or delete
+        them. Returns how many."""
+        ...
+
     async def forget_claims(self, older_than: timedelta) -> int:
         """Forget some of the request_ids that were claimed that long ago. Returns how many; 0 when none is left."""
         ...

@@ -82,7 +82,9 @@ async def build(
         async with _running(
             writer=writer.run(),
             lease=keeper.run(generations),
-            retention=keep_bounded(records, timedelta(seconds=chat.event_retention)),
+            retention=keep_bounded(
+                records, timedelta(seconds=chat.event_retention), timedelta(seconds=chat.answer_retention)
+            ),
         ) as tasks:
             try:
                 await keeper.take_over(generations)

@@ -223,6 +223,9 @@ class ChatSettings:
     )
     max_generations: int = setting(whole(1, 1_000_000), 2000, "Answers that a process makes at once.")
     event_retention: float = setting(DURATION, 86400.0, "How long events are kept once their message exists.")
+    answer_retention: float = setting(
+        DURATION, 30 * 86400.0, "How long answers to calls without a session are kept."
+    )
     lease_ttl: float = setting(POSITIVE_DURATION, 10.0, "How long a silent process still counts as alive.")
     echo_interval_ms: int = setting(whole(0, 60_000), 20, "Milliseconds between two words of `echo`.")
 

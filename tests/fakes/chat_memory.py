@@ -195,6 +195,20 @@ class MemoryRecordStore:
                 count += 1
         return count
 
+    async def forget_answers(self, older_than: timedelta, limit: int) -> int:
+        self._reach()
+        before = datetime.now(UTC) - older_than
+        old = [
+            id_
+            for id_, kept in self._kept.items()
+            if not kept.generation.session_id
+            and kept.generation.end_time
+            and kept.generation.end_time < before
+        ]
+        for id_ in old[:limit]:
+            del self._kept[id_]
+        return len(old[:limit])
+
     async def forget_claims(self, older_than: timedelta) -> int:
         self._reach()
         return 0

@@ -1,11 +1,14 @@
 """Addresses of databases, as people write them."""
 
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from services.infra.postgres.urls import describe_url, normalise_url, url_from_parts
+from services.infra.postgres.urls import describe_url, normalise_url
 from services.kernel.startup import StartupError
 
 _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
@@ -15,6 +18,18 @@ _ADDRESS = st.sampled_from(["::1", "fe80::2", "10.0.0.7"])
 _SCHEME = st.sampled_from(
     ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg2", "postgresql+psycopg"]
 )
+
+
+def url_from_parts(host: str, port: int | None, username: str, password: str, database: str) -> str:
+    """An address as somebody careful writes it."""
+    user_info = quote(username, safe="") + (f":{quote(password, safe='')}" if password else "")
+    # A path is the folder of a socket, which stands in the query; a bare IPv6 address needs brackets.
+    folder = host.startswith("/")
+    name = "" if folder else f"[{host}]" if ":" in host and not host.startswith("[") else host
+    place = name + (f":{port}" if port and not folder else "")
+    options: Mapping[str, str] = {"host": host, **({"port": str(port)} if port else {})} if folder else {}
+    query = f"?{urlencode(options, quote_via=quote, safe='')}" if options else ""
+    return f"postgresql://{user_info}{'@' if user_info else ''}{place}/{quote(database, safe='')}{query}"
 
 
 @given(

@@ -127,7 +127,9 @@ class Generations:
         """
         running = set(await self._store.running(self._holder.lease)) - self._jobs.keys()
         for generation_id in running & self._orphans:
-            await self._recorder.end_stored(generation_id)
+            stored = await self._store.generation(generation_id)
+            if stored is not None and stored.state is State.RUNNING:
+                await self._recorder.end(stored, None)
         self._orphans = running
 
     def _forget(self, generation_id: str) -> None:
@@ -269,6 +271,13 @@ class Generations:
                 "a provider failed in a way that was not foreseen", generation_id=live.generation_id
             )
             return Outcome(State.FAILED, failure=MASKED)
+        if done.upstream_request_id:
+            log.info(
+                "a provider answered",
+                generation_id=live.generation_id,
+                model=job.model.name,
+                upstream_request_id=done.upstream_request_id,
+            )
         return Outcome(State.COMPLETED, done.finish_reason, usage=done.usage)
 
     async def _read(self, job: _Job) -> Done:

@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 # Others wait for a lease that was not given up no longer than it lasts; a stop should not wait for a database that is gone.
 _RELEASE_SECONDS = 2.0
+_PROMPT_RENEWALS = 2
 
 
 class LeaseKeeper:
@@ -85,8 +86,11 @@ class LeaseKeeper:
 
     async def run(self, generations: Generations) -> None:
         """Keep the lease, cancel what others have asked to cancel, and take over from the dead, until cancelled."""
+        interval = min(1.0, self._ttl.total_seconds() / 4)
+        prompt = 0
         while True:
-            await asyncio.sleep(min(1.0, self._ttl.total_seconds() / 4))
+            await asyncio.sleep(interval)
+            asked, prompt = time.monotonic(), prompt + 1
             try:
                 to_cancel = await self._store.renew(self.lease, self._ttl)
                 if to_cancel is None:
@@ -97,9 +101,15 @@ class LeaseKeeper:
                 self._renewed = time.monotonic()
                 for generation_id in to_cancel:
                     generations.cancel_soon(generation_id)
-                await self.take_over(generations)
+                if self._renewed - asked > interval:
+                    prompt = 0
+                # While the store was slow, it was slow to others as well: they get the time to renew before they are taken for dead.
+                if prompt > _PROMPT_RENEWALS:
+                    await self.take_over(generations)
                 await generations.end_orphans()
             except ServiceError as error:
+                prompt = 0
                 log.warning("the lease could not be renewed; trying again", error=error.message)
             except Exception:
+                prompt = 0
                 log.exception("the lease could not be renewed; trying again")

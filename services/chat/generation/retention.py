@@ -1,4 +1,4 @@
-"""What need not be kept for ever: events whose message exists, and request_ids that nobody will repeat."""
+"""What need not be kept for ever: events whose message exists, answers that belong to no session, and request_ids that nobody will repeat."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ _CLAIM_RETENTION = timedelta(days=7)
 _INTERVAL_SECONDS = 60.0
 
 
-async def keep_bounded(store: RecordStore, event_retention: timedelta) -> None:
-    """Remove what is older than that, every minute, until cancelled. Safe to run in every replica."""
+async def keep_bounded(store: RecordStore, event_retention: timedelta, answer_retention: timedelta) -> None:
+    """Remove events, and answers without a session, that are older than that, every minute, until cancelled. Safe to run in every replica."""
     while True:
         try:
             while await store.prune(event_retention, _AT_ONCE) == _AT_ONCE:
+                pass
+            while await store.forget_answers(answer_retention, _AT_ONCE) == _AT_ONCE:
                 pass
             while await store.forget_claims(_CLAIM_RETENTION):
                 pass

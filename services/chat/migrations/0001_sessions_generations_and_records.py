@@ -89,6 +89,10 @@ def upgrade() -> None:
         create index idx_generations_prunable on chat.generations (ended_at)
             where ended_at is not null and not events_pruned
     """)
+    op.execute("""
+        create index idx_generations_without_session on chat.generations (ended_at)
+            where session_id is null and ended_at is not null
+    """)
 
     # A row per generation and flush; `payload` is its events, serialized one after the other, each with its length before it.
     op.execute("""

@@ -170,6 +170,10 @@ class SqlRecordStore:
         """As the port says."""
         return await self._do(statements.PRUNE, {"older_than": older_than, "limit": limit})
 
+    async def forget_answers(self, older_than: timedelta, limit: int) -> int:
+        """As the port says."""
+        return await self._do(statements.FORGET_ANSWERS, {"older_than": older_than, "limit": limit})
+
     async def forget_claims(self, older_than: timedelta) -> int:
         """As the port says."""
         async with self._database.connection() as connection:

@@ -168,6 +168,20 @@ with old as (
 update chat.generations g set events_pruned = true from old where g.generation_id = old.generation_id
 """
 
+FORGET_ANSWERS = """
+with old as (
+    select generation_id, message_id from chat.generations
+    where session_id is null and ended_at < clock_timestamp() - %(older_than)s::interval
+    order by ended_at limit %(limit)s
+    for update skip locked
+), events as (
+    delete from chat.generation_events e using old where e.generation_id = old.generation_id
+), answers as (
+    delete from chat.messages m using old where m.message_id = old.message_id
+)
+delete from chat.generations g using old where g.generation_id = old.generation_id
+"""
+
 SESSION = """
 select session_id::text, user_id, title, project, model, system_prompt, archived, created_at, updated_at,
        coalesce(forked_from_session_id::text, '')

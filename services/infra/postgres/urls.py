@@ -1,7 +1,6 @@
 """The many ways to write a PostgreSQL address, and the one way that libpq reads."""
 
 import re
-from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import psycopg
@@ -51,18 +50,6 @@ def _for_libpq(option: str, value: str) -> tuple[str, str]:
     if option == "ssl":
         return "sslmode", _SSL_MODES.get(value.lower(), value)
     return option, value
-
-
-def url_from_parts(host: str, port: int | None, username: str, password: str, database: str) -> str:
-    """The address made of what DATABASE_HOST and its companions say; empty parts are left to libpq."""
-    user_info = quote(username, safe="") + (f":{quote(password, safe='')}" if password else "")
-    # A path is the folder of a socket, which stands in the query; a bare IPv6 address needs brackets.
-    folder = host.startswith("/")
-    name = "" if folder else f"[{host}]" if ":" in host and not host.startswith("[") else host
-    place = name + (f":{port}" if port and not folder else "")
-    options: Mapping[str, str] = {"host": host, **({"port": str(port)} if port else {})} if folder else {}
-    query = f"?{urlencode(options, quote_via=quote, safe='')}" if options else ""
-    return f"postgresql://{user_info}{'@' if user_info else ''}{place}/{quote(database, safe='')}{query}"
 
 
 def describe_url(url: str) -> str:
