@@ -87,9 +87,12 @@ async def play(target: Target, load: Load, seed: int) -> Seen:
             await asyncio.sleep(began + offset + turn * period - loop.time())
             await target.answer(load.tokens, seen if 0 < turn < load.turns - 1 else Seen())
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(load.streams):
-            group.create_task(stream(chance.random() * period))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(load.streams):
+                group.create_task(stream(chance.random() * period))
+    except* BenchmarkFailed as failures:
+        raise BenchmarkFailed(str(failures.exceptions[0])) from None
     if len(seen.under_way) != load.offered:
         raise BenchmarkFailed(f"{load.offered} tokens were sent, and {len(seen.under_way)} came")
     return seen

@@ -174,11 +174,14 @@ class _HttpCaller:
         loop, count = asyncio.get_running_loop(), 0
         while loop.time() < end:
             self._writer.write(self._request)
-            head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-            if not head.startswith(b"http/1.1 200"):
-                raise BenchmarkFailed(f"FastAPI refused the call: {head[:60]!r}")
-            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await self._reader.readexactly(int(length))
+            try:
+                head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+                if not head.startswith(b"http/1.1 200"):
+                    raise BenchmarkFailed(f"FastAPI refused the call: {head[:60]!r}")
+                length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await self._reader.readexactly(int(length))
+            except (OSError, asyncio.IncompleteReadError) as error:
+                raise BenchmarkFailed(f"FastAPI did not answer: {error}") from None
             count += 1
         return count
 
