@@ -17,7 +17,7 @@ run: venv-run ## Start the suite on 127.0.0.1:50051 (ARGS="--port 50052" for ano
 	@exec .venv/bin/antiphon serve $(ARGS)
 
 test: venv-dev ## Run the tests that need pip packages alone
-	@$(PY) -m pytest -n 2 -m "not peers" tests $(ARGS)
+	@$(PY) -m pytest -n 3 --dist worksteal -m "not peers" tests $(ARGS)
 
 test-peers: venv-dev ## Run the tests against real peers (REQUIRE_PEERS=1: a missing peer is a failure)
 	@$(PY) -m pytest -m peers -o timeout=1800 tests $(ARGS)
@@ -27,7 +27,6 @@ check: venv-dev proto-check ## Check format, lint, types, import rules, contract
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy $(wildcard services clients/python tests tools bench)
 	@.venv/bin/lint-imports --no-logo
-	@$(PY) -m pytest -q tests/architecture
 
 proto-check: venv-dev ## Check the contract: format, lint, compatibility, generated code up to date
 	@$(PY) -m tools.contract check
