@@ -22,7 +22,7 @@ test: venv-dev ## Run the tests that need pip packages alone
 test-peers: venv-dev ## Run the tests against real peers (REQUIRE_PEERS=1: a missing peer is a failure)
 	@$(PY) -m pytest -m peers -o timeout=1800 tests $(ARGS)
 
-check: venv-dev proto-check ## Check format, lint, types, import rules, contract, architecture and links
+check: venv-dev proto-check ## Check format, lint, types, import rules and the contract
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy $(wildcard services clients/python tests tools bench)
