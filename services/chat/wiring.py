@@ -18,8 +18,9 @@ from services.chat.providers.catalog import Endpoint, FileCatalog, load_catalog
 from services.chat.providers.echo import EchoProvider
 from services.chat.providers.openai import OpenAIProvider, Timeouts
 from services.chat.servicer import ChatServicer, UseCases
-from services.chat.stores.records import SqlRecordStore, warm
+from services.chat.stores.records import SqlRecordStore
 from services.chat.stores.sessions import SqlSessionStore
+from services.chat.stores.warming import warm
 from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
 from services.chat.usecases.sessions import CreateSession, GetSession, ListMessages, ListSessions
 from services.chat.usecases.start_chat import StartChat
@@ -58,9 +59,8 @@ async def build(
         records, writer, keeper, bounds, _metered if settings.analytics.enabled else _unmetered
     )
 
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60), auto_decompress=True
-    ) as http:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    async with aiohttp.ClientSession(connector=connector) as http:
         catalog = _catalog(chat, environ, http)
         tokens = ResumeTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))

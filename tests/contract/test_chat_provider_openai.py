@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.capabilities.metering.model import Unit
-from services.chat.generation.live import assembled
+from services.chat.generation.merging import assembled
 from services.chat.mapping.events import events_from_bytes, events_to_bytes
 from services.chat.model import (
     Delta,

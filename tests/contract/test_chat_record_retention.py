@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from services.chat.ports import RecordStore
-from services.chat.stores.records import SqlRecordStore, warm
+from services.chat.stores.records import SqlRecordStore
+from services.chat.stores.warming import warm
 from services.infra.postgres.database import Database
 from tests.fakes.chat_memory import MemoryRecordStore
 from tests.fakes.chat_records import begun, completed, new_generation, new_session

@@ -16,7 +16,8 @@ from services.chat.model import (
     ToolCall,
 )
 from services.chat.ports import Flush, LeaseLost, RecordStore
-from services.chat.stores.records import SqlRecordStore, warm
+from services.chat.stores.records import SqlRecordStore
+from services.chat.stores.warming import warm
 from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists, NotFound
 from services.kernel.ids import new_id

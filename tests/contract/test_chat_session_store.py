@@ -26,8 +26,9 @@ from services.chat.model import (
     ToolCall,
 )
 from services.chat.ports import SessionStore
-from services.chat.stores.records import SqlRecordStore, warm
+from services.chat.stores.records import SqlRecordStore
 from services.chat.stores.sessions import SqlSessionStore
+from services.chat.stores.warming import warm
 from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists
 from services.kernel.ids import new_id

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from services.capabilities.metering.model import UsageEvent
-from services.chat.generation.live import assembled
+from services.chat.generation.merging import assembled
 from services.chat.model import Ending, Event, Generation, Lease, Message, NewGeneration, Session, State
 from services.chat.ports import Flush, LeaseLost
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 import services.chat.generation.writer as writer_module
-from services.chat.model import Event, Lease, State
+from services.capabilities.metering.model import UsageEvent
+from services.chat.model import Ending, Event, Generation, Lease, State
 from services.chat.ports import Flush
-from services.kernel.errors import Unavailable
+from services.kernel.errors import InvalidArgument, Unavailable
 from tests.fakes.chat_play import ALICE, Chat, SlowStore, chat, is_dense, until
+from tests.fakes.chat_records import new_generation
 
 
 class Flaky(SlowStore):
@@ -54,3 +56,51 @@ async def test_what_comes_behind_a_flush_that_was_given_up_is_not_recorded(
         assert is_dense(events)
         assert [usage.error_reason for usage in store.usage] == ["GENERATION_INTERRUPTED"]
     assert it.generations.live(ALICE.user_id) is None
+
+
+class Refusing(SlowStore):
+    """Takes no end of some generations, and never will."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.offers = 0
+
+    async def finish(
+        self, lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
+    ) -> bool:
+        if generation.generation_id in self.refused:
+            self.offers += 1
+            raise InvalidArgument("no store takes this")
+        return await super().finish(lease, generation, ending, usage_event)
+
+
+async def test_an_end_that_no_store_takes_is_told_and_not_offered_for_ever() -> None:
+    store = Refusing()
+    async with chat(store) as it:
+        id_ = await it.begin()
+        store.refused.add(id_)
+        live = it.generations.live(id_)
+        assert live is not None
+        it.play.say("one ")
+        await it.durable(id_, 2)
+        it.generations.cancel_soon(id_)
+        await until(lambda: it.generations.live(id_) is None)
+        assert live.ending is not None
+        assert live.ending.failure is not None
+        assert live.ending.failure.reason == "INTERNAL"
+
+
+async def test_an_orphan_that_can_not_be_ended_keeps_no_other_from_its_end() -> None:
+    store = Refusing()
+    async with chat(store) as it:
+        news = [new_generation() for _ in range(3)]
+        for new in news:
+            assert await store.begin(it.keeper.lease, new) is None
+        bad, *good = (new.generation.generation_id for new in news)
+        store.refused.add(bad)
+        for _ in range(4):
+            await it.generations.end_orphans()
+        assert store.offers == 1
+        assert {await store.state(id_) for id_ in good} == {State.INTERRUPTED}
+        assert await store.state(bad) is State.RUNNING

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from services.capabilities.metering.model import NO_USAGE
 from services.chat.errors import SeqOutOfRange
-from services.chat.generation.live import LiveGeneration, assembled, merged
+from services.chat.generation.live import LiveGeneration
+from services.chat.generation.merging import assembled, merged
 from services.chat.model import (
     Delta,
     Ending,

@@ -77,6 +77,7 @@ class Generations:
         self._jobs: dict[str, _Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._orphans: set[str] = set()
+        self._unendable: set[str] = set()
         self._draining = False
 
     def __len__(self) -> int:
@@ -121,15 +122,17 @@ class Generations:
 
     async def end_orphans(self) -> None:
         """End what runs in the store under this process's lease and is made by nobody: a call whose beginning failed in an unknown way may
-        have been stored after all. Raises Unavailable.
+        have been stored after all, and a take-over may have been broken off. Raises Unavailable.
 
         What is seen for the first time is left alone, since it may be about to start.
         """
-        running = set(await self._store.running(self._holder.lease)) - self._jobs.keys()
+        stored_running = set(await self._store.running(self._holder.lease))
+        self._unendable &= stored_running
+        running = stored_running - self._jobs.keys() - self._unendable
         for generation_id in running & self._orphans:
             stored = await self._store.generation(generation_id)
             if stored is not None and stored.state is State.RUNNING:
-                await self._recorder.end(stored, None)
+                await self.end_adopted(stored)
         self._orphans = running
 
     def _forget(self, generation_id: str) -> None:
@@ -306,5 +309,12 @@ class Generations:
         raise RuntimeError("the provider ended without Done")
 
     async def end_adopted(self, generation: Generation) -> None:
-        """End a generation whose process died, as interrupted. Raises Unavailable."""
-        await self._recorder.end(generation, None)
+        """End a generation that nobody makes any more, as interrupted. Raises Unavailable."""
+        try:
+            await self._recorder.end(generation, None)
+        except Unavailable:
+            raise
+        except Exception:
+            # One record that can't be ended must keep neither the others, nor the lease, nor the start from theirs.
+            log.exception("a generation could not be ended", generation_id=generation.generation_id)
+            self._unendable.add(generation.generation_id)

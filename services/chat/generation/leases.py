@@ -9,9 +9,9 @@ from datetime import timedelta
 import structlog
 
 from services.chat.generation.generations import Generations
-from services.chat.model import Generation, Lease
+from services.chat.model import Lease
 from services.chat.ports import RecordStore
-from services.kernel.errors import ServiceError, Unavailable
+from services.kernel.errors import ServiceError
 from services.kernel.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,6 @@ class LeaseKeeper:
         self._sole_owner = sole_owner
         self._lease: Lease | None = None
         self._renewed = 0.0
-        self._adopted: dict[str, Generation] = {}
 
     @property
     def lease(self) -> Lease:
@@ -71,18 +70,9 @@ class LeaseKeeper:
                 )
 
     async def take_over(self, generations: Generations) -> None:
-        """End what processes that died have left running. Raises Unavailable; what was adopted by then is ended the next time."""
+        """End what processes that died have left running. Raises Unavailable; what was adopted by then is an orphan of this process."""
         for generation in await self._store.take_over(self.lease, sole_owner=self._sole_owner):
-            self._adopted[generation.generation_id] = generation
-        for generation in list(self._adopted.values()):
-            try:
-                await generations.end_adopted(generation)
-            except Unavailable:
-                raise
-            except Exception:
-                # One record that can't be ended must keep neither the others nor the start from theirs.
-                log.exception("a generation could not be ended", generation_id=generation.generation_id)
-            del self._adopted[generation.generation_id]
+            await generations.end_adopted(generation)
 
     async def run(self, generations: Generations) -> None:
         """Keep the lease, cancel what others have asked to cancel, and take over from the dead, until cancelled."""

@@ -8,22 +8,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.chat.errors import SeqOutOfRange
+from services.chat.generation.merging import Merge, assembled, merged, size_of
 from services.chat.model import (
     Delta,
     Ending,
     Event,
     Finished,
     Generation,
-    ReasoningDelta,
-    TextDelta,
-    ToolCall,
-    ToolCallDelta,
 )
 
 # A fixed cost of every delta beside its text, so that endless empty ones are bounded, too.
 _DELTA_BYTES = 16
-# Deltas are merged up to this many characters, so that no event outgrows what a gRPC client takes by default.
-_MERGED_LENGTH = 256 * 1024
 
 
 class LiveGeneration:
@@ -39,7 +34,7 @@ class LiveGeneration:
         self.size_bytes = 0
         self.ending: Ending | None = None
         self._durable: list[Event] = [started]
-        self._pending: list[_Merge] = []
+        self._pending: list[Merge] = []
         self._last_seq = started.seq
         self._settled = asyncio.Event()
         self._settled.set()
@@ -79,10 +74,10 @@ class LiveGeneration:
             self.first_token_time = now
         for delta in deltas:
             self._last_seq += 1
-            self.size_bytes += _DELTA_BYTES + _size(delta)
+            self.size_bytes += _DELTA_BYTES + size_of(delta)
             last = self._pending[-1] if self._pending else None
             if last is None or not last.takes(delta):
-                self._pending.append(_Merge(self._last_seq, now, delta))
+                self._pending.append(Merge(self._last_seq, now, delta))
             else:
                 last.take(self._last_seq, delta)
 
@@ -198,105 +193,3 @@ class LiveGeneration:
     def whole(self, last_events: Sequence[Event]) -> dict[str, object]:
         """Text, reasoning and tool calls of the record with `last_events` behind it."""
         return assembled([*self._durable, *last_events])
-
-
-class _Merge:
-    """Adjacent deltas of one kind on their way to become one event."""
-
-    __slots__ = ("_delta", "_first_seq", "_length", "_pieces", "_seq", "_time")
-
-    def __init__(self, seq: int, time: datetime, delta: Delta) -> None:
-        self._first_seq = self._seq = seq
-        self._time = time
-        self._delta = delta
-        self._pieces = [_piece(delta)]
-        self._length = len(self._pieces[0])
-
-    def takes(self, delta: Delta) -> bool:
-        if type(delta) is not type(self._delta) or self._length + len(_piece(delta)) > _MERGED_LENGTH:
-            return False
-        if isinstance(delta, ToolCallDelta) and isinstance(self._delta, ToolCallDelta):
-            return delta.index == self._delta.index and not delta.tool_call_id and not delta.name
-        return True
-
-    def take(self, seq: int, delta: Delta) -> None:
-        self._seq = seq
-        piece = _piece(delta)
-        self._pieces.append(piece)
-        self._length += len(piece)
-
-    def event(self) -> Event:
-        text = "".join(self._pieces)
-        delta = self._delta
-        body: Delta
-        if isinstance(delta, TextDelta):
-            body = TextDelta(text)
-        elif isinstance(delta, ReasoningDelta):
-            body = ReasoningDelta(text)
-        else:
-            body = replace(delta, arguments=text)
-        return Event(self._first_seq, self._seq, self._time, body)
-
-
-def _piece(delta: Delta) -> str:
-    return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
-
-
-def _size(delta: Delta) -> int:
-    text = _piece(delta)
-    if isinstance(delta, ToolCallDelta):
-        text += delta.tool_call_id + delta.name
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))
-
-
-def merged(events: Sequence[Event]) -> Sequence[Event]:
-    """The same events, adjacent text deltas as one, so that a watcher that fell behind catches up with fewer messages."""
-    if len(events) < 2:
-        return events
-    result: list[Event] = []
-    run: list[Event] = []
-    length = 0
-    for event in events:
-        size = len(event.body.text) if isinstance(event.body, TextDelta | ReasoningDelta) else 0
-        if run and (type(event.body) is not type(run[0].body) or length + size > _MERGED_LENGTH):
-            result.append(_joined(run))
-            run, length = [], 0
-        if isinstance(event.body, TextDelta | ReasoningDelta):
-            run.append(event)
-            length += size
-        else:
-            result.append(event)
-    if run:
-        result.append(_joined(run))
-    return result
-
-
-def _joined(run: Sequence[Event]) -> Event:
-    if len(run) == 1:
-        return run[0]
-    text = "".join(event.body.text for event in run if isinstance(event.body, TextDelta | ReasoningDelta))
-    body = TextDelta(text) if isinstance(run[0].body, TextDelta) else ReasoningDelta(text)
-    return Event(run[0].first_seq, run[-1].seq, run[0].time, body)
-
-
-def assembled(events: Iterable[Event]) -> dict[str, object]:
-    """What the deltas of a record add up to: `text`, `reasoning` and `tool_calls`, as Generation has them."""
-    text: list[str] = []
-    reasoning: list[str] = []
-    calls: dict[int, list[str]] = {}
-    for event in events:
-        body = event.body
-        if isinstance(body, TextDelta):
-            text.append(body.text)
-        elif isinstance(body, ReasoningDelta):
-            reasoning.append(body.text)
-        elif isinstance(body, ToolCallDelta):
-            call = calls.setdefault(body.index, ["", "", ""])
-            call[0] = call[0] or body.tool_call_id
-            call[1] = call[1] or body.name
-            call[2] += body.arguments
-    return {
-        "text": "".join(text),
-        "reasoning": "".join(reasoning),
-        "tool_calls": tuple(ToolCall(*calls[index]) for index in sorted(calls)),
-    }

@@ -16,7 +16,7 @@ from services.chat.generation.live import LiveGeneration
 from services.chat.generation.writer import LeaseHolder
 from services.chat.model import Ending, Failure, Generation, State
 from services.chat.ports import RecordStore
-from services.kernel.errors import ServiceError, Unavailable
+from services.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class EndRecorder:
         while True:
             try:
                 kept = await self._store.finish(self._holder.lease, live.generation, ending, event)
-            except ServiceError as error:
+            except Unavailable as error:
                 # What was made is not given up while this process lives: the end is offered until the store takes it.
                 log.warning("the end of a generation could not be written; trying again", error=error.message)
                 if loop.time() - began > _TELL_WATCHERS_AFTER_SECONDS and live.ending is None:
@@ -73,7 +73,7 @@ class EndRecorder:
                 stored = await self._store.generation(generation_id)
                 if stored is not None and stored.state is State.RUNNING:
                     await self.end(stored, failure)
-            except ServiceError as error:
+            except Unavailable as error:
                 log.warning("a generation could not be ended; trying again", error=error.message)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY_SECONDS)

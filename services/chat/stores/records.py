@@ -4,42 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from psycopg import errors as pg
-from psycopg.types.json import Jsonb
 
 from services.capabilities.claims.sql import SqlClaims
-from services.capabilities.metering import outbox
-from services.capabilities.metering.mapping import usage_to_proto
-from services.capabilities.metering.model import NO_USAGE, UsageEvent
-from services.chat.generation.live import assembled
-from services.chat.mapping.events import events_from_bytes, events_to_bytes
+from services.capabilities.metering.model import UsageEvent
+from services.chat.generation.merging import assembled
+from services.chat.mapping.events import events_from_bytes
 from services.chat.model import (
     Ending,
     Event,
-    Finished,
-    FinishReason,
     Generation,
     Lease,
     Message,
     NewGeneration,
-    Role,
     Session,
-    Started,
     State,
 )
 from services.chat.ports import Flush, LeaseLost
 from services.chat.stores import rows, statements
+from services.chat.stores.values import (
+    HISTORY_BYTES,
+    append_values,
+    begin_values,
+    finish_values,
+    lease_values,
+)
 from services.infra.postgres.database import Connection, Database
-from services.infra.postgres.dedicated import bigint, bigints, byteas, uuids
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
-from services.kernel.ids import new_id
 
 _ALL_ROWS = 1_000_000
-_HISTORY_BYTES = 4 * 1024**2
 
 
 class SqlRecordStore:
@@ -78,16 +75,16 @@ class SqlRecordStore:
 
     async def renew(self, lease: Lease, ttl: timedelta) -> Sequence[str] | None:
         """As the port says."""
-        row = await self._one(statements.RENEW, {**_under(lease), "ttl": ttl})
+        row = await self._one(statements.RENEW, {**lease_values(lease), "ttl": ttl})
         return None if row is None else list(row[0])
 
     async def running(self, lease: Lease) -> Sequence[str]:
         """As the port says."""
-        return [row[0] for row in await self._all(statements.RUNNING, _under(lease))]
+        return [row[0] for row in await self._all(statements.RUNNING, lease_values(lease))]
 
     async def release(self, lease: Lease) -> None:
         """As the port says."""
-        await self._do(statements.RELEASE, _under(lease))
+        await self._do(statements.RELEASE, lease_values(lease))
 
     async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
         """As the port says."""
@@ -98,7 +95,7 @@ class SqlRecordStore:
             dead = [row[0] for row in await cursor.fetchall()]
             if not dead:
                 return []
-            cursor = await connection.execute(statements.ADOPT.encode(), {**_under(mine), "dead": dead})
+            cursor = await connection.execute(statements.ADOPT.encode(), {**lease_values(mine), "dead": dead})
             adopted = [row[0] for row in await cursor.fetchall()]
             await connection.execute(statements.FORGET.encode(), {"dead": dead})
             # Read before the commit: adopted ones that are not returned would be left running.
@@ -110,7 +107,7 @@ class SqlRecordStore:
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
         """As the port says; NotFound when the session was deleted meanwhile."""
         try:
-            row = await self._one(statements.BEGIN, _beginning(lease, new))
+            row = await self._one(statements.BEGIN, begin_values(lease, new))
         except pg.ForeignKeyViolation:
             raise NotFound.of("chat.session", new.generation.session_id) from None
         except pg.UniqueViolation:
@@ -143,14 +140,14 @@ class SqlRecordStore:
 
     async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
         """As the port says."""
-        accepted = await self._append.execute(_batch(lease, flushes))
+        accepted = await self._append.execute(append_values(lease, flushes))
         return {str(UUID(bytes=generation_id)) for (generation_id,) in accepted}
 
     async def finish(
         self, lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
     ) -> bool:
         """As the port says."""
-        row = await self._one(statements.FINISH, _ending(lease, generation, ending, usage_event))
+        row = await self._one(statements.FINISH, finish_values(lease, generation, ending, usage_event))
         assert row is not None
         if row[0]:
             return True
@@ -209,36 +206,11 @@ class SqlRecordStore:
                 return None
             cursor = await connection.execute(
                 statements.HISTORY.encode(),
-                {"session_id": session_id, "limit": limit, "max_bytes": _HISTORY_BYTES},
+                {"session_id": session_id, "limit": limit, "max_bytes": HISTORY_BYTES},
                 prepare=True,
             )
             messages = [rows.turn(found) for found in await cursor.fetchall()]
         return rows.session(row), messages[::-1]
-
-
-async def warm(connection: Connection) -> None:
-    """Prepare a new connection for the hot path, by running each statement once where it does nothing."""
-    # A generic plan that was made while the tables were empty reads them from end to end, and stays.
-    await connection.execute("set enable_seqscan = off")
-    nobody, nothing, now = Lease(new_id(), 0), new_id(), datetime.now(UTC)
-    generation = Generation(nothing, "", nothing, nothing, "", "", "", "", State.RUNNING, now)
-    started = Event(1, 1, now, Started(nothing, "", nothing, ""))
-    asked = Message(nothing, Role.USER, ("",))
-    session = Session(nothing, "", "", "", "", "", False, now, now)
-    finished = Event(2, 2, now, Finished(FinishReason.STOP, nothing, NO_USAGE))
-    ending = Ending(State.COMPLETED, FinishReason.STOP, None, NO_USAGE, asked, (finished,), 2, "", now, False)
-    for statement, values in (
-        (
-            statements.BEGIN,
-            _beginning(nobody, NewGeneration(generation, "", bytes(32), session, asked, started)),
-        ),
-        (statements.FINISH, _ending(nobody, generation, ending, None)),
-        (statements.GENERATION, {"generation_id": nothing}),
-        (statements.EVENTS, {"generation_id": nothing, "after_seq": 0, "limit": 1}),
-        (statements.SESSION, {"session_id": nothing, "user_id": ""}),
-        (statements.HISTORY, {"session_id": nothing, "limit": 1, "max_bytes": _HISTORY_BYTES}),
-    ):
-        await connection.execute(statement.encode(), values, prepare=True)
 
 
 async def _generation(connection: Connection, generation_id: str) -> Generation | None:
@@ -265,72 +237,3 @@ async def _events(connection: Connection, generation_id: str, after_seq: int, li
     cursor = await connection.execute(statements.EVENTS.encode(), values, prepare=True)
     found = await cursor.fetchall()
     return [event for (payload,) in found for event in events_from_bytes(payload) if event.seq > after_seq]
-
-
-def _under(lease: Lease) -> dict[str, Any]:
-    return {"owner_id": lease.owner_id, "epoch": lease.epoch}
-
-
-def _batch(lease: Lease, flushes: Sequence[Flush]) -> list[bytes]:
-    return [
-        UUID(lease.owner_id).bytes,
-        bigint(lease.epoch),
-        uuids([UUID(flush.generation_id).bytes for flush in flushes]),
-        bigints([flush.first_seq for flush in flushes]),
-        bigints([flush.seq for flush in flushes]),
-        byteas([events_to_bytes(flush.events) for flush in flushes]),
-    ]
-
-
-def _beginning(lease: Lease, new: NewGeneration) -> dict[str, Any]:
-    generation, session, asked = new.generation, new.session, new.user_message
-    return {
-        **_under(lease),
-        "generation_id": generation.generation_id,
-        "session_id": generation.session_id or None,
-        "message_id": generation.message_id,
-        "user_id": generation.user_id,
-        "api_key_id": generation.api_key_id,
-        "caller": new.caller,
-        "request_id": generation.request_id or None,
-        "digest": new.digest,
-        "operation": generation.operation,
-        "input_tokens_estimate": generation.input_tokens_estimate,
-        "project": generation.project,
-        "model": generation.model,
-        "provider": generation.provider,
-        "now": generation.create_time,
-        "opens_session": session is not None,
-        "title": session.title if session else "",
-        "session_model": session.model if session else "",
-        "system_prompt": session.system_prompt if session else "",
-        "user_message_id": asked.message_id if asked else None,
-        "user_texts": list(asked.texts) if asked else [],
-        "started": events_to_bytes([new.started]),
-    }
-
-
-def _ending(
-    lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
-) -> dict[str, Any]:
-    message, events = ending.message, ending.last_events
-    return {
-        **_under(lease),
-        "generation_id": generation.generation_id,
-        "state": ending.state.value,
-        "finish_reason": ending.finish_reason.value if ending.finish_reason else None,
-        "failure": Jsonb(rows.failure_to_json(ending.failure)) if ending.failure else None,
-        "usage": usage_to_proto(ending.usage).SerializeToString(),
-        "reasoning": ending.reasoning,
-        "last_seq": ending.last_seq,
-        "ended_at": ending.end_time,
-        "first_seq": events[0].first_seq if events else None,
-        "payload": events_to_bytes(events) if events else None,
-        "message_id": message.message_id if message else None,
-        "texts": list(message.texts) if message else [],
-        "tool_calls": Jsonb(rows.tool_calls_to_json(message.tool_calls) if message else []),
-        "model": generation.model,
-        "free_claim": ending.free_claim,
-        "event_id": usage_event.event_id if usage_event else None,
-        "event": outbox.payload(usage_event) if usage_event else None,
-    }

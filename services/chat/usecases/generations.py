@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from services.chat.errors import EventsPruned, SeqOutOfRange
 from services.chat.generation.failures import error_of
 from services.chat.generation.generations import Generations
-from services.chat.generation.live import LiveGeneration, merged
+from services.chat.generation.live import LiveGeneration
+from services.chat.generation.merging import merged
 from services.chat.model import (
     Delta,
     Event,
