@@ -1,4 +1,4 @@
-"""Runs the benchmarks and prints their table: `python -m bench [GOAL…] [--full]`; a goal is P1, P2, P3 or P11.
+"""Runs the benchmarks and prints their table: `python -m bench [GOAL…] [--full]`; a goal is P1, P2, P3, P11, LIMITS or LOGIN.
 
 The short form takes two minutes, and its figures are a glance; `--full` takes about eight, and writes bench/RESULTS.md. Figures are
 never a reason to fail: the exit status tells only whether the programs worked.
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import uvloop
 
-from bench import chat_streams, machine, unary
+from bench import chat_streams, limits_cost, login_timing, machine, unary
 from bench.figures import Result, table
 from bench.processes import BenchmarkFailed
 from bench.stage import stage
 from services.kernel.startup import StartupError
 
-GOALS = ("P1", "P2", "P3", "P11")
+GOALS = ("P1", "P2", "P3", "P11", "LIMITS", "LOGIN")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -33,11 +33,17 @@ async def measured(goals: Sequence[str], cores: machine.Cores, *, full: bool) ->
     if "P1" in goals:
         _say("P1: unary calls …")
         results += await unary.measure(cores, unary.FULL if full else unary.SHORT, _say)
-    if set(goals) - {"P1"}:
+    if set(goals) & {"P2", "P3", "P11"}:
         _say("P2, P3, P11: streamed answers …")
         extent = chat_streams.FULL if full else chat_streams.SHORT
         async with stage(cores) as played:
             results += await chat_streams.measure(played, extent, goals)
+    if "LIMITS" in goals:
+        _say("LIMITS: what counting calls costs …")
+        results += await limits_cost.measure(limits_cost.FULL if full else limits_cost.SHORT)
+    if "LOGIN" in goals:
+        _say("LOGIN: refused logins …")
+        results += await login_timing.measure(cores, login_timing.FULL if full else login_timing.SHORT, _say)
     return results
 
 
@@ -89,6 +95,10 @@ _INTRODUCTION = """# Results of the last full run
 - P2, P3 and P11: a scripted upstream sends 20 tokens a second per answer, each carrying the moment of its sending. Every call has a
   request_id and opens a session. The added time to the first token is the difference of the quantiles of StreamChat and of the upstream
   itself. P11 is the difference of the median time that a token is under way, with the record and without its events being stored.
+- LIMITS: the interceptor that counts calls, around a servicer that answers at once, against the same with limits off. In PostgreSQL, calls
+  that arrive while a statement is under way share the next one.
+- LOGIN is how far the ratio of two medians is from 1: that of 200 logins with an e-mail that has an account, and of 200 with one that has
+  none, all with a wrong password, in random order, each from an address of its own.
 """
 
 if __name__ == "__main__":

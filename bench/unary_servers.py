@@ -19,17 +19,22 @@ from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 
 from services.capabilities.identity.authenticator import TokenAuthenticator
 from services.capabilities.identity.providers.foreign import ForeignRules, ForeignTokens, public_pem
+from services.capabilities.limits.stores.memory import MemoryCounters
+from services.capabilities.limits.usecases import ClassLimits
+from services.capabilities.limits.wiring import MetricsTally, numbers_of
 from services.kernel.request import current
 from services.runtime.logs import set_up
 from services.runtime.metrics import Metrics
 from services.runtime.mounted import Mounted
 from services.runtime.server import Server, options
-from services.settings.sections import ServerSettings
+from services.settings import LimitSettings, ServerSettings
 
 SERVICE = "antiphon.chat.v1.ChatService"
 ALGORITHM = "RS256"
 ISSUER = "bench"
 TITLE = "What is an antiphon?"
+# A limit that is counted and never reached.
+_NEVER = 1_000_000_000
 
 
 class Echo(chat_pb2_grpc.ChatServiceServicer):
@@ -67,12 +72,15 @@ async def bare() -> None:
 
 
 async def runtime(pem: str) -> None:
-    """The runtime, its log and metrics on, with the verifier that the suite has."""
+    """The runtime, its log and metrics on, with the verifier and the limits that the suite has."""
     log = set_up("INFO", "json")
-    server = Server(ServerSettings(port=0), Metrics(), log)
+    metrics = Metrics()
+    server = Server(ServerSettings(port=0), metrics, log)
     rules = ForeignRules(algorithms=frozenset([ALGORITHM]), issuer=ISSUER)
     tokens = ForeignTokens(rules, public_pem(pem, rules.algorithms))
-    mounted = [Mounted("chat", {SERVICE: Owned()})]
+    numbers = numbers_of(LimitSettings(default=_NEVER))
+    limits = ClassLimits(MemoryCounters(), numbers, b"", MetricsTally("chat", metrics))
+    mounted = [Mounted("chat", {SERVICE: Owned()}, limits=limits)]
     async with server.serving(mounted, TokenAuthenticator([tokens])):
         await _tell(server.port)
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -36,6 +36,8 @@ def failing(
     *,
     retry_after: float | None = None,
     violations: Sequence[tuple[str, str]] = (),
+    quota: tuple[str, str] | None = None,
+    trailers: Sequence[tuple[str, str]] = (),
     **metadata: str,
 ) -> Callable[[grpc.ServicerContext], object]:
     """Ends a call as the server does; without a reason, as a connection that breaks does."""
@@ -55,6 +57,10 @@ def failing(
                 error_details_pb2.BadRequest.FieldViolation(field=f, description=d) for f, d in violations
             ]
             details.append(error_details_pb2.BadRequest(field_violations=fields))
+        if quota is not None:
+            limits = error_details_pb2.QuotaFailure()
+            limits.violations.add(subject=quota[0], description=quota[1])
+            details.append(limits)
         packed = []
         for detail in details:
             wrapped = AnyMessage()
@@ -64,7 +70,9 @@ def failing(
         # Aborting replaces the trailing metadata, so the request id has to travel with the details.
         named = [(key, value) for key, value in context.invocation_metadata() if key == "x-request-id"]
         ended: Any = rpc_status.to_status(status)
-        context.abort_with_status(ended._replace(trailing_metadata=(*ended.trailing_metadata, *named)))
+        context.abort_with_status(
+            ended._replace(trailing_metadata=(*ended.trailing_metadata, *named, *trailers))
+        )
 
     return fail
 
@@ -107,7 +115,7 @@ def answer(
 def access_token(name: str, lifetime: float = 900.0, age: float = 0.0) -> str:
     """What looks like a JWT, as far as a client may look."""
     issued = time.time() - age
-    claims = {"sub": name, "iat": issued, "exp": issued + lifetime}
+    claims = {"sub": name, "sid": name, "iat": issued, "exp": issued + lifetime}
     return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.{name}"
 
 
@@ -145,17 +153,21 @@ class ScriptedServer:
     renewals: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
     def start(self) -> None:
         """Listens; on the same port as before when it was stopped."""
         self._server = grpc.server(ThreadPoolExecutor(max_workers=32), options=[("grpc.so_reuseport", 0)])
-        auth_pb2_grpc.add_AuthServiceServicer_to_server(_Auth(self), self._server)
-        chat_pb2_grpc.add_ChatServiceServicer_to_server(_Chat(self), self._server)
+        self.add_services(self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
+
+    def add_services(self, server: grpc.Server) -> None:
+        """What it serves."""
+        auth_pb2_grpc.add_AuthServiceServicer_to_server(ScriptedAuth(self), server)
+        chat_pb2_grpc.add_ChatServiceServicer_to_server(ScriptedChat(self), server)
 
     def stop(self) -> None:
         """Breaks every connection."""
@@ -225,7 +237,9 @@ class ScriptedServer:
         )
 
 
-class _Auth(auth_pb2_grpc.AuthServiceServicer):
+class ScriptedAuth(auth_pb2_grpc.AuthServiceServicer):
+    """Logs in and out."""
+
     def __init__(self, script: ScriptedServer) -> None:
         self._script = script
 
@@ -280,7 +294,9 @@ class _Auth(auth_pb2_grpc.AuthServiceServicer):
         return auth_pb2.GetJwksResponse(jwks_json='{"keys":[]}')
 
 
-class _Chat(chat_pb2_grpc.ChatServiceServicer):
+class ScriptedChat(chat_pb2_grpc.ChatServiceServicer):
+    """Answers as the script says."""
+
     def __init__(self, script: ScriptedServer) -> None:
         self._script = script
 

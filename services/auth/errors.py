@@ -4,6 +4,9 @@ ServiceError
 ├── AlreadyExists
 │   ├── EmailTaken
 │   └── UsernameTaken
+├── FailedPrecondition
+│   ├── LastAdministrator
+│   └── ApiKeyEnded
 ├── PermissionDenied
 │   ├── AccountDisabled
 │   └── RegistrationClosed
@@ -14,12 +17,19 @@ ServiceError
 │   ├── RefreshTokenRevoked
 │   └── RefreshTokenReused
 └── ResourceExhausted
+    ├── LoginDelayed
     └── PasswordsOverloaded
 """
 
 from __future__ import annotations
 
-from services.kernel.errors import AlreadyExists, PermissionDenied, ResourceExhausted, Unauthenticated
+from services.kernel.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+)
 
 
 class EmailTaken(AlreadyExists):
@@ -38,6 +48,24 @@ class UsernameTaken(AlreadyExists):
 
     def __init__(self) -> None:
         super().__init__("this username is taken; choose another one")
+
+
+class LastAdministrator(FailedPrecondition):
+    """Nobody would be left to administer the deployment."""
+
+    reason = "LAST_ADMINISTRATOR"
+
+    def __init__(self) -> None:
+        super().__init__("this is the last administrator; make another one first")
+
+
+class ApiKeyEnded(FailedPrecondition):
+    """The key was revoked or has expired."""
+
+    reason = "API_KEY_ENDED"
+
+    def __init__(self) -> None:
+        super().__init__("this API key has ended and can't be rotated; make a new one")
 
 
 class AccountDisabled(PermissionDenied):
@@ -105,6 +133,15 @@ class RefreshTokenReused(Unauthenticated):
         super().__init__(
             "this refresh token was used before, so its login session was ended to be safe; log in again"
         )
+
+
+class LoginDelayed(ResourceExhausted):
+    """Too many logins have failed for the account, or from the address. Told before the password is looked at."""
+
+    reason = "LOGIN_DELAYED"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many failed logins; wait before the next one", retry_after=seconds)
 
 
 class PasswordsOverloaded(ResourceExhausted):

@@ -216,7 +216,7 @@ async def _keys(settings: Settings, database: Database, secret: DeploymentSecret
                 keys.read_private_file, path, None if passphrase is None else passphrase.get_secret_value()
             )
             if settings.auth.public_key_path is not None:
-                keys.check_public_file(settings.auth.public_key_path, private)
+                keys.read_public_file(settings.auth.public_key_path, private)
             return Finding("signing keys", Verdict.GOOD, str(path))
         auth = (await migrations.status(database.direct_url, ["auth"]))[0]
         stored = SqlSigningKeys(database)

@@ -1,4 +1,4 @@
-"""Auth in another process, as this one needs it: its keys, and whether it can be reached."""
+"""Auth in another process, as this one needs it: its keys, whose API keys there are, what was revoked, and whether it can be reached."""
 
 from __future__ import annotations
 
@@ -9,16 +9,41 @@ from contextlib import asynccontextmanager
 import grpc
 from antiphon.auth.v1 import auth_pb2_grpc
 
+from services.capabilities.identity.providers.api_keys import ApiKeysByRpc
 from services.capabilities.identity.providers.keys import CachedKeys, keys_by_rpc
+from services.capabilities.identity.providers.revocations import RevocationsByRpc
+from services.capabilities.identity.providers.service import ServiceTokens
+from services.kernel.secret import DeploymentSecret
 from services.runtime.mounted import Mounted
+
+_OPTIONS = (
+    # A proxy of the surroundings is for the way out, not for the way to a peer.
+    ("grpc.enable_http_proxy", 0),
+    # By default a peer that was away for long is tried again only every two minutes, and an attempt that nobody answers is given
+    # twenty seconds. What was revoked meanwhile can't wait for that.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A path that swallows packets: the feed of revocations is broken off after three seconds of silence, and its next attempt
+    # needs a new connection. The server allows pings every five seconds.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
 
 
 class AuthPeer:
-    """A connection to Auth: the keys of its tokens, and the check whether it can be reached."""
+    """A connection to Auth: the keys of its tokens, whose API keys there are, what was revoked, and the check whether it can be reached."""
 
-    def __init__(self, address: str, channel: grpc.aio.Channel, keys: CachedKeys) -> None:
+    def __init__(
+        self, address: str, channel: grpc.aio.Channel, secret: DeploymentSecret, service: str
+    ) -> None:
         self.name = "auth"
-        self.keys = keys
+        stub = auth_pb2_grpc.AuthServiceStub(channel)
+        tokens = ServiceTokens(secret, service)
+        self.keys: CachedKeys = keys_by_rpc(stub)
+        self.api_keys = ApiKeysByRpc(stub, tokens)
+        self.revocations = RevocationsByRpc(stub, tokens)
         self._address = address
         self._channel = channel
 
@@ -35,17 +60,14 @@ class AuthPeer:
 
 
 @asynccontextmanager
-async def keys_of_auth(address: str) -> AsyncIterator[AuthPeer]:
-    """The connection, while the block runs. It is made when it is first needed, and again whenever it was lost."""
-    options = [
-        # A proxy of the surroundings is for the way out, not for the way to a peer.
-        ("grpc.enable_http_proxy", 0),
-        # By default a peer that was away for long is tried again only every two minutes.
-        ("grpc.max_reconnect_backoff_ms", 5_000),
-    ]
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
-        keys = keys_by_rpc(auth_pb2_grpc.AuthServiceStub(channel))
+async def auth_at(address: str, secret: DeploymentSecret, service: str) -> AsyncIterator[AuthPeer]:
+    """The connection, while the block runs. It is made when it is first needed, and again whenever it was lost.
+
+    `service` is what this process calls itself towards Auth, which believes it if `secret` is its own, too.
+    """
+    async with grpc.aio.insecure_channel(address, options=list(_OPTIONS)) as channel:
+        peer = AuthPeer(address, channel, secret, service)
         try:
-            yield AuthPeer(address, channel, keys)
+            yield peer
         finally:
-            await keys.aclose()
+            await peer.keys.aclose()

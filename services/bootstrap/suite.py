@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.bootstrap.resources import open_database
+from services.bootstrap.resources import OpenDatabase, open_database
 from services.bootstrap.secret import deployment_secret
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
@@ -18,12 +19,13 @@ from services.runtime.server import Server
 from services.settings import Settings
 
 if TYPE_CHECKING:
-    from services.auth.model import FirstAdministrator
+    from services.auth.model.accounts import FirstAdministrator
     from services.auth.wiring import Auth
-    from services.capabilities.identity.ports import KeySource
+    from services.bootstrap.peers import AuthPeer
+    from services.capabilities.identity.authenticator import TokenAuthenticator
+    from services.capabilities.identity.revocation_cache import RevocationCache
     from services.infra.postgres.database import Database, Warmer
     from services.infra.postgres.embedded import EmbeddedPostgres
-    from services.kernel.authentication import Authenticator
     from services.kernel.secret import DeploymentSecret
     from services.runtime.health import Health
 
@@ -86,13 +88,14 @@ async def serving(
         opened = await stack.enter_async_context(
             open_database(settings, services, lambda: _prepare(services))
         )
-        auth: Auth | None = None
+        door = await _door(settings, services, opened, secret, metrics, stack)
+        authenticator, known = await _authenticator(settings, door, secret, metrics, stack)
         mounted: list[Mounted] = []
-        if "auth" in services:
-            from services.auth import wiring as auth_wiring
+        from services.bootstrap.peers import AuthPeer
 
-            auth = await stack.enter_async_context(auth_wiring.build(settings.auth, opened.database, secret))
-            mounted.append(auth.mounted)
+        auth = None if isinstance(door, AuthPeer) else door
+        if auth is not None:
+            mounted.append(auth.mounted(authenticator))
         if "chat" in services:
             from services.chat import wiring as chat_wiring
 
@@ -104,10 +107,15 @@ async def serving(
                         secret,
                         sole_owner=opened.embedded is not None,
                         environ=environ,
+                        revocations=door.revocations,
+                        metrics=metrics,
                     )
                 )
             )
-        authenticator = await _authenticator(settings, auth, secret, mounted, stack)
+        if isinstance(door, AuthPeer):
+            mounted = [door.needed_by(service) for service in mounted]
+        # What was revoked has to be known before anybody is let in.
+        mounted = [dataclasses.replace(service, checks=(*service.checks, known)) for service in mounted]
         health = await stack.enter_async_context(server.serving(mounted, authenticator))
         yield Suite(settings, services, server, health, opened.database, opened.embedded, metrics_port, auth)
 
@@ -126,31 +134,53 @@ def _prepare(services: Sequence[str]) -> list[Warmer]:
     return warmers
 
 
+async def _door(
+    settings: Settings,
+    services: Sequence[str],
+    opened: OpenDatabase,
+    secret: DeploymentSecret,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> Auth | AuthPeer:
+    """Auth in this process, or the way to it: either has its keys, the look-up of API keys, and the feed of revocations."""
+    if "auth" in services:
+        from services.auth import wiring as auth
+
+        return await stack.enter_async_context(
+            auth.build(
+                settings, opened.database, secret, sole_owner=opened.embedded is not None, metrics=metrics
+            )
+        )
+    from services.bootstrap.peers import auth_at
+
+    assert settings.peers.auth is not None
+    return await stack.enter_async_context(auth_at(settings.peers.auth, secret, "+".join(services)))
+
+
 async def _authenticator(
     settings: Settings,
-    auth: Auth | None,
+    door: Auth | AuthPeer,
     secret: DeploymentSecret,
-    mounted: list[Mounted],
+    metrics: Metrics,
     stack: AsyncExitStack,
-) -> Authenticator:
+) -> tuple[TokenAuthenticator, RevocationCache]:
     from services.capabilities.identity import wiring as identity
+    from services.capabilities.identity.revocation_cache import RevocationCache
+    from services.capabilities.identity.revocation_metrics import RevocationMetrics
 
-    keys: KeySource
-    if auth is not None:
-        keys = auth.keys
-    else:
-        from services.bootstrap.peers import keys_of_auth
-
-        assert settings.peers.auth is not None
-        peer = await stack.enter_async_context(keys_of_auth(settings.peers.auth))
-        keys = peer.keys
-        mounted[:] = [peer.needed_by(service) for service in mounted]
-    return await stack.enter_async_context(
+    known = RevocationCache(door.revocations, settings.identity.offline_grace)
+    stack.push_async_callback(known.aclose)
+    await known.start()
+    metrics.registry.register(RevocationMetrics(known))
+    authenticator = await stack.enter_async_context(
         identity.build(
             settings.identity.foreign_issuers,
             issuer=settings.auth.issuer,
             audience=settings.auth.audience,
-            keys=keys,
+            keys=door.keys,
             secret=secret,
+            api_keys=door.api_keys,
+            revocations=known,
         )
     )
+    return authenticator, known

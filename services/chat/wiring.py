@@ -9,6 +9,9 @@ from datetime import timedelta
 
 import aiohttp
 
+from services.capabilities.identity.deletions import SETTLE_SECONDS, DeletionFollower
+from services.capabilities.identity.ports import RevocationSource
+from services.capabilities.limits import wiring as limits_wiring
 from services.capabilities.metering.model import UsageEvent
 from services.chat.generation.generations import Bounds, Generations
 from services.chat.generation.leases import LeaseKeeper
@@ -18,6 +21,7 @@ from services.chat.providers.catalog import Endpoint, FileCatalog, load_catalog
 from services.chat.providers.echo import EchoProvider
 from services.chat.providers.openai import OpenAIProvider, Timeouts
 from services.chat.servicer import ChatServicer, UseCases
+from services.chat.stores.deletions import SqlDeletions
 from services.chat.stores.records import SqlRecordStore
 from services.chat.stores.sessions import SqlSessionStore
 from services.chat.stores.warming import warm
@@ -28,6 +32,7 @@ from services.infra.postgres.checks import DatabaseCheck
 from services.infra.postgres.database import Database
 from services.kernel.paging import PageTokens
 from services.kernel.secret import DeploymentSecret
+from services.runtime.metrics import Metrics
 from services.runtime.mounted import Mounted
 from services.settings import ChatSettings, Settings
 
@@ -45,10 +50,13 @@ async def build(
     *,
     sole_owner: bool,
     environ: Mapping[str, str],
+    revocations: RevocationSource,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Mounted]:
     """Chat on an open database, ready to be served; at the end its tasks are ended, and its lease is given up.
 
-    `sole_owner` says that no other process can be at work on this database; `environ` has the keys that the catalog names.
+    `sole_owner` says that no other process can be at work on this database; `environ` has the keys that the catalog names;
+    `revocations` tells who was deleted, and has to outlive the block.
     """
     chat = settings.chat
     records, sessions = SqlRecordStore(database), SqlSessionStore(database)
@@ -58,9 +66,24 @@ async def build(
     generations = Generations(
         records, writer, keeper, bounds, _metered if settings.analytics.enabled else _unmetered
     )
+    deletions = DeletionFollower(
+        revocations,
+        SqlDeletions(database, generations.cancel_soon),
+        settle=SETTLE_SECONDS + settings.identity.offline_grace,
+    )
 
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector) as http:
+    async with (
+        aiohttp.ClientSession(connector=connector) as http,
+        limits_wiring.build(
+            settings.limits,
+            database,
+            NAME,
+            key=secret.derive("chat.limits"),
+            sole_owner=sole_owner,
+            metrics=metrics,
+        ) as limits,
+    ):
         catalog = _catalog(chat, environ, http)
         tokens = ResumeTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))
@@ -85,6 +108,7 @@ async def build(
             retention=keep_bounded(
                 records, timedelta(seconds=chat.event_retention), timedelta(seconds=chat.answer_retention)
             ),
+            deletions=deletions.run(),
         ) as tasks:
             try:
                 await keeper.take_over(generations)
@@ -93,6 +117,7 @@ async def build(
                     servicers={"antiphon.chat.v1.ChatService": servicer},
                     checks=(DatabaseCheck(database), _LeaseCheck(keeper), _TasksCheck(tasks)),
                     drain=generations.drain,
+                    limits=limits,
                 )
             finally:
                 await generations.close()
@@ -149,7 +174,7 @@ class _LeaseCheck:
 
 
 class _TasksCheck:
-    """Chat needs its writer and its lease."""
+    """Chat needs its writer, its lease, and what removes."""
 
     name = "tasks"
 

@@ -1,8 +1,7 @@
-"""Accounts and login sessions: register, login, logout, whoami, token."""
+"""One's own account: register, login, logout, whoami, token, password."""
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import sys
@@ -11,22 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.output import CommandFailed, as_dict, print_json, shown
+from services.cli.output import CommandFailed, as_dict, note, print_json, shown
+from services.cli.people import role_name
+from services.cli.prompts import (
+    Password,
+    PasswordStdin,
+    ask_email,
+    ask_password,
+    hidden,
+    line_of_stdin,
+    new_password,
+)
 
 if TYPE_CHECKING:
     from antiphon_client import Client
-
-Password = Annotated[
-    str | None,
-    typer.Option(
-        "--password",
-        metavar="TEXT",
-        help="The password. Others on this machine may see it; better leave it out and be asked.",
-    ),
-]
-PasswordStdin = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-]
 
 
 def register(
@@ -45,7 +42,7 @@ def register(
       antiphon register ana@example.com
     """
     with calling(server, as_json) as client:
-        secret = _password(password, password_stdin, twice=True)
+        secret = ask_password(password, password_stdin, twice=True)
         user = client.register(email, secret, username=username, display_name=display_name)
         if as_json:
             print_json(as_dict(user))
@@ -72,9 +69,9 @@ def login(
     """
     with calling(server, as_json) as client:
         _refuse_token()
-        address = email or _ask_email()
+        address = email or ask_email()
         response = client.login(
-            address, _password(password, password_stdin), device_name=socket.gethostname()[:128] or None
+            address, ask_password(password, password_stdin), device_name=socket.gethostname()[:128] or None
         )
         if as_json:
             print_json({"user": as_dict(response.user)})
@@ -111,10 +108,7 @@ def whoami(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
         if as_json:
             print_json(as_dict(user))
             return
-        from antiphon.auth.v1 import auth_pb2
-
-        role = auth_pb2.Role.Name(user.role).removeprefix("ROLE_").lower()
-        print(f"{_printable(user.email)} ({role}) {user.user_id}")
+        print(f"{_printable(user.email)} ({role_name(user.role)}) {user.user_id}")
 
 
 def token(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
@@ -133,6 +127,46 @@ def token(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
             print(access_token)
 
 
+def password(
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read the current password and the new one from standard input, a line each.",
+        ),
+    ] = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Change your password. Your other login sessions end.
+
+    \b
+    Example:
+      antiphon password
+    """
+    from antiphon_client.errors import Unauthenticated
+
+    with calling(server, as_json) as client:
+        _access_token(client)
+        if password_stdin:
+            current, changed = line_of_stdin(), line_of_stdin()
+        else:
+            current, changed = hidden("Current password: "), new_password("New password: ")
+        try:
+            client.change_password(current, changed)
+        except Unauthenticated as error:
+            if error.reason != "INVALID_CREDENTIALS":
+                raise
+            raise CommandFailed(
+                "the current password is wrong", reason=error.reason, code=error.code.name
+            ) from None
+        if as_json:
+            print_json({})
+        else:
+            print("the password is changed")
+            note("Your other login sessions have ended.")
+
+
 def _refuse_token() -> None:
     if os.environ.get("ANTIPHON_TOKEN", "").strip():
         raise CommandFailed("ANTIPHON_TOKEN is set, and wins over any login session", "Unset it first.")
@@ -145,28 +179,6 @@ def _access_token(client: Client) -> str:
             "nobody is logged in", "Log in first: antiphon login EMAIL", reason="CREDENTIAL_MISSING"
         )
     return access_token
-
-
-def _ask_email() -> str:
-    if not sys.stdin.isatty():
-        raise CommandFailed("there is no terminal to ask for the e-mail", "antiphon login EMAIL", status=2)
-    print("E-mail: ", end="", file=sys.stderr, flush=True)
-    return input().strip()
-
-
-def _password(given: str | None, from_stdin: bool, *, twice: bool = False) -> str:
-    if given is not None and from_stdin:
-        raise CommandFailed("--password and --password-stdin exclude each other", status=2)
-    if given is not None:
-        return given
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
-        raise CommandFailed("there is no terminal to ask for the password", "Use --password-stdin.", status=2)
-    secret = getpass.getpass("Password: ")
-    if twice and getpass.getpass("Again: ") != secret:
-        raise CommandFailed("the two passwords differ")
-    return secret
 
 
 def _printable(text: str) -> str:

@@ -26,15 +26,23 @@ _UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code
 
 
 class CommandFailed(Exception):
-    """A command that can't do what was asked. `advice` says what to do; `reason` is for programs."""
+    """A command that can't do what was asked. `advice` says what to do; `reason` and `code`, a canonical status code's name, are for
+    programs."""
 
     def __init__(
-        self, message: str, advice: str = "", *, reason: str = "COMMAND_FAILED", status: int = 1
+        self,
+        message: str,
+        advice: str = "",
+        *,
+        reason: str = "COMMAND_FAILED",
+        code: str = "FAILED_PRECONDITION",
+        status: int = 1,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
         self.reason = reason
+        self.code = code
         self.status = status
 
 
@@ -50,7 +58,7 @@ def reporting(as_json: bool, server: str = "") -> Iterator[None]:
     except CommandFailed as failure:
         _tell(
             as_json,
-            {"code": "FAILED_PRECONDITION", "reason": failure.reason},
+            {"code": failure.code, "reason": failure.reason},
             failure.message,
             failure.advice,
         )
@@ -73,10 +81,15 @@ def reporting(as_json: bool, server: str = "") -> Iterator[None]:
 def _known(error: Exception, server: str) -> tuple[dict[str, Any], str, str] | None:
     # Looked up only now: a command that succeeds needs neither.
     from antiphon_client import AntiphonError
+    from services.kernel.errors import ServiceError
     from services.kernel.startup import StartupError
 
     if isinstance(error, StartupError):
         return {"code": "FAILED_PRECONDITION", "reason": "STARTUP_FAILED"}, error.message, error.advice
+    if isinstance(error, ServiceError):
+        # A command that works on the deployment itself meets the services' own errors.
+        broken = "\n".join(f"{each.field}: {each.description}" for each in error.violations)
+        return {"code": error.code.name, "reason": error.reason}, error.message, broken
     if not isinstance(error, AntiphonError):
         return None
     from services.cli.advice import advice_on, message_of
@@ -147,6 +160,18 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: st
                     print(f"  {header.lower()}: {cell}")
     else:
         _print_rich_table(headers, rows)
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """One thing, a line for each of its fields; in a pipe tab-separated. On a terminal empty ones are left out."""
+    on_terminal = sys.stdout.isatty()
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        text = " ".join(shown(value, on_terminal).split())
+        if not on_terminal:
+            print(f"{name}\t{text}")
+        elif text:
+            print(f"{name:<{width}}  {text}")
 
 
 def _print_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -26,6 +26,11 @@ class Command:
     needs_server: bool = False
     summary: str = ""
 
+    @property
+    def words(self) -> list[str]:
+        """What is typed after `antiphon`."""
+        return [self.group, self.name] if self.group else [self.name]
+
 
 COMMANDS = (
     Command("register", "services.cli.accounts", "register"),
@@ -33,6 +38,29 @@ COMMANDS = (
     Command("logout", "services.cli.accounts", "logout"),
     Command("whoami", "services.cli.accounts", "whoami"),
     Command("token", "services.cli.accounts", "token"),
+    Command("password", "services.cli.accounts", "password"),
+    Command("list", "services.cli.users", "list_users", group="users"),
+    Command("show", "services.cli.users", "show_user", group="users"),
+    Command("create", "services.cli.users", "create_user", group="users"),
+    Command("set-role", "services.cli.users", "set_role", group="users"),
+    Command("disable", "services.cli.users", "disable_user", group="users"),
+    Command("enable", "services.cli.users", "enable_user", group="users"),
+    Command("delete", "services.cli.users", "delete_user", group="users"),
+    Command("audit", "services.cli.users", "audit", group="users"),
+    Command(
+        "reset-password",
+        "services.cli.reset_password",
+        "reset_password",
+        group="users",
+        needs_server=True,
+        summary="Give a person a new password, on the server.",
+    ),
+    Command("list", "services.cli.logins", "list_logins", group="logins"),
+    Command("revoke", "services.cli.logins", "revoke_login", group="logins"),
+    Command("create", "services.cli.keys", "create_key", group="keys"),
+    Command("list", "services.cli.keys", "list_keys", group="keys"),
+    Command("rotate", "services.cli.keys", "rotate_key", group="keys"),
+    Command("revoke", "services.cli.keys", "revoke_key", group="keys"),
     Command("chat", "services.cli.chat", "chat"),
     Command("list", "services.cli.chats", "list_chats", group="chats"),
     Command("show", "services.cli.chats", "show_chat", group="chats"),
@@ -48,6 +76,22 @@ COMMANDS = (
         summary="Bring the database's schemas up to date.",
     ),
     Command(
+        "list",
+        "services.cli.signing_keys",
+        "list_signing_keys",
+        group="signing-keys",
+        needs_server=True,
+        summary="List the keys that access tokens are signed with.",
+    ),
+    Command(
+        "rotate",
+        "services.cli.signing_keys",
+        "rotate",
+        group="signing-keys",
+        needs_server=True,
+        summary="Have the next key sign.",
+    ),
+    Command(
         "doctor",
         "services.cli.doctor",
         "doctor",
@@ -55,7 +99,13 @@ COMMANDS = (
         summary="Check settings, database and providers, and say what to do.",
     ),
 )
-GROUPS = {"chats": "Chat sessions: list them, show one."}
+GROUPS = {
+    "chats": "Chat sessions: list them, show one.",
+    "keys": "API keys for programs: make, list, rotate, revoke them.",
+    "logins": "Login sessions: list them, end one.",
+    "signing-keys": "Keys that access tokens are signed with, on the server: list them, rotate them.",
+    "users": "Accounts, for administrators: list, make, change, delete them.",
+}
 
 
 def run() -> None:
@@ -73,6 +123,7 @@ def program(arguments: list[str]) -> typer.Typer:
     """The program, as far as these arguments need it: one command, or all of them for help and misspelt names."""
     called = next((word for word in arguments if not word.startswith("-")), "")
     top = {command.group or command.name for command in COMMANDS}
+    exact = next((each for each in COMMANDS if each.words == arguments[: len(each.words)]), None)
     app = typer.Typer(
         add_completion=False,
         no_args_is_help=True,
@@ -83,7 +134,7 @@ def program(arguments: list[str]) -> typer.Typer:
     app.callback()(_root)
     groups: dict[str, typer.Typer] = {}
     for command in COMMANDS:
-        if called in top and (command.group or command.name) != called:
+        if exact not in (None, command) or (called in top and command.words[0] != called):
             continue
         parent = app
         if command.group:
@@ -95,7 +146,7 @@ def program(arguments: list[str]) -> typer.Typer:
             parent = groups[command.group]
         # Help needs no more of the server's commands than a summary.
         function, settings = (
-            _load(command) if called in top or not command.needs_server else _stand_in(command, "")
+            _load(command) if command is exact or not command.needs_server else _stand_in(command, "")
         )
         parent.command(command.name, **settings)(function)
     return app
@@ -116,7 +167,7 @@ def _stand_in(command: Command, missing: str) -> tuple[Callable[..., object], di
     def without_the_server(context: typer.Context) -> None:
         with reporting(as_json="--json" in context.args):
             raise CommandFailed(
-                f"`antiphon {command.name}` needs what the server needs ({missing} is missing)",
+                f"`antiphon {' '.join(command.words)}` needs what the server needs ({missing} is missing)",
                 "pip install 'antiphon[server]'",
             )
 

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from services.kernel.errors import Code
+from services.kernel.limits import Limit
 from services.kernel.policy import Policy
 from services.kernel.request import Request
 
@@ -21,7 +22,8 @@ STATUS = {code: next(status for status in grpc.StatusCode if status.value[0] == 
 class Method:
     """An RPC that is served.
 
-    `path` is `/antiphon.chat.v1.ChatService/StreamChat`. `behavior` is the servicer's method, None when it is not built yet.
+    `path` is `/antiphon.chat.v1.ChatService/StreamChat`. `behavior` is the servicer's method, None when it is not built yet. `limit` is
+    the limit of its policy's class, None when there is none or it is off.
     `internal` methods (health, reflection) answer while the server stops, are not limited, and are logged at DEBUG only.
     """
 
@@ -33,6 +35,7 @@ class Method:
     response_streaming: bool
     behavior: Callable[[Any, Any], Any] | None
     internal: bool = False
+    limit: Limit | None = None
 
 
 class Call:

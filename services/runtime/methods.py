@@ -9,6 +9,8 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 
+from services.kernel.limits import Limit, RateLimits
+from services.kernel.policy import Policy
 from services.kernel.startup import StartupError
 from services.runtime.call import Method
 from services.runtime.mounted import Mounted
@@ -18,9 +20,13 @@ from services.runtime.policy import OPEN, policies_of
 def methods_of(mounted: Iterable[Mounted]) -> list[Method]:
     """All methods of all servicers; those that a servicer does not build have no behaviour.
 
-    Raises StartupError when an RPC has no policy.
+    Raises StartupError when an RPC has no policy, and when its policy names a class of limits that nobody knows.
     """
-    servicers = {name: servicer for service in mounted for name, servicer in service.servicers.items()}
+    servicers = {
+        name: (servicer, service.limits)
+        for service in mounted
+        for name, servicer in service.servicers.items()
+    }
     pool = descriptor_pool.Default()
     try:
         descriptors: list[ServiceDescriptor] = [pool.FindServiceByName(name) for name in servicers]
@@ -28,7 +34,7 @@ def methods_of(mounted: Iterable[Mounted]) -> list[Method]:
         raise StartupError(f"The contract has no such service: {error.args[0]}") from error
     policies = policies_of(descriptors)
     return [
-        _method(descriptor, method, servicers[descriptor.full_name], policies)
+        _method(descriptor, method, *servicers[descriptor.full_name], policies)
         for descriptor in descriptors
         for method in descriptor.methods
     ]
@@ -56,18 +62,36 @@ def internal_method(
 
 
 def _method(
-    descriptor: ServiceDescriptor, method: Any, servicer: object, policies: Mapping[str, Any]
+    descriptor: ServiceDescriptor,
+    method: Any,
+    servicer: object,
+    limits: RateLimits | None,
+    policies: Mapping[str, Policy],
 ) -> Method:
     path = f"/{descriptor.full_name}/{method.name}"
+    policy = policies[path]
     return Method(
         path=path,
-        policy=policies[path],
+        policy=policy,
         request_class=message_factory.GetMessageClass(method.input_type),
         response_class=message_factory.GetMessageClass(method.output_type),
         request_streaming=method.client_streaming,
         response_streaming=method.server_streaming,
         behavior=_behavior(servicer, method.name, path),
+        limit=_limit(limits, policy, method, path),
     )
+
+
+def _limit(limits: RateLimits | None, policy: Policy, method: Any, path: str) -> Limit | None:
+    limit = limits.of(policy.limit) if limits is not None and policy.limit else None
+    if limit is not None and limit.account_field:
+        field = method.input_type.fields_by_name.get(limit.account_field)
+        if method.client_streaming or field is None or field.type != field.TYPE_STRING or field.is_repeated:
+            raise StartupError(
+                f"{path} counts calls by {limit.account_field}, which is no text of its request",
+                f"Give the request the field, or the RPC another class of limits than {policy.limit}.",
+            )
+    return limit
 
 
 def _behavior(servicer: object, name: str, path: str) -> Callable[[Any, Any], Any] | None:

@@ -106,6 +106,12 @@ class Metrics:
             ["method"],
             registry=self.registry,
         )
+        self.limited_calls = Counter(
+            "antiphon_limited_calls",
+            "Calls past their caller's rate limit, and calls that could not be counted.",
+            ["service", "limit", "outcome"],
+            registry=self.registry,
+        )
         self.loop_lag = Gauge(
             "antiphon_event_loop_lag_seconds", "How late the event loop woke up last.", registry=self.registry
         )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.kernel.health import HealthCheck
+from services.kernel.limits import RateLimits
 
 
 async def _nothing_to_drain(grace: float) -> None:
@@ -16,7 +17,7 @@ async def _nothing_to_drain(grace: float) -> None:
 class Mounted:
     """A service that runs: its servicers by full name (`antiphon.chat.v1.ChatService`), and what its readiness depends on.
 
-    `drain` is awaited when the process stops, after new calls are refused: it lets work in progress end within `grace` seconds,
+    `limits` are those that its RPCs' policies name; None: no call of it is limited. `drain` is awaited when the process stops, after new calls are refused: it lets work in progress end within `grace` seconds,
     and brings the rest to a recorded state.
     """
 
@@ -24,3 +25,4 @@ class Mounted:
     servicers: Mapping[str, object]
     checks: Sequence[HealthCheck] = field(default_factory=tuple)
     drain: Callable[[float], Awaitable[None]] = _nothing_to_drain
+    limits: RateLimits | None = None

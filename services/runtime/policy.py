@@ -6,9 +6,11 @@ from typing import Any, cast
 
 from antiphon.options.v1 import policy_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from services.kernel.policy import Access, Policy
 from services.kernel.startup import StartupError
+from services.runtime.contract import contract
 
 OPEN = Policy(Access.PUBLIC, scope="", limit="", idempotent=True)
 """The policy of health and reflection, whose contracts are not ours to annotate."""
@@ -16,8 +18,12 @@ OPEN = Policy(Access.PUBLIC, scope="", limit="", idempotent=True)
 
 def policy_of(method: MethodDescriptor) -> Policy | None:
     """The RPC's policy, None when its contract states none."""
+    return _stated(method.GetOptions())
+
+
+def _stated(options: MethodOptions) -> Policy | None:
     # The generated types know an extension as a plain field.
-    options, extension = method.GetOptions(), cast("Any", policy_pb2.policy)
+    extension = cast("Any", policy_pb2.policy)
     if not options.HasExtension(extension):
         return None
     stated: policy_pb2.Policy = options.Extensions[extension]
@@ -40,3 +46,17 @@ def policies_of(services: list[ServiceDescriptor]) -> dict[str, Policy]:
             "State one in the contract (antiphon/options/v1/policy.proto), then run `make proto`.",
         )
     return {path: policy for path, policy in found.items() if policy is not None}
+
+
+def scopes_of_contract() -> tuple[frozenset[str], frozenset[str]]:
+    """The scopes of all RPCs of the contract, in whichever process they are served: those of use to everybody, and those that only
+    administrators can use, for no other RPC asks for them."""
+    policies = [
+        _stated(method.options)
+        for file in contract().file
+        for service in file.service
+        for method in service.method
+    ]
+    scoped = [policy for policy in policies if policy is not None and policy.scope]
+    everybody = frozenset(policy.scope for policy in scoped if policy.access is not Access.ADMIN)
+    return everybody, frozenset(policy.scope for policy in scoped) - everybody

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import AsyncIterator, Iterable, Iterator
-from functools import cache
 from typing import Any
 
 import grpc
 from google.protobuf import text_format
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from services.runtime.call import Method
+from services.runtime.contract import contract
 from services.runtime.methods import internal_method
 
 VERSIONS = ("v1", "v1alpha")
@@ -23,13 +22,6 @@ _METHOD = "ServerReflectionInfo"
 def service_of(version: str) -> str:
     """The full name of the reflection service of a version."""
     return f"grpc.reflection.{version}.ServerReflection"
-
-
-@cache
-def contract() -> FileDescriptorSet:
-    """The contract as `make proto` wrote it, comments and imports among it. Read when somebody asks for it first."""
-    data = importlib.resources.files("antiphon").joinpath("descriptors.binpb").read_bytes()
-    return FileDescriptorSet.FromString(data)
 
 
 def _own_files() -> Iterator[FileDescriptorProto]:

@@ -21,6 +21,7 @@ from services.runtime.interceptors.admission import Admission
 from services.runtime.interceptors.authentication import Authentication
 from services.runtime.interceptors.decoding import Decoding
 from services.runtime.interceptors.errors import Errors
+from services.runtime.interceptors.limits import Limits
 from services.runtime.interceptors.metrics import CallMetrics
 from services.runtime.interceptors.request_id import RequestId
 from services.runtime.interceptors.validation import Validation
@@ -99,13 +100,14 @@ class Server:
         )
         chain = in_order(
             [
-                RequestId(),
+                RequestId(self._settings.trusted_proxies),
                 access_log,
                 CallMetrics(self._metrics),
                 Errors(),
                 self._admission,
                 Authentication(authenticator),
                 Decoding(self._settings.max_message_bytes),
+                Limits(),
                 validation,
             ]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -36,9 +37,13 @@ class SecretStr:
         return hash(self._value)
 
 
+class Unsuitable(ValueError):
+    """A text of the right form that can't be used. Its message says why, and repeats nothing of the text that could be secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A kind of value. `parse` raises ValueError for a text that is not what `expected` says.
+    """A kind of value. `parse` raises ValueError for a text that is not what `expected` says, Unsuitable to say more.
 
     The empty text counts as unset unless `empty` says that it means something.
     """
@@ -209,6 +214,19 @@ def database_parts(url: str) -> dict[str, str]:
     }
 
 
+Network = IPv4Network | IPv6Network
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ip_network(entry.strip()) for entry in text.split(","))
+
+
+def _show_networks(networks: tuple[Network, ...]) -> str:
+    return ",".join(
+        str(network.network_address if network.num_addresses == 1 else network) for network in networks
+    )
+
+
 def _text(text: str) -> str:
     return text.strip()
 
@@ -259,6 +277,9 @@ PORT = whole(0, 65535)
 LISTEN_ADDRESS: Kind[str] = Kind(_address, "host:port, or nothing to switch it off", empty=True)
 PEER_ADDRESS: Kind[str] = Kind(_peer, "host:port or http://host:port")
 WEB_ADDRESS: Kind[str] = Kind(_web_address, "an http:// or https:// address")
+NETWORKS: Kind[tuple[Network, ...]] = Kind(
+    _networks, "addresses and networks such as 10.0.0.7,192.168.0.0/16,fd00::/8", show=_show_networks
+)
 DATABASE_URL: Kind[str] = Kind(
     _database_url, "postgresql://user:password@host:port/name", show=show_database_url, secret=True
 )

@@ -21,6 +21,7 @@ from services.settings.kinds import (
     Kind,
     SecretStr,
     Setting,
+    Unsuitable,
     database_parts,
     database_url,
     setting,
@@ -209,6 +210,8 @@ def _resolve(entry: Entry, layers: tuple[tuple[str, Mapping[str, str]], ...]) ->
 def _parse(name: str, text: str, kind: Kind[Any], origin: str) -> Any:
     try:
         return kind.parse(text)
+    except Unsuitable as error:
+        raise StartupError(f"{name} (in {origin}): {error}") from None
     except ValueError:
         got = "another text" if kind.secret else f"{text.strip()!r}"
         raise StartupError(f"{name} (in {origin}): expected {kind.expected}, not {got}") from None

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.settings.identity import ISSUERS, ForeignIssuer
+from services.settings.identity import ISSUERS, LEEWAY, ForeignIssuer
 from services.settings.kinds import (
     BOOLEAN,
     DATABASE_URL,
     DURATION,
     LISTEN_ADDRESS,
     MINUTES,
+    NETWORKS,
     PATH,
     PEER_ADDRESS,
     PORT,
@@ -26,11 +27,13 @@ from services.settings.kinds import (
     TEXT,
     WEB_ADDRESS,
     Alias,
+    Network,
     SecretStr,
     one_of,
     setting,
     whole,
 )
+from services.settings.limits import LimitSettings
 
 __all__ = [
     "AnalyticsSettings",
@@ -39,6 +42,7 @@ __all__ = [
     "DatabaseSettings",
     "ForeignIssuer",
     "IdentitySettings",
+    "LimitSettings",
     "LogSettings",
     "MetricsSettings",
     "PeerSettings",
@@ -61,6 +65,11 @@ class ServerSettings:
     max_metadata_bytes: int = setting(SIZE, 16 * 1024, "Largest metadata of a call.")
     max_concurrent_calls: int = setting(
         whole(1, 1_000_000), 10_000, "Calls in progress at once, streams among them; more are refused."
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        NETWORKS,
+        (),
+        "Addresses and networks of the proxies in front, whose `x-forwarded-for` is believed; separated by commas.",
     )
 
 
@@ -135,7 +144,10 @@ class AuthSettings:
         "JWT_PRIVATE_KEY_PATH",
     )
     public_key_path: Path | None = setting(
-        PATH, None, "PEM file of the public key that belongs to it.", "JWT_PUBLIC_KEY_PATH"
+        PATH,
+        None,
+        "PEM file of the public key that belongs to it, and of others that are published with it, such as the next one's.",
+        "JWT_PUBLIC_KEY_PATH",
     )
     private_key_passphrase: SecretStr | None = setting(
         SECRET, None, "Passphrase of the signing key's file.", "JWT_PRIVATE_KEY_PASSPHRASE"
@@ -144,6 +156,17 @@ class AuthSettings:
     audience: str = setting(TEXT, "antiphon", "Audience that own access tokens name.")
     registration: bool = setting(
         BOOLEAN, True, "Let anyone register; otherwise administrators make accounts."
+    )
+    refuse_common_passwords: bool = setting(
+        BOOLEAN, True, "Refuse new passwords that are among the most common ones."
+    )
+    login_failures: int = setting(
+        whole(0, 1_000_000),
+        5,
+        "Failed logins of an account, or from an address, after which logins are delayed; 0: never.",
+    )
+    login_delay: float = setting(
+        POSITIVE_DURATION, 60.0, "Longest delay after failed logins; it begins with 1 s and doubles."
     )
     password_workers: int = setting(whole(1, 64), 2, "Threads that hash passwords.")
     password_queue: int = setting(whole(1, 100_000), 64, "Passwords that may wait for a thread.")
@@ -171,13 +194,24 @@ class IdentitySettings:
     issuer: str = setting(TEXT, "", "`iss` that that issuer's tokens must have; empty: not looked at.")
     audience: str = setting(TEXT, "", "`aud` that that issuer's tokens must have; empty: not looked at.")
     user_id_claim: str = setting(TEXT, "user_id", "Claim of that issuer's tokens that names the person.")
-    leeway: float = setting(DURATION, 0.0, "How far that issuer's clock may be off.")
+    token_type_claim: str = setting(
+        TEXT,
+        "",
+        "Claim in which every token of that issuer must say `access`: `token_type` for Simple JWT. Empty: a claim of that kind is looked "
+        "at where there is one.",
+    )
+    leeway: float = setting(LEEWAY, 0.0, "How far that issuer's clock may be off, an hour at most.")
     legacy: bool = setting(BOOLEAN, False, "Accept a key of that issuer that is too short to be safe.")
+    offline_grace: float = setting(
+        DURATION,
+        30.0,
+        "How long login sessions and API keys still pass while Auth can't be asked what was revoked.",
+    )
     issuers: tuple[ForeignIssuer, ...] = setting(
         ISSUERS,
         (),
         "More foreign issuers: a JSON array of objects with issuer, algorithms, one of secret, pem and jwks, "
-        "and optionally audience, user_id_claim, leeway (seconds), legacy.",
+        "and optionally audience, user_id_claim, token_type_claim, leeway (seconds), legacy. `pem` is the key or a path.",
     )
 
     @property
@@ -191,6 +225,7 @@ class IdentitySettings:
             audience=self.audience,
             secret=self.secret,
             user_id_claim=self.user_id_claim,
+            token_type_claim=self.token_type_claim,
             leeway=self.leeway,
             legacy=self.legacy,
         )
@@ -258,6 +293,7 @@ class Sections:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
     analytics: AnalyticsSettings = field(default_factory=AnalyticsSettings)
     peers: PeerSettings = field(default_factory=PeerSettings)

@@ -18,6 +18,7 @@ import pytest
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.fakes.no_limits import NO_LIMITS
 from tests.peers.programs import clean_environment, eventually, free_port
 
 COMMAND = (sys.executable, "-m", "services.cli")
@@ -137,11 +138,12 @@ class SuiteProcess:
 
 
 def environment(folder: Path, settings: dict[str, str] | None = None) -> dict[str, str]:
-    """What a suite under test finds: nothing of the settings of whoever runs the tests, and no metrics page on a fixed port."""
+    """What a suite under test finds: nothing of the settings of whoever runs the tests, no rate limits, and no metrics page on
+    a fixed port."""
     return clean_environment(
         PYTHONPATH=str(ROOT),
         XDG_CONFIG_HOME=str(folder / "config"),
-        **{"ANTIPHON_METRICS__ADDRESS": "off", **(settings or {})},
+        **{"ANTIPHON_METRICS__ADDRESS": "off", **NO_LIMITS, **(settings or {})},
     )
 
 

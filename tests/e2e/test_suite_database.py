@@ -39,7 +39,7 @@ def test_a_given_database_is_migrated_by_its_operator_and_then_served(
 ) -> None:
     early = start_suite(settings=given(postgres_url))
     assert early.ended() == 1
-    assert "auth: nothing in the database, 0001 in the code" in early.err
+    assert "auth: nothing in the database, 0002 in the code" in early.err
     assert "antiphon migrate" in early.err
 
     migrated = subprocess.run(

@@ -28,6 +28,7 @@ from services.kernel.secret import DeploymentSecret
 from services.runtime.logs import Log
 from services.settings import Settings
 from tests.fakes.chat_stage import CLOSED, MODELS, Stage
+from tests.fakes.no_limits import NO_LIMITS
 
 SECRET_KEY = "the secret of a deployment that is only a test"
 SECRET = DeploymentSecret(SECRET_KEY.encode())
@@ -121,6 +122,7 @@ def _settings(url: str, folder: Path, model: Stage, environ: Mapping[str, str]) 
             "ANTIPHON_METRICS__ADDRESS": "off",
             "ANTIPHON_CHAT__MODELS_FILE": str(models),
             "ANTIPHON_CHAT__ECHO_INTERVAL_MS": "1",
+            **NO_LIMITS,
             **environ,
         },
         cwd=folder,
@@ -128,10 +130,12 @@ def _settings(url: str, folder: Path, model: Stage, environ: Mapping[str, str]) 
 
 
 @contextlib.asynccontextmanager
-async def served(url: str, folder: Path, model: Stage, **environ: str) -> AsyncIterator[Served]:
+async def served(
+    url: str, folder: Path, model: Stage, log: Log | None = None, **environ: str
+) -> AsyncIterator[Served]:
     """The suite on a migrated database, while the block runs; the end of the block stops it as SIGTERM would.
 
-    `environ` is what an operator would set beside the necessary. `folder` is for its files.
+    `environ` is what an operator would set beside the necessary. `folder` is for its files. Without a `log` it keeps quiet.
     """
     settings = _settings(url, folder, model, environ)
     options = [
@@ -142,7 +146,7 @@ async def served(url: str, folder: Path, model: Stage, **environ: str) -> AsyncI
     async with contextlib.AsyncExitStack() as stack:
         # The channel outlives the suite: what a client is told while the suite stops has to arrive.
         suite_stack = contextlib.AsyncExitStack()
-        log = Log("CRITICAL", pretty=False)
+        log = log or Log("CRITICAL", pretty=False)
         suite = await suite_stack.enter_async_context(serving(settings, (), log, {}))
         async with suite.first_administrator() as made:
             password = "" if made is None else made.password

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fakes.no_limits import NO_LIMITS
 from tests.peers.programs import Program, clean_environment, ending, free_port
 
 EMAIL = "ana@example.com"
@@ -72,7 +73,7 @@ def running_suite(folder: Path, **settings: str) -> Iterator[Suite]:
     """A suite until the end of the block. What it keeps stays in the folder, for the next one there."""
     address = f"127.0.0.1:{free_port()}"
     data = folder / "data"
-    environment = clean_environment(ANTIPHON_METRICS__ADDRESS="off", **settings)
+    environment = clean_environment(**{"ANTIPHON_METRICS__ADDRESS": "off", **NO_LIMITS, **settings})
     command = [*_COMMAND, "serve", "--port", address.rpartition(":")[2], "--data-dir", str(data)]
     with ending(Program(command, folder, environment)) as program:
         program.wait_until(lambda: f"address  {address}" in program.output, "the suite", _START_SECONDS)

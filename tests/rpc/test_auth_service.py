@@ -7,13 +7,13 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import grpc
 import jwt
 import pytest
-from antiphon.auth.v1 import api_key_pb2, api_key_pb2_grpc, auth_pb2, auth_pb2_grpc
+from antiphon.auth.v1 import api_key_pb2_grpc, auth_pb2, auth_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
 
@@ -21,17 +21,19 @@ from services.auth import wiring as auth_wiring
 from services.capabilities.identity import wiring as identity_wiring
 from services.capabilities.identity.providers.keys import keys_by_rpc
 from services.capabilities.identity.providers.service import ServiceTokens
+from services.capabilities.identity.revocation_cache import RevocationCache
 from services.infra.postgres.database import Database
 from services.kernel.errors import Unauthenticated
-from services.kernel.principal import Kind
+from services.kernel.principal import Kind, Principal
 from services.kernel.secret import DeploymentSecret
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
 from services.runtime.metrics import Metrics
 from services.runtime.server import Server
-from services.settings import AuthSettings, ServerSettings
+from services.settings import AuthSettings, LimitSettings, ServerSettings, Settings
 
 SECRET = DeploymentSecret(b"d" * 32)
+UNLIMITED = {field.name: 0 for field in fields(LimitSettings)}
 
 
 @dataclass
@@ -51,18 +53,35 @@ async def replica(
     settings = settings or AuthSettings()
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(url, min_size=1, max_size=6))
-        auth = await stack.enter_async_context(auth_wiring.build(settings, database, secret))
+        whole = Settings(auth=settings, limits=LimitSettings(**UNLIMITED))
+        auth = await stack.enter_async_context(auth_wiring.build(whole, database, secret, sole_owner=False))
+        known = RevocationCache(auth.revocations, 30.0)
+        stack.push_async_callback(known.aclose)
+        await known.start()
         authenticator = await stack.enter_async_context(
             identity_wiring.build(
-                (), issuer=settings.issuer, audience=settings.audience, keys=auth.keys, secret=secret
+                (),
+                issuer=settings.issuer,
+                audience=settings.audience,
+                keys=auth.keys,
+                secret=secret,
+                api_keys=auth.api_keys,
+                revocations=known,
             )
         )
         server = Server(ServerSettings(port=0, grace=0.1), Metrics(), Log("ERROR", pretty=False))
-        await stack.enter_async_context(server.serving([auth.mounted], authenticator))
+        await stack.enter_async_context(server.serving([auth.mounted(authenticator)], authenticator))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.address))
         stub: Any = auth_pb2_grpc.AuthServiceStub(channel)
         api_keys: Any = api_key_pb2_grpc.ApiKeyServiceStub(channel)
         yield Replica(auth, stub, api_keys, database)
+
+
+class Nobody:
+    """Believes no credential, for an Auth that nobody calls."""
+
+    async def verify(self, credential: str) -> Principal:
+        raise AssertionError(credential)
 
 
 @pytest.fixture
@@ -271,15 +290,6 @@ async def test_a_service_asks_for_a_person(served: Replica) -> None:
     assert (await failure(alone))[:2] == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED")
 
 
-async def test_what_is_not_built_yet_says_so(served: Replica) -> None:
-    await served.stub.Register(ANA)
-    credential = bearer((await log_in(served)).access_token)
-    sessions = served.stub.ListSessions(auth_pb2.ListSessionsRequest(), metadata=credential)
-    keys = served.api_keys.ListApiKeys(api_key_pb2.ListApiKeysRequest(), metadata=credential)
-    for call in (sessions, keys):
-        assert (await failure(call))[:2] == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-
-
 async def test_closed_registration_sends_people_to_an_administrator(migrated_url: str) -> None:
     async with replica(migrated_url, AuthSettings(registration=False)) as served:
         assert await failure(served.stub.Register(ANA)) == (
@@ -293,11 +303,11 @@ async def test_two_first_starts_at_once_share_keys_and_one_administrator(migrate
     async def start() -> tuple[str | None, str]:
         async with (
             Database(migrated_url, min_size=1, max_size=4) as database,
-            auth_wiring.build(AuthSettings(), database, SECRET) as auth,
+            auth_wiring.build(Settings(), database, SECRET, sole_owner=False) as auth,
         ):
             async with auth.first_administrator("admin@example.com") as made:
                 password = None if made is None else made.password
-            assert [await check.check() for check in auth.mounted.checks] == [None, None]
+            assert [await check.check() for check in auth.mounted(Nobody()).checks] == [None, None]
         async with (
             Database(migrated_url, min_size=1, max_size=4) as database,
             database.connection() as connection,
@@ -325,9 +335,9 @@ async def test_the_keys_of_another_secret_stop_the_start(migrated_url: str) -> N
 async def test_the_health_check_names_a_database_that_is_away(migrated_url: str) -> None:
     async with (
         Database(migrated_url, min_size=1, max_size=2) as database,
-        auth_wiring.build(AuthSettings(), database, SECRET) as auth,
+        auth_wiring.build(Settings(), database, SECRET, sole_owner=False) as auth,
     ):
-        check = auth.mounted.checks[0]
+        check = auth.mounted(Nobody()).checks[0]
         assert await check.check() is None
         await database.close()
         assert await check.check()

@@ -13,16 +13,17 @@ from typing import Any, cast
 import grpc
 import pytest
 import pytest_asyncio
-from antiphon.auth.v1 import auth_pb2
+from antiphon.auth.v1 import api_key_pb2, auth_pb2
 from antiphon.options.v1 import policy_pb2
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from jwt import encode, get_unverified_header
 
-from services.auth.model import Role
+from services.auth.model.accounts import Role
 from services.auth.providers.access_tokens import SignedAccessTokens
 from services.auth.providers.key_rings import StoredKeyRing
 from services.auth.stores.signing_keys import SqlSigningKeys
@@ -38,8 +39,10 @@ from tests.fakes.served_suite import (
     Served,
     bearer,
     failed,
+    failure,
     finished,
     foreign_token,
+    until,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,29 +74,34 @@ def methods_of_the_contract() -> list[MethodDescriptor]:
 METHODS = methods_of_the_contract()
 
 
-def access_of(method: MethodDescriptor) -> int:
+def policy_of(method: MethodDescriptor) -> policy_pb2.Policy:
     """What the contract says of the RPC."""
     extension = cast("Any", policy_pb2.policy)
     policy: policy_pb2.Policy = method.GetOptions().Extensions[extension]
-    return policy.access
+    return policy
 
 
 @dataclass(frozen=True)
 class Caller:
-    """`may` is what the credential lets in; `refused` the reason why it is no credential, and `role` is never reached then."""
+    """`may` is what the credential lets in; `refused` the reason why it is no credential, and the policy is never reached then.
+    `scopes` are those of an API key, None for credentials that have all."""
 
     metadata: Metadata
     may: frozenset[int] = frozenset()
     refused: str = ""
+    scopes: frozenset[str] | None = None
 
 
-def expected(caller: Caller, access: int) -> tuple[str, str, dict[str, str]] | None:
+def expected(caller: Caller, policy: policy_pb2.Policy) -> tuple[str, str, dict[str, str]] | None:
     """The refusal, None for being let in."""
+    access = policy.access
     if access == PUBLIC:
         return None
     if caller.refused and not (caller.refused == "CREDENTIAL_MISSING" and access == OPTIONAL):
         return "UNAUTHENTICATED", caller.refused, {}
     if access == OPTIONAL or access in caller.may:
+        if policy.scope and caller.scopes is not None and policy.scope not in caller.scopes:
+            return "PERMISSION_DENIED", "SCOPE_REQUIRED", {"scope": policy.scope}
         return None
     role = {USER: "user", ADMIN: "admin", SERVICE: "service"}[cast("Any", access)]
     return "PERMISSION_DENIED", "ROLE_REQUIRED", {"role": role}
@@ -115,11 +123,13 @@ async def callers(suite: Served) -> Mapping[str, Caller]:
         lifetime=timedelta(seconds=60),
         clock=lambda: 1_700_000_000,
     )
-    expired = (await minter.sign(ana.user.user_id, new_id(), Role.USER)).text
+    expired = (await minter.sign(ana.user.user_id, new_id(), Role.USER, 0)).text
     header = get_unverified_header(ana.access_token)
     # Whoever has no part in the deployment signs what only Auth may sign, under the name of Auth's key.
     forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     forged = encode(claims(role="admin"), forger, algorithm="RS256", headers=header)
+    keys = await api_keys(suite, ana.access_token, admin.access_token)
+    gone = await revoked(suite, admin.access_token)
     stranger = ServiceTokens(DeploymentSecret(b"another deployment's secret, long enough"), "chat")
     service = ServiceTokens(SECRET, "analytics")
     return {
@@ -144,8 +154,10 @@ async def callers(suite: Served) -> Mapping[str, Caller]:
         "service for a user": Caller(service.metadata(ana.user.user_id), may=frozenset((USER, SERVICE))),
         "service for garbage": Caller(service.metadata("garbage"), refused="TOKEN_INVALID"),
         "service of another deployment": Caller(stranger.metadata(), refused="TOKEN_INVALID"),
-        "API key": Caller(bearer("ak_0123456789_secret"), refused="API_KEY_INVALID"),
-        "API key in its own header": Caller(
+        **keys,
+        **gone,
+        "no API key": Caller(bearer("ak_0123456789_secret"), refused="API_KEY_INVALID"),
+        "no API key in its own header": Caller(
             (("x-api-key", "ak_0123456789_secret"),), refused="API_KEY_INVALID"
         ),
         "two credentials": Caller(
@@ -162,6 +174,84 @@ async def callers(suite: Served) -> Mapping[str, Caller]:
     }
 
 
+async def api_keys(suite: Served, ana: str, admin: str) -> dict[str, Caller]:
+    """Callers with API keys, good ones and ended ones."""
+
+    async def made(token: str, *scopes: str) -> tuple[str, str]:
+        response = await suite.api_keys.CreateApiKey(
+            api_key_pb2.CreateApiKeyRequest(display_name="a key", scopes=scopes), metadata=bearer(token)
+        )
+        return response.api_key.api_key_id, response.secret
+
+    user, administrator = frozenset((USER,)), frozenset((USER, ADMIN))
+    some = frozenset(("chat.read", "profile.write"))
+    (_, narrow), (_, of_admin), (_, without_admin) = (
+        await made(ana, *some),
+        await made(admin, "admin", "keys.read"),
+        await made(admin, "chat.write"),
+    )
+    ended, of_ended = await made(ana, "chat.read")
+    await suite.api_keys.RevokeApiKey(api_key_pb2.RevokeApiKeyRequest(api_key_id=ended), metadata=bearer(ana))
+    late, of_late = await made(ana, "chat.read")
+    await suite.rows("update auth.api_keys set expires_at = now() where id = %s returning id", late)
+    return {
+        "API key": Caller(bearer(narrow), may=user, scopes=some),
+        "API key in its own header": Caller((("x-api-key", narrow),), may=user, scopes=some),
+        "administrator's API key": Caller(
+            bearer(of_admin), may=administrator, scopes=frozenset(("admin", "keys.read"))
+        ),
+        "administrator's API key without that scope": Caller(
+            bearer(without_admin), may=administrator, scopes=frozenset(("chat.write",))
+        ),
+        "API key for another": Caller(
+            (*bearer(narrow), ("x-on-behalf-of", new_id())), refused="TOKEN_INVALID"
+        ),
+        "revoked API key": Caller(bearer(of_ended), refused="API_KEY_INVALID"),
+        "expired API key": Caller(bearer(of_late), refused="API_KEY_INVALID"),
+        "API key with another secret": Caller(
+            bearer(narrow[:-1] + ("a" if narrow[-1] != "a" else "b")), refused="API_KEY_INVALID"
+        ),
+    }
+
+
+async def revoked(suite: Served, admin: str) -> dict[str, Caller]:
+    """Callers whose tokens were good until a moment ago."""
+
+    async def login(name: str) -> auth_pb2.LoginResponse:
+        email = f"{name}@example.com"
+        await suite.auth.Register(auth_pb2.RegisterRequest(email=email, password=PASSWORD))
+        return await suite.auth.Login(auth_pb2.LoginRequest(email=email, password=PASSWORD))
+
+    out, disabled, demoted, deleted = [
+        await login(name) for name in ("out", "disabled", "demoted", "deleted")
+    ]
+    await suite.auth.Logout(auth_pb2.LogoutRequest(refresh_token=out.refresh_token))
+    for person, user, path in (
+        (disabled, auth_pb2.User(disabled=True), "disabled"),
+        (demoted, auth_pb2.User(role=auth_pb2.ROLE_SERVICE), "role"),
+    ):
+        user.user_id = person.user.user_id
+        await suite.auth.UpdateUser(
+            auth_pb2.UpdateUserRequest(user=user, update_mask=FieldMask(paths=[path])),
+            metadata=bearer(admin),
+        )
+    await suite.auth.DeleteUser(
+        auth_pb2.DeleteUserRequest(user_id=deleted.user.user_id), metadata=bearer(admin)
+    )
+
+    async def refused(token: str) -> bool:
+        call = suite.auth.GetProfile(auth_pb2.GetProfileRequest(), metadata=bearer(token))
+        return (await failure(call)).reason == "TOKEN_REVOKED"
+
+    people = {"logged out": out, "disabled": disabled, "of another role": demoted, "deleted": deleted}
+    for person in people.values():
+        token = person.access_token
+        await until(lambda token=token: refused(token), 2.0)  # type: ignore[misc]
+    return {
+        name: Caller(bearer(person.access_token), refused="TOKEN_REVOKED") for name, person in people.items()
+    }
+
+
 async def outcome(suite: Served, method: MethodDescriptor, metadata: Metadata) -> Failed | None:
     """How the RPC answers to an empty request; None for success."""
     path = f"/{method.containing_service.full_name}/{method.name}"
@@ -171,7 +261,12 @@ async def outcome(suite: Served, method: MethodDescriptor, metadata: Metadata) -
     )
     call = callable_([b""] if method.client_streaming else b"", metadata=metadata, timeout=10)
     try:
-        await finished(call)
+        if method.name == "WatchRevocations":
+            # Whoever is let in is told something at once, and then for ever.
+            await call.read()
+            call.cancel()
+        else:
+            await finished(call)
     except grpc.aio.AioRpcError as error:
         return failed(error)
     return None
@@ -181,11 +276,11 @@ async def outcome(suite: Served, method: MethodDescriptor, metadata: Metadata) -
 async def test_the_policy_decides(
     suite: Served, callers: Mapping[str, Caller], method: MethodDescriptor
 ) -> None:
-    access = access_of(method)
+    policy = policy_of(method)
     outcomes = await asyncio.gather(*(outcome(suite, method, caller.metadata) for caller in callers.values()))
     wrong = []
     for (name, caller), found in zip(callers.items(), outcomes, strict=True):
-        refusal = expected(caller, access)
+        refusal = expected(caller, policy)
         if refusal is None:
             ok = found is None or found.code.name not in ("UNAUTHENTICATED", "PERMISSION_DENIED", "INTERNAL")
         else:
@@ -206,4 +301,4 @@ async def test_the_matrix_has_everything_that_is_served(suite: Served) -> None:
 
 
 async def test_the_contract_knows_all_kinds_of_access() -> None:
-    assert {access_of(method) for method in METHODS} == {PUBLIC, OPTIONAL, USER, ADMIN, SERVICE}
+    assert {policy_of(method).access for method in METHODS} == {PUBLIC, OPTIONAL, USER, ADMIN, SERVICE}

@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from antiphon.auth.v1 import api_key_pb2, auth_pb2
 from antiphon.chat.v1 import chat_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -152,14 +151,6 @@ async def test_what_is_not_built_yet_says_so(suite: Served, ana: Person) -> None
             "antiphon.chat.v1.ChatService/CreateMessage",
         ),
         (suite.chat.CountTokens(chat_pb2.CountTokensRequest()), "antiphon.chat.v1.ChatService/CountTokens"),
-        (
-            suite.api_keys.ListApiKeys(api_key_pb2.ListApiKeysRequest(), metadata=ana.metadata),
-            "antiphon.auth.v1.ApiKeyService/ListApiKeys",
-        ),
-        (
-            suite.auth.ListSessions(auth_pb2.ListSessionsRequest(), metadata=ana.metadata),
-            "antiphon.auth.v1.AuthService/ListSessions",
-        ),
     ):
         found = await failure(call)
         assert found.what == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,13 +20,19 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from services.auth.model import KeyState, Role
+from services.auth.model.accounts import Role
+from services.auth.model.signing_keys import KeyState, Rotation
 from services.auth.providers import keys
 from services.auth.providers.access_tokens import SignedAccessTokens
 from services.auth.providers.key_rings import FileKeyRing, StoredKeyRing
 from services.auth.usecases.get_jwks import GetJwks
+from services.auth.usecases.rotate_signing_keys import RotateSigningKeys
+from services.capabilities.identity.propagation import RING_SECONDS
+from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
-from tests.fakes.auth_memory import Memory, MemorySigningKeys
+from tests.fakes.auth_memory_signing_keys import KeyTable, MemorySigningKeys
+
+SEALING = b"s" * 32
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +74,47 @@ def test_key_files_that_cannot_be_used_stop_the_start(private: rsa.RSAPrivateKey
             keys.read_private_file(file, passphrase)
 
 
-def test_a_public_key_file_has_to_belong_to_the_private_one(
+def public_pem(*made: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return b"".join(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for key in made
+    )
+
+
+async def test_the_next_key_of_an_operator_is_published_before_it_signs(
+    private: rsa.RSAPrivateKey, tmp_path: Path
+) -> None:
+    following = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    file = tmp_path / "key.pub"
+    file.write_bytes(b"the next one:\n" + public_pem(following) + b"this one:\n" + public_pem(private))
+    expected = {keys.describe(key.public_key()).kid for key in (private, following)}
+    for signs in (private, following):
+        ring = FileKeyRing(signs, keys.read_public_file(file, signs))
+        assert {key.kid for key in await ring.published()} == expected
+        assert (await ring.signing_key())[0] == keys.describe(signs.public_key()).kid
+
+
+def test_a_public_key_file_has_to_hold_that_of_the_private_one(
     private: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
     file = tmp_path / "key.pub"
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-    def write(key: rsa.RSAPrivateKey) -> None:
-        file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-
-    write(private)
-    keys.check_public_file(file, private)
-    write(stranger)
-    with pytest.raises(StartupError, match="does not belong"):
-        keys.check_public_file(file, private)
-    file.write_bytes(b"no key")
-    with pytest.raises(StartupError, match="PEM"):
-        keys.check_public_file(file, private)
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    file.write_bytes(public_pem(private))
+    (read,) = keys.read_public_file(file, private)
+    assert read.public_numbers() == private.public_key().public_numbers()
+    unusable = [
+        (public_pem(stranger), "belongs"),
+        (b"no key", "PEM"),
+        (b"", "PEM"),
+        (public_pem(private).replace(b"M", b"!", 3), "PEM"),
+        (public_pem(private) + public_pem(ec.generate_private_key(ec.SECP256R1())), "RSA"),
+        (public_pem(private, weak), "2048"),
+        (public_pem(private) + pem(private), "private key"),
+    ]
+    for content, says in unusable:
+        file.write_bytes(content)
+        with pytest.raises(StartupError, match=says):
+            keys.read_public_file(file, private)
 
 
 def test_a_key_is_named_by_its_thumbprint() -> None:
@@ -99,53 +131,132 @@ def test_a_key_is_named_by_its_thumbprint() -> None:
 
 
 async def test_access_tokens_are_signed_with_the_active_key_and_both_keys_are_published() -> None:
-    memory = Memory()
-    ring = StoredKeyRing(MemorySigningKeys(memory), b"s" * 32)
+    store = MemorySigningKeys()
+    ring = StoredKeyRing(store, SEALING)
     await ring.start()
     tokens = SignedAccessTokens(ring, issuer="antiphon", audience="us", lifetime=timedelta(minutes=15))
-    token = await tokens.sign("u", "s", Role.ADMIN)
+    token = await tokens.sign("u", "s", Role.ADMIN, 7)
     header = jwt.get_unverified_header(token.text)
     assert (header["alg"], header["typ"]) == ("RS256", "at+jwt")
     published = await GetJwks(ring)()
-    assert [key.kid for key in memory.keys] == [key.kid for key in published]
-    assert [key.state for key in memory.keys] == [KeyState.ACTIVE, KeyState.NEXT]
+    stored = await store.all()
+    assert [key.kid for key in stored] == [key.kid for key in published]
+    assert [key.state for key in stored] == [KeyState.ACTIVE, KeyState.NEXT]
     (active,) = [key for key in published if key.kid == header["kid"]]
     payload = jwt.decode(
         token.text, jwt.PyJWK(active.as_jwk()), algorithms=["RS256"], audience="us", issuer="antiphon"
     )
-    assert (payload["sub"], payload["sid"], payload["role"]) == ("u", "s", "admin")
+    assert (payload["sub"], payload["sid"], payload["role"], payload["rev"]) == ("u", "s", "admin", 7)
     assert payload["exp"] - payload["iat"] == 900
     assert payload["exp"] == token.expire_time.timestamp()
     assert uuid.UUID(payload["jti"]).version == 7
 
 
 async def test_replicas_sign_with_the_same_key_and_another_secret_stops_the_start() -> None:
-    memory = Memory()
-    one, other = (StoredKeyRing(MemorySigningKeys(memory), b"s" * 32) for _ in range(2))
+    table = KeyTable()
+    one, other = (StoredKeyRing(MemorySigningKeys(table), SEALING) for _ in range(2))
     await one.start()
     await other.start()
     assert (await one.signing_key())[0] == (await other.signing_key())[0]
-    assert b"PRIVATE" not in memory.keys[0].sealed_private
+    assert all(b"PRIVATE" not in row.key.sealed_private for row in table.rows.values())
     with pytest.raises(StartupError, match="secret"):
-        await StoredKeyRing(MemorySigningKeys(memory), b"x" * 32).start()
+        await StoredKeyRing(MemorySigningKeys(table), b"x" * 32).start()
 
 
-async def test_a_ring_notices_a_rotation_and_survives_a_store_that_fails() -> None:
-    memory, now = Memory(), 0.0
-    store = MemorySigningKeys(memory)
-    ring = StoredKeyRing(store, b"s" * 32, clock=lambda: now)
+class Watch:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_ring_notices_a_rotation_within_its_second_and_reads_only_what_changed() -> None:
+    table, watch = KeyTable(), Watch()
+    store = MemorySigningKeys(table)
+    ring = StoredKeyRing(store, SEALING, clock=watch)
     assert await ring.check() is not None
     await ring.start()
     assert await ring.check() is None
-    active, following = memory.keys
-    assert (await ring.signing_key())[0] == active.kid
-    keys, memory.keys = memory.keys, []
-    now = 61.0
-    assert (await ring.signing_key())[0] == active.kid
-    memory.keys = [
-        type(active)(active.kid, KeyState.RETIRED, active.sealed_private, active.public_pem),
-        type(following)(following.kid, KeyState.ACTIVE, following.sealed_private, following.public_pem),
-    ]
-    now = 63.0
-    assert (await ring.signing_key())[0] == following.kid
-    assert {key.kid for key in await ring.published()} == {key.kid for key in keys}
+    first, _ = await ring.signing_key()
+    for _ in range(5):
+        watch.now += RING_SECONDS
+        await ring.signing_key()
+    assert table.loads == 1
+    rotation = await store.rotate(await keys.SealedKeys(SEALING).make(KeyState.NEXT), timedelta())
+    assert isinstance(rotation, Rotation)
+    watch.now += RING_SECONDS * 0.9
+    assert (await ring.signing_key())[0] == first
+    watch.now += RING_SECONDS * 0.1
+    assert (await ring.signing_key())[0] == rotation.active
+    assert {key.kid for key in await ring.published()} == {first, rotation.active, rotation.following}
+    assert table.loads == 2
+
+
+async def test_while_its_store_is_away_a_ring_signs_and_does_not_publish_what_may_be_old() -> None:
+    table, watch = KeyTable(), Watch()
+    ring = StoredKeyRing(MemorySigningKeys(table), SEALING, clock=watch)
+    await ring.start()
+    first, _ = await ring.signing_key()
+    table.away = True
+    watch.now += RING_SECONDS * 0.9
+    assert await ring.published()
+    watch.now += RING_SECONDS * 0.1
+    assert (await ring.signing_key())[0] == first
+    with pytest.raises(Unavailable):
+        await ring.published()
+    table.away = False
+    watch.now += RING_SECONDS
+    assert await ring.published()
+
+
+async def test_a_caller_who_goes_away_leaves_the_look_at_the_keys_to_the_next() -> None:
+    table, watch = KeyTable(), Watch()
+    store, held = MemorySigningKeys(table), asyncio.Event()
+    ring = StoredKeyRing(store, SEALING, clock=watch)
+    await ring.start()
+    watch.now += RING_SECONDS
+    states = store.states
+
+    async def hangs() -> Mapping[str, KeyState]:
+        await held.wait()
+        return await states()
+
+    store.states = hangs  # type: ignore[method-assign]
+    asking = asyncio.create_task(ring.signing_key())
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    held.set()
+    assert len(await ring.published()) == 2
+
+
+async def test_a_rotation_waits_until_every_process_knows_the_next_key() -> None:
+    store = MemorySigningKeys()
+    waits: list[float] = []
+    ring = StoredKeyRing(store, SEALING)
+    maker = keys.SealedKeys(SEALING)
+    rotate = RotateSigningKeys(store, maker, minimum_age=timedelta(seconds=0.2))
+    with pytest.raises(StartupError, match="no signing keys yet"):
+        await rotate(leaked=False, waits=waits.append)
+    await ring.start()
+    (following,) = store.table.in_state(KeyState.NEXT)
+    assert (await rotate(leaked=False, waits=waits.append)).active == following
+    published = [row.record.publish_time for row in store.table.rows.values()]
+    await rotate(leaked=True, waits=waits.append)
+    assert len(published) == 3
+    assert len(waits) == 1
+    assert 0 < waits[0] <= 0.2
+
+
+async def test_a_rotation_with_another_secret_changes_nothing() -> None:
+    store = MemorySigningKeys()
+    await StoredKeyRing(store, SEALING).start()
+    before = await store.states()
+    rotate = RotateSigningKeys(store, keys.SealedKeys(b"x" * 32), minimum_age=timedelta())
+    for leaked in (False, True):
+        with pytest.raises(StartupError, match="secret"):
+            await rotate(leaked=leaked, waits=lambda _: pytest.fail("it waits"))
+    assert await store.states() == before

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.model import RefreshState, Verdict, canonical_password, folded, judge
+from services.auth.model.accounts import canonical_password, folded
+from services.auth.model.sessions import RefreshState, Verdict, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GRACE = timedelta(seconds=30)
@@ -31,6 +32,11 @@ def test_folding_twice_is_folding_once(text: str) -> None:
 @given(st.text())
 def test_the_form_that_a_keyboard_writes_does_not_matter(text: str) -> None:
     assert folded(unicodedata.normalize("NFD", text)) == folded(text)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_case_of_an_email_does_not_matter(text: str) -> None:
+    assert folded(text.swapcase()) == folded(text.upper()) == folded(text)
 
 
 @pytest.mark.parametrize(

@@ -22,60 +22,20 @@ from services.auth.errors import (
     RegistrationClosed,
     UsernameTaken,
 )
-from services.auth.model import AccessToken, Account, Role, TokenPair
-from services.auth.providers.refresh_tokens import OpaqueRefreshTokens
-from services.auth.usecases.first_administrator import EnsureAdministrator
-from services.auth.usecases.get_profile import GetProfile
-from services.auth.usecases.login import Login
-from services.auth.usecases.logout import Logout
-from services.auth.usecases.refresh_token import RefreshToken
-from services.auth.usecases.register import Register, Registration
+from services.auth.model.accounts import Account
+from services.auth.model.audit import Origin
+from services.auth.model.sessions import TokenPair
+from services.auth.usecases.register import Registration
 from services.kernel.errors import AlreadyExists, InvalidArgument, NotFound, ServiceError
 from services.kernel.principal import Kind, Principal
-from services.kernel.startup import StartupError
-from tests.fakes.auth_memory import (
-    Memory,
-    MemoryAccounts,
-    MemorySessions,
-    MemorySetup,
-    PlainPasswords,
-)
+from tests.fakes.auth_world import ANA, GRACE, MONTH, World
 
-MONTH = timedelta(days=30)
-GRACE = timedelta(seconds=30)
 T = TypeVar("T")
-
-
-class NamedAccessTokens:
-    """Access tokens that say whose they are."""
-
-    async def sign(self, user_id: str, session_id: str, role: Role) -> AccessToken:
-        return AccessToken(f"{user_id}/{session_id}/{role.value}", Memory().now() + timedelta(minutes=15))
-
-
-class World:
-    """Auth's use cases over one memory."""
-
-    def __init__(self, *, is_open: bool = True) -> None:
-        self.memory = Memory()
-        self.passwords = PlainPasswords()
-        accounts, sessions = MemoryAccounts(self.memory), MemorySessions(self.memory)
-        refresh_tokens, access_tokens = OpaqueRefreshTokens(), NamedAccessTokens()
-        self.register = Register(accounts, self.passwords, claim_key=b"k" * 32, is_open=is_open)
-        self.login = Login(accounts, sessions, self.passwords, refresh_tokens, access_tokens, lifetime=MONTH)
-        self.refresh = RefreshToken(sessions, refresh_tokens, access_tokens, lifetime=MONTH, grace=GRACE)
-        self.logout = Logout(sessions, refresh_tokens)
-        self.profile = GetProfile(accounts)
-        self.setup = MemorySetup(self.memory)
-        self.ensure_administrator = EnsureAdministrator(self.setup, self.passwords)
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-ANA = Registration("ana@example.com", "correct horse", username="ana", display_name="Ana")
 
 
 async def test_who_registers_can_log_in_and_see_the_profile(world: World) -> None:
@@ -125,6 +85,28 @@ async def test_registration_can_be_closed() -> None:
     with pytest.raises(RegistrationClosed) as closed:
         await World(is_open=False).register(ANA)
     assert (closed.value.reason, closed.value.metadata) == ("ROLE_REQUIRED", {"role": "admin"})
+
+
+async def test_a_closed_registration_says_nothing_about_the_password() -> None:
+    with pytest.raises(RegistrationClosed):
+        await World(is_open=False).register(Registration("ana@example.com", "password1"))
+
+
+async def test_a_common_password_registers_nobody(world: World) -> None:
+    with pytest.raises(InvalidArgument, match="choose another one") as refused:
+        await world.register(Registration("ana@example.com", "PassWord1"))
+    assert [violation.field for violation in refused.value.violations] == ["password"]
+    assert not world.memory.accounts
+
+
+async def test_who_registers_is_who_did_it(world: World) -> None:
+    user = await world.register(ANA)
+    (line,) = world.memory.deeds
+    assert (line.action, line.user_id, line.origin) == (
+        "user.register",
+        user.user_id,
+        Origin(user.user_id, "192.0.2.1"),
+    )
 
 
 async def test_an_unknown_email_and_a_wrong_password_cost_and_look_the_same(world: World) -> None:
@@ -287,47 +269,6 @@ def run(coroutine: Coroutine[None, None, T]) -> T:
 
 Refreshing.TestCase.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 test_refreshing = Refreshing.TestCase
-
-
-async def test_the_first_administrator_is_shown_once(world: World) -> None:
-    async with world.ensure_administrator("admin@example.com") as made:
-        assert made is not None
-        assert made.email == "admin@example.com"
-        assert len(made.password) == 20
-        assert made.password not in repr(made)
-        _, user = await world.login(made.email, made.password)
-        assert user.role is Role.ADMIN
-    async with world.ensure_administrator("admin@example.com") as again:
-        assert again is None
-
-
-async def test_a_password_that_was_not_shown_is_replaced_by_the_next_start(world: World) -> None:
-    with pytest.raises(RuntimeError, match="port"):
-        async with world.ensure_administrator("admin@example.com") as lost:
-            raise RuntimeError("the port is taken")
-    assert lost is not None
-    async with world.ensure_administrator("admin@example.com") as made:
-        assert made is not None
-        assert made.password != lost.password
-        await world.login(made.email, made.password)
-    with pytest.raises(InvalidCredentials):
-        await world.login(lost.email, lost.password)
-
-
-async def test_of_two_starts_at_once_one_makes_the_administrator(world: World) -> None:
-    async with (
-        world.ensure_administrator("admin@example.com") as one,
-        world.ensure_administrator("admin@example.com") as other,
-    ):
-        assert one is not None
-        assert other is None
-
-
-async def test_an_ordinary_account_in_the_way_stops_the_start(world: World) -> None:
-    await world.register(ANA)
-    with pytest.raises(StartupError, match="ordinary account"):
-        async with world.ensure_administrator("ana@example.com"):
-            pass
 
 
 def test_every_failure_says_what_to_do() -> None:

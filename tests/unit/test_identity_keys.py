@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +13,20 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.auth.providers.keys import describe
 from services.capabilities.identity.errors import KeysUnavailable
+from services.capabilities.identity.propagation import (
+    FETCH_SECONDS,
+    LEARNT_SECONDS,
+    PROOF_SECONDS,
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    RING_SECONDS,
+    STALE_SECONDS,
+)
 from services.capabilities.identity.providers.keys import CachedKeys, keys_by_address, parse_keys
 from services.capabilities.identity.wiring import build
 from services.kernel.secret import DeploymentSecret
@@ -21,6 +34,12 @@ from services.kernel.startup import StartupError
 from services.settings import ForeignIssuer, SecretStr
 
 SECRET = DeploymentSecret(b"d" * 32)
+
+
+@functools.cache
+def pair() -> tuple[dict[str, str], dict[str, str]]:
+    old, new = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+    return describe(old.public_key()).as_jwk(), describe(new.public_key()).as_jwk()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +80,7 @@ async def test_an_unknown_key_is_fetched_at_most_once_in_a_while(jwk: dict[str, 
     assert issuer.calls == 1
     issuer.keys = [jwk]
     assert await keys.find(jwk["kid"]) is None
-    now = 10.0
+    now = RETRY_SECONDS
     assert await keys.find(jwk["kid"]) is not None
     assert issuer.calls == 2
 
@@ -95,15 +114,66 @@ async def test_old_keys_serve_while_their_issuer_is_away(jwk: dict[str, str]) ->
     assert await keys.find("another") is None
 
 
-async def test_a_key_that_was_withdrawn_is_forgotten(jwk: dict[str, str]) -> None:
+async def test_a_withdrawn_key_is_refused_within_the_bound_whether_or_not_it_is_in_use(
+    jwk: dict[str, str],
+) -> None:
     now, issuer = 0.0, Issuer(jwk)
     keys = CachedKeys(issuer, name="test", clock=lambda: now)
     assert await keys.find(jwk["kid"]) is not None
     issuer.keys = []
-    now = 300.0
+    # In use: calls go on, and the fetch is beside them.
+    now = REFRESH_SECONDS
     assert await keys.find(jwk["kid"]) is not None
     await settled(keys)
     assert await keys.find(jwk["kid"]) is None
+    # Idle: the first call after long waits for the fetch.
+    issuer.keys = [jwk]
+    now += RETRY_SECONDS
+    assert await keys.find(jwk["kid"]) is not None
+    issuer.keys = []
+    now += STALE_SECONDS
+    assert await keys.find(jwk["kid"]) is None
+
+
+async def test_the_keys_of_others_are_not_asked_for_at_the_pace_of_our_own(jwk: dict[str, str]) -> None:
+    assert keys_by_address("https://example.com/keys")._refresh_seconds == 300.0
+
+
+def test_the_bound_covers_every_way_to_learn_a_key_and_to_lose_one() -> None:
+    margin = LEARNT_SECONDS - RING_SECONDS - max(FETCH_SECONDS, RETRY_SECONDS)
+    assert margin >= 1.0
+    assert RING_SECONDS + max(STALE_SECONDS, FETCH_SECONDS) + PROOF_SECONDS <= LEARNT_SECONDS
+    assert REFRESH_SECONDS < STALE_SECONDS
+
+
+@given(
+    published=st.floats(0.0, 20.0),
+    asked=st.lists(st.tuples(st.floats(0.0, 40.0), st.booleans()), max_size=40),
+    away=st.lists(st.floats(0.0, 40.0), max_size=10),
+)
+async def test_a_key_that_was_published_long_enough_is_never_called_unknown(
+    published: float, asked: list[tuple[float, bool]], away: list[float]
+) -> None:
+    """Whenever unknown ids and old ones were asked for before, and whenever the issuer was away: the bound holds."""
+    now = 0.0
+    old, new = pair()
+
+    async def fetch() -> Sequence[dict[str, str]]:
+        if any(start <= now < start + 3 for start in away):
+            raise OSError("no route")
+        # Auth's own view may be as old as it is allowed to be.
+        return [old, new] if now - RING_SECONDS >= published else [old]
+
+    keys = CachedKeys(fetch, name="test", clock=lambda: now)
+    for moment, unknown in sorted(asked):
+        now = moment
+        with contextlib.suppress(KeysUnavailable):
+            await keys.find("unknown" if unknown else old["kid"])
+        if moment >= published + LEARNT_SECONDS - FETCH_SECONDS:
+            try:
+                assert await keys.find(new["kid"]) is not None
+            except KeysUnavailable:
+                assert any(start <= now < start + 3 + 1.0 for start in away)
 
 
 async def test_closing_ends_a_fetch(jwk: dict[str, str]) -> None:

@@ -46,6 +46,7 @@ def test_the_interceptors_have_the_designs_order() -> None:
         "Admission",
         "Authentication",
         "Decoding",
+        "Limits",
         "Validation",
     ]
 

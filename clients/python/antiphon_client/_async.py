@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,9 +16,16 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import _calls
 from antiphon_client._options import Address, Keepalive, Retries
 from antiphon_client._record import RecordReader, StreamView
-from antiphon_client._retry import TRANSIENT, Attempts, Deadline
+from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
 from antiphon_client._status import error_of
-from antiphon_client._tokens import REFRESH_TIMEOUT, MemoryTokenStore, Tokens, TokenStore, metadata
+from antiphon_client._tokens import (
+    REFRESH_PAUSE,
+    REFRESH_TIMEOUT,
+    MemoryTokenStore,
+    Tokens,
+    TokenStore,
+    metadata,
+)
 from antiphon_client.errors import AntiphonError, DeadlineExceeded, Unauthenticated
 
 T = TypeVar("T")
@@ -49,7 +57,7 @@ class Transport:
     async def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
         """The response, after as many tries as are safe. Raises AntiphonError."""
         deadline = Deadline(timeout)
-        attempts = Attempts(self.retries, deadline, repeatable=call.method.idempotent)
+        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable)
         rejected = ""
         while True:
             token = ""
@@ -57,12 +65,7 @@ class Transport:
                 token = await self.token(call, rejected, deadline)
                 return await self.once(call, token, deadline.remaining())
             except AntiphonError as failure:
-                if (
-                    failure.reason == "TOKEN_EXPIRED"
-                    and token
-                    and not rejected
-                    and await self.login.renewable()
-                ):
+                if failure.reason in RENEWS and token and not rejected and await self.login.renewable():
                     rejected = token
                     continue
                 pause = attempts.after(failure)
@@ -112,6 +115,7 @@ class LoginSession:
         self._lock = asyncio.Lock()
         self._renewing: asyncio.Task[Tokens] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._rests_until = 0.0
 
     async def token(self, rejected: str, deadline: Deadline) -> str:
         """An access token that is not `rejected`, renewed when that is due; empty for anonymous callers."""
@@ -148,12 +152,16 @@ class LoginSession:
                 raise Unauthenticated("there is no refresh token: log in", reason="CREDENTIAL_MISSING")
             if rejected is not None and tokens.usable(rejected):
                 return tokens
+            # Whoever could not renew a moment ago is not asked again by every call while the token lives.
+            if rejected is not None and tokens.still_good(rejected) and time.monotonic() < self._rests_until:
+                return tokens
             request = _calls.call(
                 _calls.REFRESH, auth_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
             )
             try:
                 response = await self._transport.once(request, "", REFRESH_TIMEOUT)
-            except TRANSIENT:
+            except TRANSIENT as failure:
+                self._rests_until = time.monotonic() + (failure.retry_after or REFRESH_PAUSE)
                 if rejected is not None and tokens.still_good(rejected):
                     return tokens
                 raise
@@ -279,7 +287,7 @@ class AsyncStream(StreamView):
             return
         self._drop()
         if (
-            failure.reason == "TOKEN_EXPIRED"
+            failure.reason in RENEWS
             and self._token
             and not self._rejected
             and await self._transport.login.renewable()

@@ -38,6 +38,7 @@ class Call(Generic[Req, Res]):
     method: Method[Req, Res]
     request: Req
     request_id: str
+    repeatable: bool
 
 
 class ChatOptions(TypedDict, total=False):
@@ -73,9 +74,10 @@ class _ChatFields(TypedDict, total=False):
     disconnect_grace: Duration
 
 
-def _method(
+def method_of(
     service: ServiceDescriptor, name: str, request: type[Req], response: type[Res]
 ) -> Method[Req, Res]:
+    """An RPC of `service` as a value."""
     descriptor = service.methods_by_name[name]
     extension: Any = policy_pb2.policy
     policy: policy_pb2.Policy = descriptor.GetOptions().Extensions[extension]
@@ -87,49 +89,37 @@ def _method(
     )
 
 
-REGISTER = _method(_AUTH, "Register", auth_pb2.RegisterRequest, auth_pb2.RegisterResponse)
-LOGIN = _method(_AUTH, "Login", auth_pb2.LoginRequest, auth_pb2.LoginResponse)
-REFRESH = _method(_AUTH, "RefreshToken", auth_pb2.RefreshTokenRequest, auth_pb2.RefreshTokenResponse)
-LOGOUT = _method(_AUTH, "Logout", auth_pb2.LogoutRequest, auth_pb2.LogoutResponse)
-GET_PROFILE = _method(_AUTH, "GetProfile", auth_pb2.GetProfileRequest, auth_pb2.GetProfileResponse)
-GET_JWKS = _method(_AUTH, "GetJwks", auth_pb2.GetJwksRequest, auth_pb2.GetJwksResponse)
-STREAM_CHAT = _method(_CHAT, "StreamChat", chat_pb2.StreamChatRequest, chat_pb2.StreamChatResponse)
-CHAT = _method(_CHAT, "Chat", chat_pb2.ChatRequest, chat_pb2.ChatResponse)
-RESUME = _method(_CHAT, "ResumeStream", chat_pb2.ResumeStreamRequest, chat_pb2.ResumeStreamResponse)
-CANCEL = _method(
+LOGIN = method_of(_AUTH, "Login", auth_pb2.LoginRequest, auth_pb2.LoginResponse)
+REFRESH = method_of(_AUTH, "RefreshToken", auth_pb2.RefreshTokenRequest, auth_pb2.RefreshTokenResponse)
+LOGOUT = method_of(_AUTH, "Logout", auth_pb2.LogoutRequest, auth_pb2.LogoutResponse)
+STREAM_CHAT = method_of(_CHAT, "StreamChat", chat_pb2.StreamChatRequest, chat_pb2.StreamChatResponse)
+CHAT = method_of(_CHAT, "Chat", chat_pb2.ChatRequest, chat_pb2.ChatResponse)
+RESUME = method_of(_CHAT, "ResumeStream", chat_pb2.ResumeStreamRequest, chat_pb2.ResumeStreamResponse)
+CANCEL = method_of(
     _CHAT, "CancelGeneration", chat_pb2.CancelGenerationRequest, chat_pb2.CancelGenerationResponse
 )
-GET_GENERATION = _method(
+GET_GENERATION = method_of(
     _CHAT, "GetGeneration", chat_pb2.GetGenerationRequest, chat_pb2.GetGenerationResponse
 )
-CREATE_SESSION = _method(
+CREATE_SESSION = method_of(
     _CHAT, "CreateSession", chat_pb2.CreateSessionRequest, chat_pb2.CreateSessionResponse
 )
-GET_SESSION = _method(_CHAT, "GetSession", chat_pb2.GetSessionRequest, chat_pb2.GetSessionResponse)
-LIST_SESSIONS = _method(_CHAT, "ListSessions", chat_pb2.ListSessionsRequest, chat_pb2.ListSessionsResponse)
-LIST_MESSAGES = _method(_CHAT, "ListMessages", chat_pb2.ListMessagesRequest, chat_pb2.ListMessagesResponse)
-LIST_MODELS = _method(_CHAT, "ListModels", chat_pb2.ListModelsRequest, chat_pb2.ListModelsResponse)
+GET_SESSION = method_of(_CHAT, "GetSession", chat_pb2.GetSessionRequest, chat_pb2.GetSessionResponse)
+LIST_SESSIONS = method_of(_CHAT, "ListSessions", chat_pb2.ListSessionsRequest, chat_pb2.ListSessionsResponse)
+LIST_MESSAGES = method_of(_CHAT, "ListMessages", chat_pb2.ListMessagesRequest, chat_pb2.ListMessagesResponse)
+LIST_MODELS = method_of(_CHAT, "ListModels", chat_pb2.ListModelsRequest, chat_pb2.ListModelsResponse)
 
 
-def call(method: Method[Req, Res], request: Req, request_id: str = "") -> Call[Req, Res]:
-    """One call of `method`."""
-    return Call(method, request, request_id or new_request_id())
+def call(
+    method: Method[Req, Res], request: Req, request_id: str = "", *, repeatable: bool = True
+) -> Call[Req, Res]:
+    """One call of `method`, repeated where its policy allows that and nothing speaks against it."""
+    return Call(method, request, request_id or new_request_id(), repeatable and method.idempotent)
 
 
 def new_request_id() -> str:
     """A random UUID: anonymous callers are told apart by nothing else."""
     return str(uuid.uuid4())
-
-
-def register(
-    email: str, password: str, username: str | None, display_name: str | None, request_id: str
-) -> Call[auth_pb2.RegisterRequest, auth_pb2.RegisterResponse]:
-    """Register, safe to repeat."""
-    request_id = request_id or new_request_id()
-    request = auth_pb2.RegisterRequest(
-        request_id=request_id, email=email, password=password, username=username, display_name=display_name
-    )
-    return call(REGISTER, request, request_id)
 
 
 def create_session(

@@ -20,6 +20,10 @@ from antiphon_client.errors import (
 TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded, ServerError)
 """Failures that say nothing against a token: one that still lives is used on."""
 
+RENEWS = frozenset({"TOKEN_EXPIRED", "TOKEN_REVOKED"})
+"""Why a token is refused that a renewal may help with. A revoked one, too: a person whose role has changed gets a new one, and a
+session that has ended says so when it is renewed."""
+
 # These end a generation. One whose events have begun to arrive can't be begun anew beneath its reader.
 _ENDS_A_GENERATION = frozenset(
     {

@@ -37,11 +37,13 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
     bad = error_details_pb2.BadRequest()
+    quota = error_details_pb2.QuotaFailure()
     has_retry = False
     for detail in _details(call):
         has_retry = detail.Unpack(retry) or has_retry
-        if not detail.Unpack(info):
-            detail.Unpack(bad)
+        if not detail.Unpack(info) and not detail.Unpack(bad):
+            detail.Unpack(quota)
+    trailers = _trailers(call)
     message = call.details() or code.name
     kind = _BY_CODE.get(code, errors.ServerError)
     if not info.reason and code is grpc.StatusCode.UNAVAILABLE:
@@ -55,7 +57,9 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
         metadata=dict(info.metadata),
         violations=[errors.Violation(v.field, v.description) for v in bad.field_violations],
         retry_after=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if has_retry else None,
-        request_id=_request_id(call) or info.metadata.get("request_id", ""),
+        quotas=[errors.Quota(v.subject, v.description) for v in quota.violations],
+        rate_limit=_rate_limit(trailers),
+        request_id=trailers.get("x-request-id") or info.metadata.get("request_id", ""),
     )
 
 
@@ -68,8 +72,16 @@ def _details(call: grpc.Call) -> list[any_pb2.Any]:
     return list(status.details) if status is not None else []
 
 
-def _request_id(call: grpc.Call) -> str:
-    for key, value in call.trailing_metadata() or ():
-        if key == "x-request-id":
-            return value if isinstance(value, str) else value.decode("ascii", "replace")
-    return ""
+def _trailers(call: grpc.Call) -> dict[str, str]:
+    return {key: value for key, value in call.trailing_metadata() or () if isinstance(value, str)}
+
+
+def _rate_limit(trailers: dict[str, str]) -> errors.RateLimit | None:
+    try:
+        return errors.RateLimit(
+            int(trailers["ratelimit-limit"]),
+            int(trailers["ratelimit-remaining"]),
+            float(trailers["ratelimit-reset"]),
+        )
+    except (KeyError, ValueError):
+        return None

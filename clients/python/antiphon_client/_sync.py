@@ -14,9 +14,9 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import _calls
 from antiphon_client._options import Address, Keepalive, Retries
 from antiphon_client._record import RecordReader, StreamView
-from antiphon_client._retry import TRANSIENT, Attempts, Deadline
+from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
 from antiphon_client._status import error_of
-from antiphon_client._tokens import REFRESH_TIMEOUT, Tokens, TokenStore, metadata
+from antiphon_client._tokens import REFRESH_PAUSE, REFRESH_TIMEOUT, Tokens, TokenStore, metadata
 from antiphon_client.errors import AntiphonError, Unauthenticated
 
 
@@ -38,7 +38,7 @@ class Transport:
     def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
         """The response, after as many tries as are safe. Raises AntiphonError."""
         deadline = Deadline(timeout)
-        attempts = Attempts(self.retries, deadline, repeatable=call.method.idempotent)
+        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable)
         rejected = ""
         while True:
             token = ""
@@ -46,7 +46,7 @@ class Transport:
                 token = self.token(call, rejected, deadline)
                 return self.once(call, token, deadline.remaining())
             except AntiphonError as failure:
-                if failure.reason == "TOKEN_EXPIRED" and token and not rejected and self.login.renewable():
+                if failure.reason in RENEWS and token and not rejected and self.login.renewable():
                     rejected = token
                     continue
                 pause = attempts.after(failure)
@@ -91,6 +91,7 @@ class LoginSession:
         self._transport = transport
         self._store = store
         self._lock = threading.Lock()
+        self._rests_until = 0.0
 
     def token(self, rejected: str, deadline: Deadline) -> str:
         """An access token that is not `rejected`, renewed when that is due; empty for anonymous callers."""
@@ -123,12 +124,16 @@ class LoginSession:
                 raise Unauthenticated("there is no refresh token: log in", reason="CREDENTIAL_MISSING")
             if rejected is not None and tokens.usable(rejected):
                 return tokens
+            # Whoever could not renew a moment ago is not asked again by every call while the token lives.
+            if rejected is not None and tokens.still_good(rejected) and time.monotonic() < self._rests_until:
+                return tokens
             request = _calls.call(
                 _calls.REFRESH, auth_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
             )
             try:
                 response = self._transport.once(request, "", deadline.within(REFRESH_TIMEOUT))
-            except TRANSIENT:
+            except TRANSIENT as failure:
+                self._rests_until = time.monotonic() + (failure.retry_after or REFRESH_PAUSE)
                 if rejected is not None and tokens.still_good(rejected):
                     return tokens
                 raise
@@ -206,7 +211,7 @@ class Stream(StreamView):
             return
         self._drop()
         if (
-            failure.reason == "TOKEN_EXPIRED"
+            failure.reason in RENEWS
             and self._token
             and not self._rejected
             and self._transport.login.renewable()

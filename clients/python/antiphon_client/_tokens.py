@@ -18,6 +18,9 @@ REFRESH_BEFORE = 30.0
 REFRESH_TIMEOUT = 30.0
 """Seconds that a renewal may take."""
 
+REFRESH_PAUSE = 1.0
+"""Seconds until a renewal that failed is tried again while the access token lives, where the server names no other time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
-from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client import _calls
 from antiphon_client._async import AsyncStream, Transport
+from antiphon_client._async_accounts import AsyncAccountVerbs
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import RecordReader
-from antiphon_client._retry import Deadline
-from antiphon_client._tokens import Tokens, TokenStore, store_of
+from antiphon_client._tokens import TokenStore, store_of
 
 
-class AsyncClient:
+class AsyncClient(AsyncAccountVerbs):
     """A connection to an Antiphon server. Belongs to one event loop; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,
@@ -49,58 +48,6 @@ class AsyncClient:
             retries or Retries(),
             store_of(token, refresh_token, store),
         )
-
-    async def _unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
-        return await self._transport.unary(call, self._timeouts.unary if timeout is None else timeout)
-
-    # Accounts
-
-    async def register(
-        self,
-        email: str,
-        password: str,
-        *,
-        username: str | None = None,
-        display_name: str | None = None,
-        request_id: str = "",
-        timeout: float | None = None,
-    ) -> auth_pb2.User:
-        """Makes an account; logs nobody in."""
-        return (
-            await self._unary(_calls.register(email, password, username, display_name, request_id), timeout)
-        ).user
-
-    async def login(
-        self, email: str, password: str, *, device_name: str | None = None, timeout: float | None = None
-    ) -> auth_pb2.LoginResponse:
-        """Opens a login session, keeps its tokens, and makes the calls that follow with them."""
-        request = auth_pb2.LoginRequest(email=email, password=password, device_name=device_name)
-        response = await self._unary(_calls.call(_calls.LOGIN, request), timeout)
-        await self._transport.login.begin(Tokens.of(response))
-        return response
-
-    async def refresh(self, *, timeout: float | None = None) -> Tokens:
-        """Renews the tokens now. Calls do so by themselves shortly before an access token ends."""
-        return await self._transport.login.refresh(self._timeouts.unary if timeout is None else timeout)
-
-    async def logout(self, *, timeout: float | None = None) -> None:
-        """Revokes the login session and forgets its tokens; the calls that follow are anonymous."""
-        await self._transport.login.end(self._timeouts.unary if timeout is None else timeout)
-
-    async def access_token(self, *, timeout: float | None = None) -> str:
-        """The access token that a call would carry now, renewed when that is due; empty for anonymous callers."""
-        deadline = Deadline(self._timeouts.unary if timeout is None else timeout)
-        return await self._transport.login.token("", deadline)
-
-    async def profile(self, *, timeout: float | None = None) -> auth_pb2.User:
-        """Who the caller is."""
-        return (
-            await self._unary(_calls.call(_calls.GET_PROFILE, auth_pb2.GetProfileRequest()), timeout)
-        ).user
-
-    async def jwks(self, *, timeout: float | None = None) -> auth_pb2.GetJwksResponse:
-        """The public keys that access tokens are signed with."""
-        return await self._unary(_calls.call(_calls.GET_JWKS, auth_pb2.GetJwksRequest()), timeout)
 
     # Answers
 
@@ -193,26 +140,18 @@ class AsyncClient:
             include_archived=include_archived,
             user_id=user_id,
         )
-        while True:
-            page = await self._unary(_calls.call(_calls.LIST_SESSIONS, request), timeout)
+        async for page in self._pages(_calls.LIST_SESSIONS, request, timeout):
             for session in page.sessions:
                 yield session
-            if not page.next_page_token:
-                return
-            request.page_token, request.skip = page.next_page_token, 0
 
     async def list_messages(
         self, session_id: str, *, page_size: int = 0, skip: int = 0, timeout: float | None = None
     ) -> AsyncIterator[chat_pb2.Message]:
         """The messages of a chat session, newest first; pages are fetched as they are needed. `timeout` is for each page."""
         request = chat_pb2.ListMessagesRequest(session_id=session_id, page_size=page_size, skip=skip)
-        while True:
-            page = await self._unary(_calls.call(_calls.LIST_MESSAGES, request), timeout)
+        async for page in self._pages(_calls.LIST_MESSAGES, request, timeout):
             for message in page.messages:
                 yield message
-            if not page.next_page_token:
-                return
-            request.page_token, request.skip = page.next_page_token, 0
 
     async def list_models(self, *, timeout: float | None = None) -> chat_pb2.ListModelsResponse:
         """The catalog of models, the default one first."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Unpack
 
-from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client import _calls
+from antiphon_client._accounts import AccountVerbs
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import RecordReader
-from antiphon_client._retry import Deadline
 from antiphon_client._sync import Stream, Transport
-from antiphon_client._tokens import Tokens, TokenStore, store_of
+from antiphon_client._tokens import TokenStore, store_of
 
 
-class Client:
+class Client(AccountVerbs):
     """A connection to an Antiphon server. May be used from several threads; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,
@@ -49,54 +48,6 @@ class Client:
             retries or Retries(),
             store_of(token, refresh_token, store),
         )
-
-    def _unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
-        return self._transport.unary(call, self._timeouts.unary if timeout is None else timeout)
-
-    # Accounts
-
-    def register(
-        self,
-        email: str,
-        password: str,
-        *,
-        username: str | None = None,
-        display_name: str | None = None,
-        request_id: str = "",
-        timeout: float | None = None,
-    ) -> auth_pb2.User:
-        """Makes an account; logs nobody in."""
-        return self._unary(_calls.register(email, password, username, display_name, request_id), timeout).user
-
-    def login(
-        self, email: str, password: str, *, device_name: str | None = None, timeout: float | None = None
-    ) -> auth_pb2.LoginResponse:
-        """Opens a login session, keeps its tokens, and makes the calls that follow with them."""
-        request = auth_pb2.LoginRequest(email=email, password=password, device_name=device_name)
-        response = self._unary(_calls.call(_calls.LOGIN, request), timeout)
-        self._transport.login.begin(Tokens.of(response))
-        return response
-
-    def refresh(self, *, timeout: float | None = None) -> Tokens:
-        """Renews the tokens now. Calls do so by themselves shortly before an access token ends."""
-        return self._transport.login.refresh(self._timeouts.unary if timeout is None else timeout)
-
-    def logout(self, *, timeout: float | None = None) -> None:
-        """Revokes the login session and forgets its tokens; the calls that follow are anonymous."""
-        self._transport.login.end(self._timeouts.unary if timeout is None else timeout)
-
-    def access_token(self, *, timeout: float | None = None) -> str:
-        """The access token that a call would carry now, renewed when that is due; empty for anonymous callers."""
-        deadline = Deadline(self._timeouts.unary if timeout is None else timeout)
-        return self._transport.login.token("", deadline)
-
-    def profile(self, *, timeout: float | None = None) -> auth_pb2.User:
-        """Who the caller is."""
-        return self._unary(_calls.call(_calls.GET_PROFILE, auth_pb2.GetProfileRequest()), timeout).user
-
-    def jwks(self, *, timeout: float | None = None) -> auth_pb2.GetJwksResponse:
-        """The public keys that access tokens are signed with."""
-        return self._unary(_calls.call(_calls.GET_JWKS, auth_pb2.GetJwksRequest()), timeout)
 
     # Answers
 
@@ -185,24 +136,16 @@ class Client:
             include_archived=include_archived,
             user_id=user_id,
         )
-        while True:
-            page = self._unary(_calls.call(_calls.LIST_SESSIONS, request), timeout)
+        for page in self._pages(_calls.LIST_SESSIONS, request, timeout):
             yield from page.sessions
-            if not page.next_page_token:
-                return
-            request.page_token, request.skip = page.next_page_token, 0
 
     def list_messages(
         self, session_id: str, *, page_size: int = 0, skip: int = 0, timeout: float | None = None
     ) -> Iterator[chat_pb2.Message]:
         """The messages of a chat session, newest first; pages are fetched as they are needed. `timeout` is for each page."""
         request = chat_pb2.ListMessagesRequest(session_id=session_id, page_size=page_size, skip=skip)
-        while True:
-            page = self._unary(_calls.call(_calls.LIST_MESSAGES, request), timeout)
+        for page in self._pages(_calls.LIST_MESSAGES, request, timeout):
             yield from page.messages
-            if not page.next_page_token:
-                return
-            request.page_token, request.skip = page.next_page_token, 0
 
     def list_models(self, *, timeout: float | None = None) -> chat_pb2.ListModelsResponse:
         """The catalog of models, the default one first."""

@@ -36,12 +36,31 @@ class Violation:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A limit that was reached: for whom, and which."""
+
+    subject: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Where the caller stands with a rate limit: how many calls a window allows, how many are left, and in how many seconds the next one
+    begins."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
 class AntiphonError(Exception):
     """A call that failed.
 
     `code` is the canonical status code. `reason` is an antiphon.errors.v1.ErrorReason without its prefix, empty when the
     failure is not the server's own word (no connection, a proxy). `metadata` are the reason's strings, `retry_after` is in
-    seconds, `request_id` finds the call in the server's log.
+    seconds, `quotas` are the limits that were reached, `rate_limit` is where the caller stands when the server tells,
+    `request_id` finds the call in the server's log.
     """
 
     default_code: ClassVar[StatusCode] = StatusCode.UNKNOWN
@@ -55,6 +74,8 @@ class AntiphonError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
         retry_after: float | None = None,
+        quotas: Sequence[Quota] = (),
+        rate_limit: RateLimit | None = None,
         request_id: str = "",
     ) -> None:
         super().__init__(message)
@@ -64,6 +85,8 @@ class AntiphonError(Exception):
         self.metadata: dict[str, str] = dict(metadata or {})
         self.violations = tuple(violations)
         self.retry_after = retry_after
+        self.quotas = tuple(quotas)
+        self.rate_limit = rate_limit
         self.request_id = request_id
 
     def __str__(self) -> str:

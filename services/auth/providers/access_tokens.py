@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import jwt
 
-from services.auth.model import AccessToken, Role
-from services.auth.ports import KeyRing
-from services.capabilities.identity.model import OWN_TYPE
+from services.auth.model.accounts import Role
+from services.auth.model.sessions import AccessToken
+from services.auth.ports.signing_keys import KeyRing
+from services.capabilities.identity.model import OWN_TYPE, REVISION_CLAIM
 from services.kernel.ids import new_id
 
 
@@ -33,7 +34,7 @@ class SignedAccessTokens:
         self._lifetime = max(1, int(lifetime.total_seconds()))
         self._clock = clock
 
-    async def sign(self, user_id: str, session_id: str, role: Role) -> AccessToken:
+    async def sign(self, user_id: str, session_id: str, role: Role, revision: int) -> AccessToken:
         """See `ports.AccessTokens`."""
         kid, private = await self._ring.signing_key()
         issued = int(self._clock())
@@ -44,6 +45,7 @@ class SignedAccessTokens:
             "sub": user_id,
             "sid": session_id,
             "role": role.value,
+            REVISION_CLAIM: revision,
             "iat": issued,
             "exp": expires,
             "jti": new_id(),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -21,11 +24,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from services.auth.model import KeyState, PublicKey, SealedKey
+from services.auth.model.signing_keys import KeyState, PublicKey, SealedKey
 from services.kernel.startup import StartupError
 
 KEY_BITS = 2048
+SEALING_PURPOSE = "auth.signing-keys"
+"""What the key that seals private halves is derived from the deployment's secret for."""
+
 _NONCE_BYTES = 12
+_PUBLIC_PEM = re.compile(r"-----BEGIN ((?:RSA )?PUBLIC KEY)-----.+?-----END \1-----", re.DOTALL)
 
 
 def describe(key: RSAPublicKey) -> PublicKey:
@@ -61,6 +68,21 @@ def unseal(key: SealedKey, sealing_key: bytes) -> RSAPrivateKey:
     private = load_pem_private_key(plain, password=None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(private, RSAPrivateKey)
     return private
+
+
+class SealedKeys:
+    """`ports.SigningKeyMaker`: keys sealed with AES-GCM, the key's id bound to them."""
+
+    def __init__(self, sealing_key: bytes) -> None:
+        self._sealing_key = sealing_key
+
+    async def make(self, state: KeyState) -> SealedKey:
+        """See `ports.SigningKeyMaker`."""
+        return await asyncio.to_thread(generate, state, self._sealing_key)
+
+    async def check(self, key: SealedKey) -> None:
+        """See `ports.SigningKeyMaker`."""
+        await asyncio.to_thread(unseal, key, self._sealing_key)
 
 
 def read_public(pem: str) -> RSAPublicKey:
@@ -99,19 +121,27 @@ def read_private_file(path: Path, passphrase: str | None) -> RSAPrivateKey:
     return key
 
 
-def check_public_file(path: Path, private: RSAPrivateKey) -> None:
-    """Raise StartupError unless the PEM file holds the public half of the key."""
+def read_public_file(path: Path, private: RSAPrivateKey) -> Sequence[RSAPublicKey]:
+    """The public keys in a PEM file, one of which has to be that of the signing key. Raises StartupError."""
+    text = _read(path).decode(errors="replace")
     try:
-        public = read_public(_read(path).decode(errors="replace"))
+        if "PRIVATE KEY" in text:
+            raise ValueError("it holds a private key")
+        # Without a block that looks like a key, the whole is read for the sake of its error.
+        found = [match[0] for match in _PUBLIC_PEM.finditer(text)] or [text]
+        public = [read_public(pem) for pem in found]
+        if any(key.key_size < KEY_BITS for key in public):
+            raise ValueError(f"it holds a key of fewer than {KEY_BITS} bits")
     except ValueError as error:
         raise StartupError(
-            f"The public key {path} can't be used: {error}.", "Correct JWT_PUBLIC_KEY_PATH."
+            f"The public keys in {path} can't be used: {error}.", "Correct JWT_PUBLIC_KEY_PATH."
         ) from error
-    if public.public_numbers() != private.public_key().public_numbers():
+    if private.public_key().public_numbers() not in [key.public_numbers() for key in public]:
         raise StartupError(
-            f"The public key {path} does not belong to the signing key.",
-            "Correct JWT_PUBLIC_KEY_PATH, or leave it out: it follows from the signing key.",
+            f"No public key in {path} belongs to the signing key.",
+            "Correct JWT_PUBLIC_KEY_PATH, or leave it out: the signing key's own public key is published anyway.",
         )
+    return public
 
 
 def _read(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from services.auth.errors import PasswordsOverloaded
-from services.auth.ports import PasswordCheck
+from services.auth.ports.accounts import PasswordCheck
 
 T = TypeVar("T")
 

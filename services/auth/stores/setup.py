@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from sqlalchemy import exists, func, select, update
 
 from services.auth.errors import EmailTaken
-from services.auth.model import NewAccount, Role, folded
+from services.auth.model.accounts import NewAccount, Role, folded
+from services.auth.model.audit import COMMAND_LINE, Deed
 from services.auth.stores.accounts import insert_account
+from services.auth.stores.audit import record
 from services.auth.stores.tables import sessions, users
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
@@ -52,7 +54,12 @@ class SqlSetup:
                     select(users.c.id).where(_ADMINISTRATOR).order_by(users.c.id).limit(1)
                 )
                 if earlier is None:
-                    return (await insert_account(connection, account, password_shown=False)).user_id
+                    made = await insert_account(connection, account, password_shown=False)
+                    await record(
+                        connection,
+                        Deed("user.create", made.user_id, COMMAND_LINE, {"role": account.role.value}),
+                    )
+                    return made.user_id
                 email_key = folded(account.email)
                 taken = exists().where(users.c.email_key == email_key, users.c.id != earlier)
                 if await connection.scalar(select(taken)):
@@ -67,6 +74,7 @@ class SqlSetup:
                         updated_at=func.now(),
                     )
                 )
+                await record(connection, Deed("user.reset_password", str(earlier), COMMAND_LINE))
                 return str(earlier)
 
     async def password_was_shown(self, user_id: str) -> None:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, ForeignKey, LargeBinary, MetaData, String, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 SCHEMA = "auth"
 
@@ -23,6 +38,7 @@ users = Table(
     Column("password_shown", Boolean, nullable=False),
     Column("role", Text, nullable=False),
     Column("disabled", Boolean, nullable=False),
+    Column("revocation_id", BigInteger, nullable=False),
     Column("created_at", _time, nullable=False),
     Column("updated_at", _time, nullable=False),
 )
@@ -55,4 +71,53 @@ signing_keys = Table(
     Column("created_at", _time, nullable=False),
     Column("activated_at", _time),
     Column("retired_at", _time),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("user_id", _id, ForeignKey("auth.users.id", ondelete="CASCADE"), nullable=False),
+    Column("public_id", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("old_secret", LargeBinary),
+    Column("old_expires_at", _time),
+    Column("created_at", _time, nullable=False),
+    Column("rotated_at", _time),
+    Column("expires_at", _time),
+    Column("last_used_at", _time),
+    Column("revoked_at", _time),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject_id", _id, nullable=False),
+    Column("revoked_at", _time, nullable=False),
+    Column("expires_at", _time, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("actor_id", _id),
+    Column("user_id", _id),
+    Column("address", Text, nullable=False),
+    Column("attributes", JSONB, nullable=False),
+    Column("created_at", _time, nullable=False),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", _time, nullable=False),
+    Column("delayed_until", _time),
 )

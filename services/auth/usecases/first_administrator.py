@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.auth.errors import EmailTaken
-from services.auth.model import FirstAdministrator, NewAccount, Role
-from services.auth.ports import Passwords, Setup
+from services.auth.model.accounts import FirstAdministrator, NewAccount, Role
+from services.auth.ports.accounts import Passwords, Setup
+from services.auth.usecases.random_password import random_password
 from services.kernel.ids import new_id
 from services.kernel.startup import StartupError
-
-# Neither 0 and O nor 1, I and l, which people mix up. 20 of these carry 116 bits.
-_ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_LENGTH = 20
 
 
 class EnsureAdministrator:
@@ -42,7 +38,7 @@ class EnsureAdministrator:
             if not alone:
                 yield None
                 return
-            password = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+            password = random_password()
             account = NewAccount(
                 user_id=new_id(),
                 email=email,

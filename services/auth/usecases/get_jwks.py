@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.auth.model import PublicKey
-from services.auth.ports import PublicKeys
+from services.auth.model.signing_keys import PublicKey
+from services.auth.ports.signing_keys import PublicKeys
 
 
 class GetJwks:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.auth.errors import AccountDisabled
-from services.auth.model import User
-from services.auth.ports import Accounts
+from services.auth.model.accounts import User
+from services.auth.ports.accounts import Accounts
 from services.kernel.errors import NotFound
 from services.kernel.principal import Principal
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from services.auth.errors import RefreshTokenInvalid
-from services.auth.ports import RefreshTokens, Sessions
+from services.auth.model.audit import Origin
+from services.auth.ports.sessions import RefreshTokens, Sessions
 
 
 class Logout:
@@ -13,10 +14,10 @@ class Logout:
         self._sessions = sessions
         self._refresh_tokens = refresh_tokens
 
-    async def __call__(self, presented: str) -> None:
+    async def __call__(self, presented: str, origin: Origin) -> None:
         """Revoke it. A token that nobody knows, or that is no token at all, has no session to end."""
         try:
             digest = self._refresh_tokens.digest(presented)
         except RefreshTokenInvalid:
             return
-        await self._sessions.revoke(digest)
+        await self._sessions.revoke(digest, origin)

@@ -11,8 +11,9 @@ from services.auth.errors import (
     RefreshTokenReused,
     RefreshTokenRevoked,
 )
-from services.auth.model import Successor, TokenPair, Verdict
-from services.auth.ports import AccessTokens, RefreshTokens, Sessions
+from services.auth.model.audit import Origin
+from services.auth.model.sessions import Successor, TokenPair, Verdict
+from services.auth.ports.sessions import AccessTokens, RefreshTokens, Sessions
 from services.kernel.errors import ServiceError
 from services.kernel.ids import new_id
 
@@ -42,7 +43,7 @@ class RefreshToken:
         self._lifetime = lifetime
         self._grace = grace
 
-    async def __call__(self, presented: str) -> TokenPair:
+    async def __call__(self, presented: str, origin: Origin) -> TokenPair:
         """The new pair; within the grace after the first use, the same successor again.
 
         Raises RefreshTokenInvalid, RefreshTokenExpired, RefreshTokenRevoked, RefreshTokenReused and AccountDisabled.
@@ -55,7 +56,7 @@ class RefreshToken:
             sealed=self._refresh_tokens.seal(token, presented),
             lifetime=self._lifetime,
         )
-        refreshed = await self._sessions.refresh(digest, successor, self._grace)
+        refreshed = await self._sessions.refresh(digest, successor, self._grace, origin)
         if refreshed is None:
             raise RefreshTokenInvalid
         refusal = _REFUSALS.get(refreshed.verdict)
@@ -65,5 +66,7 @@ class RefreshToken:
         if refreshed.verdict is Verdict.REPLAYED:
             token = self._refresh_tokens.unseal(refreshed.sealed, presented)
         user = refreshed.user
-        access = await self._access_tokens.sign(user.user_id, refreshed.session_id, user.role)
+        access = await self._access_tokens.sign(
+            user.user_id, refreshed.session_id, user.role, refreshed.revision
+        )
         return TokenPair(access, token, refreshed.expire_time)

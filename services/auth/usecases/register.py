@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 
 from services.auth.errors import RegistrationClosed
-from services.auth.model import NewAccount, User, canonical_password, storable
-from services.auth.ports import Accounts, Passwords
+from services.auth.model.accounts import NewAccount, User, canonical_password, storable
+from services.auth.model.audit import Deed, Origin
+from services.auth.ports.accounts import Accounts, PasswordRules, Passwords
 from services.capabilities.claims.model import Claim, body_digest
 from services.kernel.errors import InvalidArgument
 from services.kernel.ids import is_random_uuid, new_id
@@ -29,13 +31,22 @@ class Registration:
 class Register:
     """Makes an account with the role `user`."""
 
-    def __init__(self, accounts: Accounts, passwords: Passwords, *, claim_key: bytes, is_open: bool) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        passwords: Passwords,
+        rules: PasswordRules,
+        *,
+        claim_key: bytes,
+        is_open: bool,
+    ) -> None:
         self._accounts = accounts
         self._passwords = passwords
+        self._rules = rules
         self._claim_key = claim_key
         self._is_open = is_open
 
-    async def __call__(self, registration: Registration) -> User:
+    async def __call__(self, registration: Registration, origin: Origin) -> User:
         """The new account, or the one that the same `request_id` and body made before.
 
         Raises RegistrationClosed, InvalidArgument, EmailTaken, UsernameTaken, AlreadyExists (REQUEST_ID_REUSED) and
@@ -43,6 +54,7 @@ class Register:
         """
         if not self._is_open:
             raise RegistrationClosed
+        self._rules.check("password", registration.password)
         claim = self._claim(registration)
         display_name = storable("display_name", registration.display_name)
         account = NewAccount(
@@ -52,7 +64,9 @@ class Register:
             username=registration.username,
             display_name=display_name,
         )
-        return await self._accounts.add(account, claim)
+        # Who registers becomes who did it.
+        deed = Deed("user.register", account.user_id, dataclasses.replace(origin, actor_id=account.user_id))
+        return await self._accounts.add(account, deed, claim)
 
     def _claim(self, registration: Registration) -> Claim | None:
         if not registration.request_id:

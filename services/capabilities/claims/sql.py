@@ -57,6 +57,10 @@ class SqlClaims:
             f" (select caller, request_id from {schema}.claims where created_at < now() - %s"
             f" order by created_at limit {_PRUNE_BATCH} for update skip locked)"
         ).encode()
+        self._forget = (
+            f"delete from {schema}.claims where (caller, request_id) in"
+            f" (select caller, request_id from {schema}.claims where caller = %s limit {_PRUNE_BATCH})"
+        ).encode()
 
     async def take(self, connection: psycopg.AsyncConnection[Any], claim: Claim, resource_id: str) -> str:
         """The id of the resource that the claim stands for: `resource_id` itself when this call took it, else the holder's.
@@ -87,6 +91,11 @@ class SqlClaims:
         Safe to run in every replica: claims that another one is at are passed over.
         """
         cursor = await connection.execute(self._prune, (older_than,))
+        return cursor.rowcount
+
+    async def forget(self, connection: psycopg.AsyncConnection[Any], caller: str) -> int:
+        """Forget some of the claims of a caller, and tell how many; 0 when none is left, or another process is at them."""
+        cursor = await connection.execute(self._forget, (caller,))
         return cursor.rowcount
 
 

@@ -9,22 +9,23 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from services.capabilities.identity.errors import ApiKeyInvalid, TokenInvalid, TokenRevoked
+from services.capabilities.identity.api_keys import PREFIX, KnownApiKeys, NoApiKeys
+from services.capabilities.identity.errors import TokenInvalid, TokenRevoked
 from services.capabilities.identity.model import Proof
-from services.capabilities.identity.ports import Revocations, TokenVerifier
+from services.capabilities.identity.ports import ApiKeyVerifier, Revocations, TokenVerifier
+from services.capabilities.identity.propagation import PROOF_SECONDS
 from services.capabilities.identity.reading import MAXIMUM_CHARACTERS, read
 from services.kernel.principal import Kind, Principal
 
-API_KEY_PREFIX = "ak_"
 MAXIMUM_REMEMBERED = 10_000
 
-# A key that was withdrawn matters after that time at the latest, also to tokens that were seen before.
-_REMEMBER_SECONDS = 300.0
 _SCHEME_CHARACTERS = 16
 
 
 class NothingRevoked:
     """Revocations of a deployment that keeps no list of them: tokens are good until they expire."""
+
+    position = 0
 
     def is_revoked(self, proof: Proof) -> bool:
         """See `Revocations`: never."""
@@ -32,12 +33,13 @@ class NothingRevoked:
 
 
 class TokenAuthenticator:
-    """The kernel's Authenticator, over one verifier per issuer."""
+    """The kernel's Authenticator and the ports' CredentialVerifier, over one verifier per issuer and one for API keys."""
 
     def __init__(
         self,
         verifiers: Sequence[TokenVerifier],
         *,
+        api_keys: ApiKeyVerifier | None = None,
         revocations: Revocations | None = None,
         remembered: int = MAXIMUM_REMEMBERED,
         clock: Callable[[], float] = time.time,
@@ -49,6 +51,9 @@ class TokenAuthenticator:
                 self._named.setdefault(verifier.issuer, []).append(verifier)
         self._unnamed = [verifier for verifier in verifiers if not verifier.issuer]
         self._revocations = revocations or NothingRevoked()
+        self._api_keys = KnownApiKeys(
+            api_keys or NoApiKeys(), self._revocations, remembered=remembered, clock=clock
+        )
         self._remembered = remembered
         self._clock = clock
         # By digest, so that memory holds no token that could be used.
@@ -58,8 +63,7 @@ class TokenAuthenticator:
         """See `services.kernel.authentication.Authenticator`."""
         authorization = metadata.get("authorization")
         if authorization is None or "x-api-key" in metadata:
-            self._without_token(metadata)
-            return None
+            return await self._without_authorization(metadata)
         if len(authorization) > MAXIMUM_CHARACTERS + _SCHEME_CHARACTERS:
             raise TokenInvalid
         digest = hashlib.sha256(authorization.encode(errors="surrogateescape")).digest()
@@ -70,21 +74,30 @@ class TokenAuthenticator:
             proof = found[1]
         else:
             self._proofs.pop(digest, None)
-            proof = await self.verify(authorization, now)
+            credential = _bearer(authorization)
+            if credential.startswith(PREFIX):
+                return _caller((await self._api_keys.proof(credential)).principal, metadata)
+            proof = await self._token(credential, now)
             self._remember(digest, proof, now)
         if self._revocations.is_revoked(proof):
             raise TokenRevoked
         on_behalf_of = metadata.get("x-on-behalf-of")
         return proof.principal if on_behalf_of is None else _on_behalf(proof.principal, on_behalf_of)
 
-    async def verify(self, authorization: str, now: float) -> Proof:
-        """What an `authorization` value proves at `now`, without looking at what is remembered. Raises as `authenticate` does."""
-        scheme, _, credential = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise TokenInvalid
-        credential = credential.strip()
-        if credential.startswith(API_KEY_PREFIX):
-            raise ApiKeyInvalid
+    async def verify(self, credential: str) -> Principal:
+        """See `ports.CredentialVerifier`."""
+        if credential.startswith(PREFIX):
+            return (await self._api_keys.fresh(credential)).principal
+        proof = await self._token(credential, self._clock())
+        if self._revocations.is_revoked(proof):
+            raise TokenRevoked
+        return proof.principal
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self._api_keys.aclose()
+
+    async def _token(self, credential: str, now: float) -> Proof:
         token = read(credential)
         candidates = self._named.get(token.issuer)
         if candidates is None:
@@ -100,17 +113,30 @@ class TokenAuthenticator:
         return await fitting[-1].verify(token, now)
 
     def _remember(self, digest: bytes, proof: Proof, now: float) -> None:
-        self._proofs[digest] = (min(proof.principal.expire_time, now + _REMEMBER_SECONDS), proof)
+        self._proofs[digest] = (min(proof.principal.expire_time, now + PROOF_SECONDS), proof)
         while len(self._proofs) > self._remembered:
             self._proofs.popitem(last=False)
 
-    def _without_token(self, metadata: Mapping[str, str]) -> None:
+    async def _without_authorization(self, metadata: Mapping[str, str]) -> Principal | None:
         api_key = metadata.get("x-api-key")
-        if api_key is not None and "authorization" not in metadata:
-            raise ApiKeyInvalid
+        if api_key is None and "x-on-behalf-of" not in metadata:
+            return None
         # Two credentials leave open whose call it is, and only a service may name somebody else.
-        if api_key is not None or "x-on-behalf-of" in metadata:
+        if api_key is None or "authorization" in metadata:
             raise TokenInvalid
+        return _caller((await self._api_keys.proof(api_key)).principal, metadata)
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise TokenInvalid
+    return credential.strip()
+
+
+def _caller(principal: Principal, metadata: Mapping[str, str]) -> Principal:
+    on_behalf_of = metadata.get("x-on-behalf-of")
+    return principal if on_behalf_of is None else _on_behalf(principal, on_behalf_of)
 
 
 def _on_behalf(principal: Principal, user_id: str) -> Principal:

@@ -7,7 +7,8 @@ ServiceError
 │   ├── TokenRevoked
 │   └── ApiKeyInvalid
 └── Unavailable
-    └── KeysUnavailable
+    ├── KeysUnavailable
+    └── RevocationsUnknown
 
 Whoever presents a bad token learns one thing of it: whether it was good once. Why it was refused would help a forger.
 """
@@ -59,4 +60,14 @@ class KeysUnavailable(Unavailable):
     def __init__(self) -> None:
         super().__init__(
             "the keys that tokens are checked with can't be fetched now; try again", retry_after=1.0
+        )
+
+
+class RevocationsUnknown(Unavailable):
+    """Auth has been out of reach for so long that a credential could have been revoked without notice."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "whether this credential is still good can't be told now: Auth can't be reached; try again",
+            retry_after=2.0,
         )

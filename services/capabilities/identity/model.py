@@ -14,6 +14,9 @@ from services.kernel.principal import Principal
 OWN_TYPE = "at+jwt"
 """The `typ` of own access tokens (RFC 9068 §2.1)."""
 
+REVISION_CLAIM = "rev"
+"""The claim of own access tokens with the last revocation of the person that the token knows of: a position in the feed."""
+
 SERVICE_ISSUER = "antiphon-service"
 SERVICE_TYPE = "antiphon-service+jwt"
 
@@ -92,10 +95,20 @@ class UnverifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Who showed a credential, and when that was issued; 0 when it does not say. Times are in Unix seconds."""
+    """Who showed a credential, and when that was issued, in Unix seconds; 0 when it does not say.
+
+    `revision` is the position in the feed of revocations that it knows of: for an access token its claim `rev`, for an API key
+    the position from which it was looked up. Entries about its person, or its key, after that one make it void.
+    """
 
     principal: Principal
     issued_at: float
+    revision: int = 0
+
+    @property
+    def revocable(self) -> bool:
+        """Whether Auth could take it back: login sessions and API keys, unlike tokens of foreign issuers and of services."""
+        return bool(self.principal.session_id or self.principal.api_key_id)
 
 
 def foreign_user_id(issuer: str, subject: str) -> str:

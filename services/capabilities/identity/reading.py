@@ -32,16 +32,33 @@ def read(text: str) -> UnverifiedToken:
 
 def _bytes(part: str) -> bytes:
     try:
-        return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         raise TokenInvalid from None
+    # The last character may hold bits that are not used: one token would have several spellings.
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != part.encode():
+        raise TokenInvalid
+    return raw
 
 
 def _object(part: str) -> dict[str, Any]:
     try:
-        value = json.loads(_bytes(part))
+        # The bytes themselves would be taken for UTF-16 or UTF-32 where they look like it.
+        value = json.loads(_bytes(part).decode(), object_pairs_hook=_members, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise TokenInvalid from None
     if not isinstance(value, dict):
         raise TokenInvalid
     return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members. A name that comes twice means one thing to this reader and another one to the next."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.capabilities.identity.authenticator import TokenAuthenticator
 from services.capabilities.identity.model import SERVICE_ISSUER
-from services.capabilities.identity.ports import KeySource, Revocations, TokenVerifier
+from services.capabilities.identity.ports import ApiKeyVerifier, KeySource, Revocations, TokenVerifier
 from services.capabilities.identity.providers.foreign import (
     FixedKey,
     ForeignRules,
@@ -32,9 +32,11 @@ async def build(
     audience: str,
     keys: KeySource,
     secret: DeploymentSecret,
+    api_keys: ApiKeyVerifier | None = None,
     revocations: Revocations | None = None,
 ) -> AsyncIterator[TokenAuthenticator]:
     """The authenticator of a process. `issuer` and `audience` are those of own access tokens, `keys` those of Auth.
+    Without `api_keys` no API key is accepted, without `revocations` nothing is revoked.
 
     Raises StartupError for a foreign issuer that could not be trusted safely.
     """
@@ -54,7 +56,9 @@ async def build(
                     "Rename the foreign issuer, or set another ANTIPHON_AUTH__ISSUER.",
                 )
             verifiers.append(_foreign(foreign, stack))
-        yield TokenAuthenticator(verifiers, revocations=revocations)
+        authenticator = TokenAuthenticator(verifiers, api_keys=api_keys, revocations=revocations)
+        stack.push_async_callback(authenticator.aclose)
+        yield authenticator
 
 
 def _foreign(settings: ForeignIssuer, stack: AsyncExitStack) -> ForeignTokens:
@@ -63,6 +67,7 @@ def _foreign(settings: ForeignIssuer, stack: AsyncExitStack) -> ForeignTokens:
         issuer=settings.issuer,
         audience=settings.audience,
         user_id_claim=settings.user_id_claim,
+        token_type_claim=settings.token_type_claim,
         leeway=settings.leeway,
     )
     try:

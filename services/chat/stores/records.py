@@ -147,7 +147,12 @@ class SqlRecordStore:
         self, lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
     ) -> bool:
         """As the port says."""
-        row = await self._one(statements.FINISH, finish_values(lease, generation, ending, usage_event))
+        values = finish_values(lease, generation, ending, usage_event)
+        try:
+            row = await self._one(statements.FINISH, values)
+        except pg.ForeignKeyViolation:
+            # The session was deleted while this ran; now that it is gone, the end is stored without a message.
+            row = await self._one(statements.FINISH, values)
         assert row is not None
         if row[0]:
             return True

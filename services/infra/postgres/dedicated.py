@@ -20,7 +20,7 @@ Open = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
 
 _NAME = b"dedicated"
 _BINARY = 1
-_UUID, _BIGINT, _BYTEA = 2950, 20, 17
+_UUID, _BIGINT, _BYTEA, _TEXT = 2950, 20, 17, 25
 _ARRAY = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i")
 _SIZED_BIGINT = struct.Struct("!iq")
@@ -35,6 +35,11 @@ def uuids(values: Sequence[bytes]) -> bytes:
 def byteas(values: Sequence[bytes]) -> bytes:
     """A `bytea[]`."""
     return _array(_BYTEA, values)
+
+
+def texts(values: Sequence[str]) -> bytes:
+    """A `text[]`. What UTF-8 does not have goes in escaped."""
+    return _array(_TEXT, [value.encode(errors="backslashreplace") for value in values])
 
 
 def bigints(values: Sequence[int]) -> bytes:

@@ -8,6 +8,7 @@ from services.runtime.interceptors.admission import Admission
 from services.runtime.interceptors.authentication import Authentication
 from services.runtime.interceptors.decoding import Decoding
 from services.runtime.interceptors.errors import Errors
+from services.runtime.interceptors.limits import Limits
 from services.runtime.interceptors.metrics import CallMetrics
 from services.runtime.interceptors.request_id import RequestId
 from services.runtime.interceptors.validation import Validation
@@ -19,8 +20,10 @@ ORDER: tuple[type[Interceptor], ...] = (
     Errors,
     Admission,
     Authentication,
-    # Rate limits have their place here: they count by the caller that authentication found, before any work on the message.
     Decoding,
+    # By the caller that authentication found, and where guesses are counted by the account that the message names. A request that breaks
+    # the rules counts too: finding that out is work.
+    Limits,
     Validation,
 )
 """Outermost first."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from services.kernel.request import enter
 from services.runtime.call import Call, Method, Proceed
+from services.runtime.interceptors.proxies import HEADER, Network, TrustedProxies, parsed
 
 KEY = "x-request-id"
 MAXIMUM_LENGTH = 128
@@ -17,18 +19,21 @@ MAXIMUM_PEERS = 1000
 
 
 class RequestId:
-    """Makes the call known as `services.kernel.request.current()`.
+    """Makes the call known as `services.kernel.request.current()`, with its caller's address: the peer's, or the one that a trusted
+    proxy names.
 
     An id that is made here is a random number of this process and the call's own, `5f0c1d9ab3e47812-2a`: unlike others it asks
     neither the clock nor the system for anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trusted_proxies: Sequence[Network] = ()) -> None:
+        self._proxies = TrustedProxies(trusted_proxies) if trusted_proxies else None
         self._prefix = os.urandom(8).hex()
         self._numbers = itertools.count(1)
 
     def bind(self, method: Method, proceed: Proceed) -> Proceed:
         prefix, numbers, addresses = self._prefix, self._numbers, _Addresses()
+        proxies = self._proxies
 
         async def layer(call: Call) -> Any:
             context, request = call.context, call.request
@@ -37,6 +42,8 @@ class RequestId:
                 request_id = f"{prefix}-{next(numbers):x}"
             request.request_id = request_id
             request.address = addresses[context.peer()]
+            if proxies is not None:
+                request.address = proxies.caller(request.address, call.metadata.get(HEADER))
             remaining = context.time_remaining()
             if remaining is not None:
                 request.deadline = time.monotonic() + remaining
@@ -75,5 +82,8 @@ def address_of(peer: str) -> str:
     if kind == "ipv4":
         return rest.rpartition(":")[0]
     if kind == "ipv6":
-        return unquote(rest).rpartition(":")[0].strip("[]")
+        address = unquote(rest).rpartition(":")[0].strip("[]")
+        # Whoever listens on IPv6 as well sees callers by IPv4 this way.
+        mapped = parsed(address) if address.lower().startswith("::ffff:") else None
+        return address if mapped is None else str(mapped)
     return kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,22 +18,29 @@ from services.kernel.principal import Kind, Principal
 
 _MAXIMUM_SUBJECT = 255
 _MAXIMUM_KID = 256
+_PEM = "-----BEGIN"
 
 # Refresh and identity tokens are signed with the same key. Frameworks mark the kind in one of these claims: Simple JWT
 # writes `token_type`, Flask-JWT-Extended `type`, Keycloak `typ`, Cognito `token_use`.
 _KIND_CLAIMS = ("token_type", "type", "typ", "token_use")
-_ACCESS_KINDS = frozenset(("access", "access_token", "bearer", "jwt", "at+jwt"))
+_ACCESS = "access"
+_ACCESS_KINDS = frozenset((_ACCESS, "access_token", "bearer", "jwt", "at+jwt"))
 _HEADER_TYPES = frozenset(("jwt", "at+jwt", "application/at+jwt"))
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignRules:
-    """What an issuer's tokens must have. Empty `issuer` and `audience` are not looked at; `leeway` is in seconds."""
+    """What an issuer's tokens must have. Empty `issuer` and `audience` are not looked at; `leeway` is in seconds.
+
+    With a `token_type_claim` every token must have that claim, and say `access` there (Simple JWT's TOKEN_TYPE_CLAIM). Without one
+    the usual claims of this meaning are looked at where they are.
+    """
 
     algorithms: frozenset[str]
     issuer: str = ""
     audience: str = ""
     user_id_claim: str = "sub"
+    token_type_claim: str = ""
     leeway: float = 0.0
 
 
@@ -55,11 +63,18 @@ def shared_secret(secret: str, algorithms: Iterable[str], *, legacy: bool = Fals
 
 
 def public_pem(pem: str, algorithms: Iterable[str]) -> FixedKey:
-    """A public key in PEM form. Raises ValueError for what is none, or does not suit the algorithms."""
+    """A public key in PEM form, or in the file of that path. Raises ValueError for what is none, or does not suit the algorithms."""
+    if _PEM not in pem:
+        try:
+            pem = Path(pem).expanduser().read_text(errors="replace")
+        except (OSError, ValueError):
+            raise ValueError("`pem` is no public key in PEM form, and no file with one") from None
+    if "PRIVATE KEY" in pem:
+        raise ValueError("`pem` holds a private key, which is for the issuer alone; the public key is needed")
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError("the key is no public key in PEM form") from error
+        raise ValueError("`pem` is no public key in PEM form") from error
     return FixedKey(Signatures(algorithms).prepare(key))
 
 
@@ -112,6 +127,9 @@ class ForeignTokens:
             kind = token.payload.get(claim)
             if kind is not None and (not isinstance(kind, str) or kind.lower() not in _ACCESS_KINDS):
                 raise TokenInvalid
+        required = self._rules.token_type_claim
+        if required and token.payload.get(required) != _ACCESS:
+            raise TokenInvalid
 
     def _subject(self, token: UnverifiedToken) -> str:
         subject = token.payload.get(self._rules.user_id_claim)

@@ -16,6 +16,12 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from services.capabilities.identity.errors import KeysUnavailable
+from services.capabilities.identity.propagation import (
+    FETCH_SECONDS,
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    STALE_SECONDS,
+)
 from services.capabilities.identity.signatures import MINIMUM_RSA_BITS
 
 if TYPE_CHECKING:
@@ -26,7 +32,11 @@ _log = logging.getLogger(__name__)
 Jwk = Mapping[str, Any]
 FetchKeys = Callable[[], Awaitable[Sequence[Jwk]]]
 
-_FETCH_SECONDS = 5.0
+# Other systems change their keys seldom, and are not to be asked at the pace of our own.
+_FOREIGN_REFRESH_SECONDS = 300.0
+_FOREIGN_STALE_SECONDS = 600.0
+_FOREIGN_RETRY_SECONDS = 10.0
+_FOREIGN_FETCH_SECONDS = 5.0
 _MAXIMUM_KEYS = 100
 _MAXIMUM_BYTES = 256 * 1024
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -35,8 +45,9 @@ _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 class CachedKeys:
     """A `KeySource` over something that fetches a whole key set (RFC 7517 §5).
 
-    The set is fetched again once it is `refresh_seconds` old, beside the calls that go on with the old one, and when an unknown
-    id is asked for, then at most every `retry_seconds`. A failed attempt is repeated after `failure_seconds`.
+    The set is fetched again once it is `refresh_seconds` old, beside the calls that go on with the old one; calls wait for that
+    once it is `stale_seconds` old, unless the last attempt failed. An unknown id has it fetched at most every `retry_seconds`. A
+    failed attempt is repeated after `failure_seconds`. What is left out is as Auth's own keys need it: see `propagation`.
     """
 
     def __init__(
@@ -44,19 +55,24 @@ class CachedKeys:
         fetch: FetchKeys,
         *,
         name: str,
-        refresh_seconds: float = 300.0,
-        retry_seconds: float = 10.0,
+        refresh_seconds: float = REFRESH_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+        fetch_seconds: float = FETCH_SECONDS,
         failure_seconds: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
         self._name = name
         self._refresh_seconds = refresh_seconds
+        self._stale_seconds = stale_seconds
         self._retry_seconds = retry_seconds
+        self._fetch_seconds = fetch_seconds
         self._failure_seconds = failure_seconds
         self._clock = clock
         self._keys: dict[str, PublicKeyTypes] = {}
-        self._refresh_at = self._attempt_at = float("-inf")
+        # The set is as old as the beginning of the fetch that brought it.
+        self._fetched_at = self._attempt_at = float("-inf")
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
 
@@ -64,17 +80,20 @@ class CachedKeys:
         """See `KeySource`."""
         key = self._keys.get(kid)
         if key is not None:
-            if self._clock() >= self._refresh_at:
-                self._begin()
-            return key
-        fetching = self._begin()
+            age = self._clock() - self._fetched_at
+            if age < self._refresh_seconds:
+                return key
+            fetching = self._begin(self._failure_seconds)
+            if age < self._stale_seconds or self._failed:
+                return key
+        else:
+            fetching = self._begin(self._retry_seconds)
         if fetching is not None:
             # Whoever asked first may be cancelled; the others wait for the same answer.
             await asyncio.shield(fetching)
-        key = self._keys.get(kid)
-        if key is None and self._failed:
+        if self._failed and kid not in self._keys:
             raise KeysUnavailable
-        return key
+        return self._keys.get(kid)
 
     async def aclose(self) -> None:
         """Stop fetching."""
@@ -82,31 +101,32 @@ class CachedKeys:
             self._fetching.cancel()
             await asyncio.gather(self._fetching, return_exceptions=True)
 
-    def _begin(self) -> asyncio.Task[None] | None:
+    def _begin(self, pause: float) -> asyncio.Task[None] | None:
+        """The fetch that is under way, or a new one if the last began `pause` ago or earlier; else None."""
         if self._fetching is not None and not self._fetching.done():
             return self._fetching
         now = self._clock()
-        if now < self._attempt_at:
+        if now - self._attempt_at < (self._failure_seconds if self._failed else pause):
             return None
-        self._attempt_at = now + self._retry_seconds
-        self._fetching = asyncio.create_task(self._refresh(), name=f"keys of {self._name}")
+        self._attempt_at = now
+        self._fetching = asyncio.create_task(self._refresh(now), name=f"keys of {self._name}")
         return self._fetching
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, begun: float) -> None:
         try:
-            async with asyncio.timeout(_FETCH_SECONDS):
+            async with asyncio.timeout(self._fetch_seconds):
                 fetched = await self._fetch()
         except Exception as error:
             # Whatever it was, tokens that are known stay good and the next attempt is near.
             self._failed = True
-            self._attempt_at = self._clock() + self._failure_seconds
+            self._attempt_at = self._clock()
             _log.warning(
                 "The keys of %s can't be fetched: %s", self._name, str(error) or type(error).__name__
             )
             return
         self._keys = parse_keys(fetched)
         self._failed = False
-        self._refresh_at = self._clock() + self._refresh_seconds
+        self._fetched_at = begun
 
 
 def parse_keys(jwks: Sequence[Jwk]) -> dict[str, PublicKeyTypes]:
@@ -136,7 +156,7 @@ def keys_by_rpc(stub: auth_pb2_grpc.AuthServiceAsyncStub) -> CachedKeys:
     from antiphon.auth.v1 import auth_pb2
 
     async def fetch() -> Sequence[Jwk]:
-        response = await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=_FETCH_SECONDS)
+        response = await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=FETCH_SECONDS)
         return [
             {"kty": key.kty, "kid": key.kid, "use": key.use, "alg": key.alg, "n": key.n, "e": key.e}
             for key in response.keys
@@ -171,4 +191,11 @@ def keys_by_address(address: str) -> CachedKeys:
             raise KeysUnavailable
         return [entry for entry in found if isinstance(entry, dict)]
 
-    return CachedKeys(fetch, name=address)
+    return CachedKeys(
+        fetch,
+        name=address,
+        refresh_seconds=_FOREIGN_REFRESH_SECONDS,
+        stale_seconds=_FOREIGN_STALE_SECONDS,
+        retry_seconds=_FOREIGN_RETRY_SECONDS,
+        fetch_seconds=_FOREIGN_FETCH_SECONDS,
+    )

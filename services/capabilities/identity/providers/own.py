@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.capabilities.identity.errors import TokenInvalid
-from services.capabilities.identity.model import OWN_TYPE, Proof, UnverifiedToken
+from services.capabilities.identity.model import OWN_TYPE, REVISION_CLAIM, Proof, UnverifiedToken
 from services.capabilities.identity.ports import KeySource
 from services.capabilities.identity.signatures import Signatures
 from services.kernel.principal import Kind, Principal
@@ -47,4 +47,12 @@ class OwnTokens:
         principal = Principal(
             kind, user_id=token.uuid("sub"), session_id=token.uuid("sid"), expire_time=expires
         )
-        return Proof(principal, issued)
+        return Proof(principal, issued, _revision(token))
+
+
+def _revision(token: UnverifiedToken) -> int:
+    # Tokens of an Auth that kept no list of revocations have none.
+    value = token.payload.get(REVISION_CLAIM, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TokenInvalid
+    return value

@@ -75,10 +75,12 @@ class ListApiKeysResponse(_message.Message):
     def __init__(self, api_keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetApiKeyRequest(_message.Message):
-    __slots__ = ("api_key_id",)
+    __slots__ = ("api_key_id", "user_id")
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     api_key_id: str
-    def __init__(self, api_key_id: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, api_key_id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class GetApiKeyResponse(_message.Message):
     __slots__ = ("api_key",)
@@ -107,10 +109,12 @@ class RotateApiKeyResponse(_message.Message):
     def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ..., secret: _Optional[str] = ..., old_secret_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RevokeApiKeyRequest(_message.Message):
-    __slots__ = ("api_key_id",)
+    __slots__ = ("api_key_id", "user_id")
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     api_key_id: str
-    def __init__(self, api_key_id: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, api_key_id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class RevokeApiKeyResponse(_message.Message):
     __slots__ = ()

@@ -41,27 +41,29 @@ class ApiKeyServiceStub:
     """CreateApiKey makes a key. The secret is in the answer, and never shown again: a repeated call with the same
     `request_id` names the key and leaves the secret empty.
 
-    Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
+    (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.ListApiKeysRequest, _api_key_pb2.ListApiKeysResponse]
     """ListApiKeys lists the caller's keys, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.GetApiKeyRequest, _api_key_pb2.GetApiKeyResponse]
     """GetApiKey gives one of the caller's keys.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RotateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RotateApiKeyRequest, _api_key_pb2.RotateApiKeyResponse]
     """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+    FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RevokeApiKeyRequest, _api_key_pb2.RevokeApiKeyResponse]
-    """RevokeApiKey ends a key.
+    """RevokeApiKey ends a key. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
 
 @_typing.type_check_only
@@ -77,27 +79,29 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     """CreateApiKey makes a key. The secret is in the answer, and never shown again: a repeated call with the same
     `request_id` names the key and leaves the secret empty.
 
-    Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
+    (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_api_key_pb2.ListApiKeysRequest, _api_key_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """ListApiKeys lists the caller's keys, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.GetApiKeyRequest, _api_key_pb2.GetApiKeyResponse]  # type: ignore[assignment]
     """GetApiKey gives one of the caller's keys.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RotateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RotateApiKeyRequest, _api_key_pb2.RotateApiKeyResponse]  # type: ignore[assignment]
     """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+    FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RevokeApiKeyRequest, _api_key_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
-    """RevokeApiKey ends a key.
+    """RevokeApiKey ends a key. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
 
 class ApiKeyServiceServicer:
@@ -115,7 +119,8 @@ class ApiKeyServiceServicer:
         """CreateApiKey makes a key. The secret is in the answer, and never shown again: a repeated call with the same
         `request_id` names the key and leaves the secret empty.
 
-        Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
+        (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def ListApiKeys(
@@ -125,7 +130,7 @@ class ApiKeyServiceServicer:
     ) -> _typing.Union[_api_key_pb2.ListApiKeysResponse, _abc.Awaitable[_api_key_pb2.ListApiKeysResponse]]:
         """ListApiKeys lists the caller's keys, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def GetApiKey(
@@ -135,7 +140,7 @@ class ApiKeyServiceServicer:
     ) -> _typing.Union[_api_key_pb2.GetApiKeyResponse, _abc.Awaitable[_api_key_pb2.GetApiKeyResponse]]:
         """GetApiKey gives one of the caller's keys.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def RotateApiKey(
@@ -145,7 +150,8 @@ class ApiKeyServiceServicer:
     ) -> _typing.Union[_api_key_pb2.RotateApiKeyResponse, _abc.Awaitable[_api_key_pb2.RotateApiKeyResponse]]:
         """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+        FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def RevokeApiKey(
@@ -153,9 +159,9 @@ class ApiKeyServiceServicer:
         request: _api_key_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_pb2.RevokeApiKeyResponse, _abc.Awaitable[_api_key_pb2.RevokeApiKeyResponse]]:
-        """RevokeApiKey ends a key.
+        """RevokeApiKey ends a key. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
 def add_ApiKeyServiceServicer_to_server(servicer: ApiKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -202,10 +202,12 @@ class ListSessionsResponse(_message.Message):
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeSessionRequest(_message.Message):
-    __slots__ = ("session_id",)
+    __slots__ = ("session_id", "user_id")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class RevokeSessionResponse(_message.Message):
     __slots__ = ()
@@ -282,16 +284,18 @@ class WatchRevocationsResponse(_message.Message):
     def __init__(self, revocation: _Optional[_Union[Revocation, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
 
 class Revocation(_message.Message):
-    __slots__ = ("revocation_id", "kind", "subject_id", "revoke_time")
+    __slots__ = ("revocation_id", "kind", "subject_id", "revoke_time", "expire_time")
     REVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     REVOKE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     revocation_id: str
     kind: RevocationKind
     subject_id: str
     revoke_time: _timestamp_pb2.Timestamp
-    def __init__(self, revocation_id: _Optional[str] = ..., kind: _Optional[_Union[RevocationKind, str]] = ..., subject_id: _Optional[str] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, revocation_id: _Optional[str] = ..., kind: _Optional[_Union[RevocationKind, str]] = ..., subject_id: _Optional[str] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Synced(_message.Message):
     __slots__ = ("revocation_id",)

@@ -193,34 +193,36 @@ class AuthServiceServicer:
     def UpdateProfile(self, request, context):
         """UpdateProfile changes the fields of the caller's account that `update_mask` names.
 
-        Errors: INVALID_ARGUMENT, ALREADY_EXISTS (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), ALREADY_EXISTS
+        (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """ChangePassword sets a new password for the caller and revokes the other login sessions.
+        """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
 
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED).
+        Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
+        or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """ListSessions lists the caller's login sessions, newest first.
+        """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeSession(self, request, context):
-        """RevokeSession ends one of the caller's login sessions.
+        """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,7 +248,7 @@ class AuthServiceServicer:
 
     def WatchRevocations(self, request, context):
         """WatchRevocations sends every revocation that can still matter, then `synced`, then new ones as they happen and a
-        heartbeat every second.
+        heartbeat every second. A stream without a heartbeat does not know what is revoked: count from the last one.
 
         Errors: INVALID_ARGUMENT.
         """

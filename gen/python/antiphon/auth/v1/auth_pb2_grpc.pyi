@@ -72,22 +72,24 @@ class AuthServiceStub:
     UpdateProfile: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateProfileRequest, _auth_pb2.UpdateProfileResponse]
     """UpdateProfile changes the fields of the caller's account that `update_mask` names.
 
-    Errors: INVALID_ARGUMENT, ALREADY_EXISTS (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), ALREADY_EXISTS
+    (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]
-    """ChangePassword sets a new password for the caller and revokes the other login sessions.
+    """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
 
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED).
+    Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
+    or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]
-    """ListSessions lists the caller's login sessions, newest first.
+    """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]
-    """RevokeSession ends one of the caller's login sessions.
+    """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetJwks: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]
     """GetJwks gives the public keys that access tokens are signed with, those to come included, as a JWK set (RFC 7517).
@@ -101,7 +103,7 @@ class AuthServiceStub:
     """
     WatchRevocations: _grpc.UnaryStreamMultiCallable[_auth_pb2.WatchRevocationsRequest, _auth_pb2.WatchRevocationsResponse]
     """WatchRevocations sends every revocation that can still matter, then `synced`, then new ones as they happen and a
-    heartbeat every second.
+    heartbeat every second. A stream without a heartbeat does not know what is revoked: count from the last one.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -181,22 +183,24 @@ class AuthServiceAsyncStub(AuthServiceStub):
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateProfileRequest, _auth_pb2.UpdateProfileResponse]  # type: ignore[assignment]
     """UpdateProfile changes the fields of the caller's account that `update_mask` names.
 
-    Errors: INVALID_ARGUMENT, ALREADY_EXISTS (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), ALREADY_EXISTS
+    (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]  # type: ignore[assignment]
-    """ChangePassword sets a new password for the caller and revokes the other login sessions.
+    """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
 
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED).
+    Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
+    or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """ListSessions lists the caller's login sessions, newest first.
+    """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]  # type: ignore[assignment]
-    """RevokeSession ends one of the caller's login sessions.
+    """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]  # type: ignore[assignment]
     """GetJwks gives the public keys that access tokens are signed with, those to come included, as a JWK set (RFC 7517).
@@ -210,7 +214,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     WatchRevocations: _aio.UnaryStreamMultiCallable[_auth_pb2.WatchRevocationsRequest, _auth_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
     """WatchRevocations sends every revocation that can still matter, then `synced`, then new ones as they happen and a
-    heartbeat every second.
+    heartbeat every second. A stream without a heartbeat does not know what is revoked: count from the last one.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -317,7 +321,8 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.UpdateProfileResponse, _abc.Awaitable[_auth_pb2.UpdateProfileResponse]]:
         """UpdateProfile changes the fields of the caller's account that `update_mask` names.
 
-        Errors: INVALID_ARGUMENT, ALREADY_EXISTS (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (the caller's token is of a foreign issuer, or the account is gone), ALREADY_EXISTS
+        (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def ChangePassword(
@@ -325,9 +330,10 @@ class AuthServiceServicer:
         request: _auth_pb2.ChangePasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ChangePasswordResponse, _abc.Awaitable[_auth_pb2.ChangePasswordResponse]]:
-        """ChangePassword sets a new password for the caller and revokes the other login sessions.
+        """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
 
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED).
+        Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
+        or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
         """
 
     def ListSessions(
@@ -335,9 +341,9 @@ class AuthServiceServicer:
         request: _auth_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ListSessionsResponse, _abc.Awaitable[_auth_pb2.ListSessionsResponse]]:
-        """ListSessions lists the caller's login sessions, newest first.
+        """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def RevokeSession(
@@ -345,9 +351,9 @@ class AuthServiceServicer:
         request: _auth_pb2.RevokeSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.RevokeSessionResponse, _abc.Awaitable[_auth_pb2.RevokeSessionResponse]]:
-        """RevokeSession ends one of the caller's login sessions.
+        """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def GetJwks(
@@ -376,7 +382,7 @@ class AuthServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_auth_pb2.WatchRevocationsResponse], _abc.AsyncIterator[_auth_pb2.WatchRevocationsResponse]]:
         """WatchRevocations sends every revocation that can still matter, then `synced`, then new ones as they happen and a
-        heartbeat every second.
+        heartbeat every second. A stream without a heartbeat does not know what is revoked: count from the last one.
 
         Errors: INVALID_ARGUMENT.
         """

@@ -1,0 +1,1 @@
+"""What Auth speaks of: frozen values and their invariants, a file per subject."""

@@ -1,0 +1,1 @@
+"""What Auth needs from others, as promises. Any call may raise Unavailable when the store can't be reached."""

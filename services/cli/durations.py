@@ -1,0 +1,41 @@
+"""Spans of time as they are typed: `90d`, `1h`, `1h30m`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from services.cli.output import CommandFailed
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PARTS = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
+
+
+def duration(text: str, option: str) -> timedelta:
+    """A span of time. Raises CommandFailed, which names the option."""
+    compact = text.replace(" ", "").lower()
+    if compact == "0":
+        return timedelta()
+    if not _PARTS.fullmatch(compact):
+        raise CommandFailed(
+            f"{option}: {text!r} is no span of time", "Write it as 90d, 12h, 30m or 1h30m.", status=2
+        )
+    try:
+        return sum(
+            (timedelta(**{_UNITS[unit]: int(number)}) for number, unit in re.findall(r"(\d+)(\D)", compact)),
+            timedelta(),
+        )
+    except OverflowError:
+        raise CommandFailed(f"{option}: {text!r} is too long", status=2) from None
+
+
+def moment(text: str, option: str) -> datetime:
+    """A point in time: a span from now, or a date such as `2027-01-31`. Raises CommandFailed, which names the option."""
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.now().astimezone() + duration(text, option)
+    except OverflowError:
+        raise CommandFailed(f"{option}: {text!r} is too far away", status=2) from None

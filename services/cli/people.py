@@ -1,0 +1,99 @@
+"""Accounts as a person names them at the command line, and as they are shown there."""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.output import CommandFailed
+
+if TYPE_CHECKING:
+    from antiphon.auth.v1 import auth_pb2
+
+    from antiphon_client import Client
+
+Who = Annotated[
+    str, typer.Argument(metavar="EMAIL_OR_ID", help="The account, by e-mail or id.", show_default=False)
+]
+Whose = Annotated[
+    str,
+    typer.Option(
+        "--user", metavar="EMAIL_OR_ID", help="Another person's (administrators).", show_default=False
+    ),
+]
+
+
+class RoleName(StrEnum):
+    """A role as it is typed."""
+
+    USER = "user"
+    ADMIN = "admin"
+    SERVICE = "service"
+
+
+def role_of(name: RoleName) -> auth_pb2.Role:
+    """The role in the contract."""
+    from antiphon.auth.v1 import auth_pb2
+
+    roles = {
+        RoleName.USER: auth_pb2.ROLE_USER,
+        RoleName.ADMIN: auth_pb2.ROLE_ADMIN,
+        RoleName.SERVICE: auth_pb2.ROLE_SERVICE,
+    }
+    return roles[name]
+
+
+def role_name(role: auth_pb2.Role) -> str:
+    """A role as people read it."""
+    from antiphon.auth.v1 import auth_pb2
+
+    return auth_pb2.Role.Name(role).removeprefix("ROLE_").lower()
+
+
+def find_user(client: Client, who: str) -> auth_pb2.User:
+    """The account that `who` names, by id or by e-mail, ignoring case. Raises CommandFailed and AntiphonError."""
+    if is_id(who):
+        return client.get_user(who)
+    wanted = _folded(who)
+    if "@" not in wanted:
+        raise CommandFailed(
+            f"{who!r} is neither an e-mail nor the id of an account",
+            "`antiphon users list` shows both.",
+            status=2,
+        )
+    for user in client.list_users(query=wanted, page_size=100):
+        if _folded(user.email) == wanted:
+            return user
+    raise CommandFailed(
+        f"there is no account with the e-mail {who}",
+        f"`antiphon users list --query {wanted.partition('@')[0]}` looks for similar ones.",
+        reason="NOT_FOUND",
+        code="NOT_FOUND",
+    )
+
+
+def find_user_id(client: Client, who: str) -> str:
+    """The id of the account that `who` names; an id is passed on as it is, and nothing stays nothing."""
+    return who if not who or is_id(who) else find_user(client, who).user_id
+
+
+def is_id(text: str) -> bool:
+    """Whether this is a UUID."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _folded(email: str) -> str:
+    # As the server compares them. Folding case can undo the normal form; a round or two settles it.
+    while True:
+        further = unicodedata.normalize("NFKC", email).casefold().strip()
+        if further == email:
+            return email
+        email = further
