@@ -17,10 +17,10 @@ run: venv-run ## Start the suite on 127.0.0.1:50051 (ARGS="--port 50052" for ano
 	@exec .venv/bin/antiphon serve $(ARGS)
 
 test: venv-dev ## Run the tests that need pip packages alone
-	@$(PY) -m pytest -n 3 --dist worksteal -m "not peers" tests $(ARGS)
+	@$(PY) -m pytest -n 3 --dist worksteal -m "not peers and not long" tests $(ARGS)
 
-test-peers: venv-dev ## Run the tests against real peers (REQUIRE_PEERS=1: a missing peer is a failure)
-	@$(PY) -m pytest -m peers -o timeout=1800 tests $(ARGS)
+test-peers: venv-dev ## Run the tests against real peers, and the long ones (REQUIRE_PEERS=1: a missing peer is a failure)
+	@$(PY) -m pytest -m "peers or long" -o timeout=1800 tests $(ARGS)
 
 check: venv-dev proto-check ## Check format, lint, types, import rules and the contract
 	@$(PY) -m ruff format --check .

@@ -159,6 +159,7 @@ def test_a_person_changes_their_password(suite: SuiteProcess, tmp_path: Path) ->
     phone("login", "ana@example.com", "--password", "another horse battery")
 
 
+@pytest.mark.long
 def test_the_operator_resets_a_password_with_and_without_the_suite(
     start_suite: StartSuite, tmp_path: Path
 ) -> None:

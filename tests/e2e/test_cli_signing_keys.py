@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.suite_process import COMMAND, SuiteProcess, environment
 
 StartSuite = Callable[..., SuiteProcess]
@@ -25,6 +27,7 @@ def signing_keys(folder: Path, *arguments: str, **settings: str) -> subprocess.C
     )
 
 
+@pytest.mark.long
 def test_keys_of_an_embedded_database_are_listed_and_rotated_beside_the_suite_and_without_it(
     tmp_path: Path, start_suite: StartSuite
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import jwt
+import pytest
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 
@@ -143,6 +144,7 @@ class Person:
         self.kids.add(jwt.get_unverified_header(self.access)["kid"])
 
 
+@pytest.mark.long
 async def test_no_valid_call_is_refused_while_keys_are_rotated_and_a_leaked_key_is_soon_worthless(
     tmp_path: Path, migrated_url: str, start_suite: StartSuite
 ) -> None:

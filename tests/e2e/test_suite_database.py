@@ -157,6 +157,7 @@ async def failure(address: str, token: str) -> tuple[str, float]:
     return failed.value.code().name, retry.retry_delay.ToTimedelta().total_seconds()
 
 
+@pytest.mark.long
 def test_a_database_that_goes_and_comes_back_needs_no_restart(
     tmp_path: Path, road: Road, start_suite: StartSuite
 ) -> None:

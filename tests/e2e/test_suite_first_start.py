@@ -44,6 +44,7 @@ def paste(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_first_start_tells_how_to_get_in_and_nothing_else_ever_does(
     tmp_path: Path, start_suite: StartSuite
 ) -> None:

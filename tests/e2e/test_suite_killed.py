@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import pytest
 
 from tests.e2e.chat_witness import Witness, chat_at, hold_against_record, hold_usage, watch_all
 from tests.e2e.suite_process import SuiteProcess, seconds_until_nobody_works_in
@@ -29,6 +30,7 @@ async def watch_and_kill(suite: SuiteProcess, witnesses: list[Witness], seconds:
         await asyncio.wait_for(asyncio.gather(*watching), 20)
 
 
+@pytest.mark.long
 def test_whatever_a_client_was_given_is_on_record(tmp_path: Path, start_suite: StartSuite) -> None:
     chance = random.Random(5)
     port = free_port()

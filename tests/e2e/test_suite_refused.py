@@ -176,6 +176,7 @@ def test_a_catalog_of_models_that_is_broken(tmp_path: Path) -> None:
     assert "line 1" in told
 
 
+@pytest.mark.long
 def test_a_data_directory_whose_secret_was_lost(tmp_path: Path, start_suite: StartSuite) -> None:
     assert start_suite().up().stop() == 0
     (tmp_path / "data" / "secret").unlink()

@@ -117,6 +117,7 @@ async def world(tmp_path: Path, migrated_url: str, start_suite: StartSuite) -> A
         yield made
 
 
+@pytest.mark.long
 async def test_what_auth_takes_back_chat_refuses_within_two_seconds(world: World) -> None:
     accounts, keys = world.accounts, world.keys
     ana = await world.person("ana")
@@ -158,6 +159,7 @@ async def test_what_auth_takes_back_chat_refuses_within_two_seconds(world: World
     assert reasons == ["API_KEY_INVALID"]
 
 
+@pytest.mark.long
 async def test_who_is_disabled_or_deleted_is_out_within_two_seconds_with_keys_and_all(world: World) -> None:
     ben = await world.person("ben")
     key = bearer((await world.key_of(ben)).secret)
@@ -179,6 +181,7 @@ async def test_who_is_disabled_or_deleted_is_out_within_two_seconds_with_keys_an
     assert reasons == ["TOKEN_REVOKED", "API_KEY_INVALID"]
 
 
+@pytest.mark.long
 async def test_without_auth_credentials_pass_for_a_while_and_are_then_unavailable(world: World) -> None:
     ana = await world.person("ana")
     token, key = bearer(ana.access_token), bearer((await world.key_of(ana)).secret)

@@ -40,9 +40,10 @@ class Keys:
 
     def __init__(self, key: RSAPrivateKey) -> None:
         self._key = key.public_key()
+        self.dropped = False
 
     async def find(self, kid: str) -> Any:
-        return self._key if kid == "k1" else None
+        return self._key if kid == "k1" and not self.dropped else None
 
 
 def pem_of(key: RSAPrivateKey) -> str:

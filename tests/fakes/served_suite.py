@@ -131,7 +131,7 @@ def _settings(url: str, folder: Path, model: Stage, environ: Mapping[str, str]) 
 
 @contextlib.asynccontextmanager
 async def served(
-    url: str, folder: Path, model: Stage, log: Log | None = None, **environ: str
+    url: str, folder: Path, model: Stage, log: Log | None = None, /, **environ: str
 ) -> AsyncIterator[Served]:
     """The suite on a migrated database, while the block runs; the end of the block stops it as SIGTERM would.
 

@@ -357,7 +357,7 @@ async def test_a_key_is_shown_once_and_kept_nowhere(
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         log = Log("DEBUG", pretty=False, stream=descriptor)
-        async with served(migrated_url, tmp_path / "suite", module_stage, log=log) as suite:
+        async with served(migrated_url, tmp_path / "suite", module_stage, log) as suite:
             person = await owner(suite)
             made = await person.make("chat.read", request_id=str(uuid.uuid4()))
             rotated = await person.rotate(made.api_key, request_id=str(uuid.uuid4()))

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from services.capabilities.identity.authenticator import TokenAuthenticator
 from services.capabilities.identity.model import Proof, foreign_user_id
 from services.capabilities.identity.providers.foreign import public_pem, shared_secret
+from services.capabilities.identity.providers.own import OwnTokens
 from services.capabilities.identity.providers.service import ServiceTokens
 from services.kernel.principal import Kind
 from tests.fakes.identity_tokens import (
@@ -21,6 +23,7 @@ from tests.fakes.identity_tokens import (
     SECRET,
     SESSION_ID,
     USER_ID,
+    Keys,
     authenticator,
     bearer,
     claims,
@@ -84,6 +87,21 @@ async def test_a_token_is_verified_once(private: RSAPrivateKey) -> None:
     token = bearer(own_token(private))
     first = await subject.authenticate(token)
     assert await subject.authenticate(token) is first
+
+
+async def test_a_token_is_believed_while_its_key_is_published_and_no_longer(private: RSAPrivateKey) -> None:
+    now = time.time()
+    keys = Keys(private)
+    own = OwnTokens(keys, issuer="antiphon", audience="antiphon")
+    subject = TokenAuthenticator([own], clock=lambda: now)
+    token = bearer(own_token(private, iat=int(now), exp=int(now) + 60))
+    first = await subject.authenticate(token)
+    now += 30
+    # The same object: its signature was not checked again, only its key looked up.
+    assert await subject.authenticate(token) is first
+    keys.dropped = True
+    now += 5
+    assert (await refusal(subject, token)).reason == "TOKEN_INVALID"
 
 
 async def test_what_is_remembered_is_bounded_and_holds_no_token(private: RSAPrivateKey) -> None:

@@ -13,7 +13,6 @@ from services.capabilities.identity.api_keys import PREFIX, KnownApiKeys, NoApiK
 from services.capabilities.identity.errors import TokenInvalid, TokenRevoked
 from services.capabilities.identity.model import Proof
 from services.capabilities.identity.ports import ApiKeyVerifier, Revocations, TokenVerifier
-from services.capabilities.identity.propagation import PROOF_SECONDS
 from services.capabilities.identity.reading import MAXIMUM_CHARACTERS, read
 from services.kernel.principal import Kind, Principal
 
@@ -30,6 +29,21 @@ class NothingRevoked:
     def is_revoked(self, proof: Proof) -> bool:
         """See `Revocations`: never."""
         return False
+
+
+class _Remembered:
+    """A proof, who verified it, and until when that is believed without a second look, in Unix seconds."""
+
+    __slots__ = ("believed_until", "proof", "verifier")
+
+    def __init__(self, proof: Proof, verifier: TokenVerifier, now: float) -> None:
+        self.proof = proof
+        self.verifier = verifier
+        self.believe(now)
+
+    def believe(self, now: float) -> None:
+        """It was good at `now`."""
+        self.believed_until = min(self.proof.principal.expire_time, now + self.verifier.believed_seconds)
 
 
 class TokenAuthenticator:
@@ -57,7 +71,7 @@ class TokenAuthenticator:
         self._remembered = remembered
         self._clock = clock
         # By digest, so that memory holds no token that could be used.
-        self._proofs: OrderedDict[bytes, tuple[float, Proof]] = OrderedDict()
+        self._proofs: OrderedDict[bytes, _Remembered] = OrderedDict()
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal | None:
         """See `services.kernel.authentication.Authenticator`."""
@@ -69,16 +83,17 @@ class TokenAuthenticator:
         digest = hashlib.sha256(authorization.encode(errors="surrogateescape")).digest()
         now = self._clock()
         found = self._proofs.get(digest)
-        if found is not None and now < found[0]:
-            self._proofs.move_to_end(digest)
-            proof = found[1]
+        if found is not None and (now < found.believed_until or await self._vouched(found, now)):
+            # While its key was looked up, others may have pushed it out.
+            self._remember(digest, found)
+            proof = found.proof
         else:
             self._proofs.pop(digest, None)
             credential = _bearer(authorization)
             if credential.startswith(PREFIX):
                 return _caller((await self._api_keys.proof(credential)).principal, metadata)
-            proof = await self._token(credential, now)
-            self._remember(digest, proof, now)
+            proof, verifier = await self._token(credential, now)
+            self._remember(digest, _Remembered(proof, verifier, now))
         if self._revocations.is_revoked(proof):
             raise TokenRevoked
         on_behalf_of = metadata.get("x-on-behalf-of")
@@ -88,7 +103,7 @@ class TokenAuthenticator:
         """See `ports.CredentialVerifier`."""
         if credential.startswith(PREFIX):
             return (await self._api_keys.fresh(credential)).principal
-        proof = await self._token(credential, self._clock())
+        proof, _ = await self._token(credential, self._clock())
         if self._revocations.is_revoked(proof):
             raise TokenRevoked
         return proof.principal
@@ -97,7 +112,14 @@ class TokenAuthenticator:
         """End what is under way."""
         await self._api_keys.aclose()
 
-    async def _token(self, credential: str, now: float) -> Proof:
+    async def _vouched(self, remembered: _Remembered, now: float) -> bool:
+        proof = remembered.proof
+        if now >= proof.principal.expire_time or not await remembered.verifier.vouches(proof):
+            return False
+        remembered.believe(now)
+        return True
+
+    async def _token(self, credential: str, now: float) -> tuple[Proof, TokenVerifier]:
         token = read(credential)
         candidates = self._named.get(token.issuer)
         if candidates is None:
@@ -105,15 +127,16 @@ class TokenAuthenticator:
         fitting = [verifier for verifier in candidates if token.algorithm in verifier.algorithms]
         for verifier in fitting[:-1]:
             try:
-                return await verifier.verify(token, now)
+                return await verifier.verify(token, now), verifier
             except TokenInvalid:
                 continue
         if not fitting:
             raise TokenInvalid
-        return await fitting[-1].verify(token, now)
+        return await fitting[-1].verify(token, now), fitting[-1]
 
-    def _remember(self, digest: bytes, proof: Proof, now: float) -> None:
-        self._proofs[digest] = (min(proof.principal.expire_time, now + PROOF_SECONDS), proof)
+    def _remember(self, digest: bytes, remembered: _Remembered) -> None:
+        self._proofs[digest] = remembered
+        self._proofs.move_to_end(digest)
         while len(self._proofs) > self._remembered:
             self._proofs.popitem(last=False)
 

@@ -98,12 +98,14 @@ class Proof:
     """Who showed a credential, and when that was issued, in Unix seconds; 0 when it does not say.
 
     `revision` is the position in the feed of revocations that it knows of: for an access token its claim `rev`, for an API key
-    the position from which it was looked up. Entries about its person, or its key, after that one make it void.
+    the position from which it was looked up. Entries about its person, or its key, after that one make it void. `key_id` names the key
+    that it was checked with, where an issuer has several.
     """
 
     principal: Principal
     issued_at: float
     revision: int = 0
+    key_id: str = ""
 
     @property
     def revocable(self) -> bool:

@@ -38,6 +38,18 @@ class TokenVerifier(Protocol):
         """All that its tokens may be signed with."""
         ...
 
+    @property
+    def believed_seconds(self) -> float:
+        """How long a proof needs no second look."""
+        ...
+
+    async def vouches(self, proof: Proof) -> bool:
+        """Whether a proof that has not expired is as good as when it was made, which costs much less than to make it again.
+
+        False: verify the token anew. Raises KeysUnavailable.
+        """
+        ...
+
     async def verify(self, token: UnverifiedToken, now: float) -> Proof:
         """Whom the token proves at `now`, in Unix seconds.
 

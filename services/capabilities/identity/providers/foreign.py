@@ -81,6 +81,8 @@ def public_pem(pem: str, algorithms: Iterable[str]) -> FixedKey:
 class ForeignTokens:
     """Verifies one other system's access tokens; its people become users with an id of their own."""
 
+    believed_seconds = 300.0
+
     def __init__(self, rules: ForeignRules, key: FixedKey | KeySource) -> None:
         self._rules = rules
         self._key = key
@@ -91,6 +93,10 @@ class ForeignTokens:
     def algorithms(self) -> frozenset[str]:
         """What this issuer may sign with."""
         return self._signatures.algorithms
+
+    async def vouches(self, proof: Proof) -> bool:
+        """See `TokenVerifier`. The one key that was set stays; published ones may be replaced under the same id."""
+        return isinstance(self._key, FixedKey)
 
     async def verify(self, token: UnverifiedToken, now: float) -> Proof:
         """See `TokenVerifier`."""

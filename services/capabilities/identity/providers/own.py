@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.capabilities.identity.errors import TokenInvalid
 from services.capabilities.identity.model import OWN_TYPE, REVISION_CLAIM, Proof, UnverifiedToken
 from services.capabilities.identity.ports import KeySource
+from services.capabilities.identity.propagation import PROOF_SECONDS
 from services.capabilities.identity.signatures import Signatures
 from services.kernel.principal import Kind, Principal
 
@@ -17,6 +18,8 @@ _KINDS = {"user": Kind.USER, "service": Kind.USER, "admin": Kind.ADMIN}
 class OwnTokens:
     """Verifies RS256 tokens with the keys of Auth."""
 
+    believed_seconds = PROOF_SECONDS
+
     def __init__(self, keys: KeySource, *, issuer: str, audience: str) -> None:
         self._keys = keys
         self._audience = audience
@@ -27,6 +30,10 @@ class OwnTokens:
     def algorithms(self) -> frozenset[str]:
         """RS256 alone."""
         return self._signatures.algorithms
+
+    async def vouches(self, proof: Proof) -> bool:
+        """See `TokenVerifier`. Ids of own keys are their digests, so that a key of the same id is the same key."""
+        return await self._keys.find(proof.key_id) is not None
 
     async def verify(self, token: UnverifiedToken, now: float) -> Proof:
         """See `TokenVerifier`."""
@@ -47,7 +54,7 @@ class OwnTokens:
         principal = Principal(
             kind, user_id=token.uuid("sub"), session_id=token.uuid("sid"), expire_time=expires
         )
-        return Proof(principal, issued, _revision(token))
+        return Proof(principal, issued, _revision(token), kid)
 
 
 def _revision(token: UnverifiedToken) -> int:
