@@ -205,7 +205,7 @@ class IdentitySettings:
     offline_grace: float = setting(
         DURATION,
         30.0,
-        "How long login sessions and API keys still pass while Auth can't be asked what was revoked.",
+        "How long login sessions and API keys still pass while Auth can't be asked what was revoked; at least 3 s.",
     )
     issuers: tuple[ForeignIssuer, ...] = setting(
         ISSUERS,
