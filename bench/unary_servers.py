@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,15 @@ import uvloop
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 
 from services.capabilities.identity.authenticator import TokenAuthenticator
+from services.capabilities.identity.errors import ApiKeyInvalid
 from services.capabilities.identity.providers.foreign import ForeignRules, ForeignTokens, public_pem
+from services.capabilities.identity.revocation_cache import RevocationCache
+from services.capabilities.identity.revocations import FeedItem
 from services.capabilities.limits.stores.memory import MemoryCounters
 from services.capabilities.limits.usecases import ClassLimits
 from services.capabilities.limits.wiring import MetricsTally, numbers_of
+from services.kernel.errors import Unavailable
+from services.kernel.principal import Principal
 from services.kernel.request import current
 from services.runtime.logs import set_up
 from services.runtime.metrics import Metrics
@@ -62,6 +68,16 @@ class Owned(Echo):
         return chat_pb2.GetSessionResponse(session=session)
 
 
+class NoAuth:
+    """Is asked for nothing: the callers have tokens of another issuer, which can't be revoked."""
+
+    async def verify(self, key: str) -> Principal:
+        raise ApiKeyInvalid
+
+    def watch(self, after: int | None) -> AsyncIterator[FeedItem]:
+        raise Unavailable("There is no Auth here.")
+
+
 async def bare() -> None:
     """grpc.aio alone."""
     server = grpc.aio.server(options=options(ServerSettings()))
@@ -81,7 +97,9 @@ async def runtime(pem: str) -> None:
     numbers = numbers_of(LimitSettings(default=_NEVER))
     limits = ClassLimits(MemoryCounters(), numbers, b"", MetricsTally("chat", metrics))
     mounted = [Mounted("chat", {SERVICE: Owned()}, limits=limits)]
-    async with server.serving(mounted, TokenAuthenticator([tokens])):
+    revocations = RevocationCache(NoAuth(), 30.0)
+    authenticator = TokenAuthenticator([tokens], api_keys=NoAuth(), revocations=revocations)
+    async with server.serving(mounted, authenticator):
         await _tell(server.port)
 
 

@@ -37,6 +37,7 @@ def failing(
     retry_after: float | None = None,
     violations: Sequence[tuple[str, str]] = (),
     quota: tuple[str, str] | None = None,
+    resource: tuple[str, str] | None = None,
     trailers: Sequence[tuple[str, str]] = (),
     **metadata: str,
 ) -> Callable[[grpc.ServicerContext], object]:
@@ -61,6 +62,10 @@ def failing(
             limits = error_details_pb2.QuotaFailure()
             limits.violations.add(subject=quota[0], description=quota[1])
             details.append(limits)
+        if resource is not None:
+            details.append(
+                error_details_pb2.ResourceInfo(resource_type=resource[0], resource_name=resource[1])
+            )
         packed = []
         for detail in details:
             wrapped = AnyMessage()

@@ -15,7 +15,7 @@ from services.auth.stores.login_attempts import SqlLoginAttempts
 from services.auth.stores.revocations import SqlRevocations
 from services.auth.stores.sessions import SqlSessions
 from services.auth.stores.signing_keys import SqlSigningKeys
-from services.auth.usecases.reset_password import ResetPassword
+from services.auth.usecases.reset_password import NewPassword, ResetPassword
 from services.auth.usecases.rotate_signing_keys import RotateSigningKeys
 from services.capabilities.identity.propagation import LEARNT_SECONDS
 from services.infra.postgres.database import Database
@@ -28,13 +28,13 @@ async def reset_password(
     database: Database,
     secret: DeploymentSecret,
     settings: AuthSettings,
-    email: str,
+    who: str,
     password: str | None = None,
-) -> str:
-    """Set the password of an account, end its login sessions in every process, and give the password: the given one, or a random
-    one to be shown once. Needs an open database that has its schema, and the deployment's own secret.
+) -> NewPassword:
+    """Set the password of an account, named by e-mail or id, end its login sessions in every process, and give the password: the
+    given one, or a random one to be shown once. Needs an open database that has its schema, and the deployment's own secret.
 
-    Raises NotFound for an unknown e-mail, InvalidArgument for a password that is not allowed, and Unavailable.
+    Raises NotFound for an unknown account, InvalidArgument for a password that is not allowed, and Unavailable.
     """
     revocations = SqlRevocations(database, timedelta(seconds=settings.access_token_ttl))
     attempts = SqlLoginAttempts(
@@ -51,7 +51,7 @@ async def reset_password(
             CommonPasswords() if settings.refuse_common_passwords else AnyPassword(),
             attempts,
         )
-        return await reset(email, password)
+        return await reset(who, password)
 
 
 async def signing_keys(database: Database, settings: AuthSettings) -> Sequence[KeyRecord]:

@@ -6,7 +6,8 @@ ServiceError
 │   └── UsernameTaken
 ├── FailedPrecondition
 │   ├── LastAdministrator
-│   └── ApiKeyEnded
+│   ├── ApiKeyEnded
+│   └── TooManyApiKeys
 ├── PermissionDenied
 │   ├── AccountDisabled
 │   └── RegistrationClosed
@@ -15,7 +16,8 @@ ServiceError
 │   ├── RefreshTokenInvalid
 │   ├── RefreshTokenExpired
 │   ├── RefreshTokenRevoked
-│   └── RefreshTokenReused
+│   ├── RefreshTokenReused
+│   └── StandingLost
 └── ResourceExhausted
     ├── LoginDelayed
     └── PasswordsOverloaded
@@ -66,6 +68,18 @@ class ApiKeyEnded(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__("this API key has ended and can't be rotated; make a new one")
+
+
+class TooManyApiKeys(FailedPrecondition):
+    """The person has as many good keys as one may have."""
+
+    reason = "TOO_MANY_API_KEYS"
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(
+            f"there are {maximum} API keys that have not ended, and no more are allowed; revoke one first",
+            metadata={"maximum": str(maximum)},
+        )
 
 
 class AccountDisabled(PermissionDenied):
@@ -122,6 +136,15 @@ class RefreshTokenRevoked(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("this login session was ended; log in again")
+
+
+class StandingLost(Unauthenticated):
+    """What the caller was let in for has been taken back: its login session or key has ended, or its account is no longer what it was."""
+
+    reason = "TOKEN_REVOKED"
+
+    def __init__(self) -> None:
+        super().__init__("the credential has been revoked; log in again")
 
 
 class RefreshTokenReused(Unauthenticated):

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 _SECONDS = 3600.0
+# Also a process that is never up for an hour prunes.
+_FIRST_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 Prune = Callable[[], Awaitable[int]]
@@ -27,9 +29,11 @@ async def pruned(*prunes: Prune) -> AsyncIterator[None]:
 
 
 async def _prune(prunes: Sequence[Prune]) -> None:
+    seconds = _FIRST_SECONDS
     while True:
         # Replicas that were started together need not do it together.
-        await asyncio.sleep(_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - it only spreads the work.
+        await asyncio.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311 - it only spreads the work.
+        seconds = _SECONDS
         for prune in prunes:
             try:
                 while await prune():

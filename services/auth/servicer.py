@@ -126,6 +126,11 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
     async def GetJwks(self, request: auth_pb2.GetJwksRequest, context: Any) -> auth_pb2.GetJwksResponse:
         return sessions.jwks_response(await self._use.get_jwks())
 
+    async def ListSigningKeys(
+        self, request: auth_pb2.ListSigningKeysRequest, context: Any
+    ) -> auth_pb2.ListSigningKeysResponse:
+        return sessions.signing_keys_response(await self._use.get_jwks())
+
     async def VerifyToken(
         self, request: auth_pb2.VerifyTokenRequest, context: Any
     ) -> auth_pb2.VerifyTokenResponse:

@@ -30,6 +30,7 @@ from services.auth.stores.sessions import SqlSessions
 from services.auth.stores.setup import SqlSetup
 from services.auth.stores.signing_keys import SqlSigningKeys
 from services.auth.stores.tables import SCHEMA
+from services.auth.stores.token_lives import TokenLives
 from services.auth.usecases.accounts import (
     CreateUser,
     DeleteUser,
@@ -126,16 +127,19 @@ async def build(
         ring = await _key_ring(auth, database, secret)
         passwords = Argon2Passwords(workers=auth.password_workers, queue=auth.password_queue)
         stack.callback(passwords.close)
-        cached = CachedKeys(_fetch(ring), name="this process")
+        cached = CachedKeys(_fetch(ring), source="the database", allowance=settings.identity.offline_grace)
         stack.push_async_callback(cached.aclose)
         parts = _Parts(auth, database, secret, ring, passwords)
+        await parts.token_lives.note()
         log = RevocationLog(parts.revocations)
         parts.revocations.call_when_added(log.wake)
         await log.start()
         stack.push_async_callback(log.aclose)
         await stack.enter_async_context(
             pruned(
+                parts.token_lives.note,
                 parts.sessions.prune,
+                parts.api_keys.prune,
                 parts.attempts.prune,
                 parts.revocations.prune,
                 parts.prune_claims,
@@ -173,6 +177,7 @@ class _Parts:
         self.passwords = passwords
         self.rules = CommonPasswords() if settings.refuse_common_passwords else AnyPassword()
         self.revocations = SqlRevocations(database, timedelta(seconds=settings.access_token_ttl))
+        self.token_lives = TokenLives(database, timedelta(seconds=settings.access_token_ttl))
         self.accounts = SqlAccounts(database, self.revocations)
         self.sessions = SqlSessions(database, self.revocations)
         self.api_keys = SqlApiKeys(database, self.revocations)
@@ -221,7 +226,7 @@ class _Parts:
             get_profile=GetProfile(self.accounts),
             update_profile=UpdateProfile(self.accounts),
             change_password=ChangePassword(
-                self.accounts, self.sessions, self.passwords, self.rules, self.attempts
+                self.accounts, self.sessions, self.passwords, self.rules, self.attempts, self.trail
             ),
             list_sessions=ListSessions(self.sessions, self.pages),
             revoke_session=RevokeSession(self.sessions),

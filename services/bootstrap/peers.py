@@ -36,12 +36,17 @@ class AuthPeer:
     """A connection to Auth: the keys of its tokens, whose API keys there are, what was revoked, and the check whether it can be reached."""
 
     def __init__(
-        self, address: str, channel: grpc.aio.Channel, secret: DeploymentSecret, service: str
+        self,
+        address: str,
+        channel: grpc.aio.Channel,
+        secret: DeploymentSecret,
+        service: str,
+        offline_grace: float,
     ) -> None:
         self.name = "auth"
         stub = auth_pb2_grpc.AuthServiceStub(channel)
         tokens = ServiceTokens(secret, service)
-        self.keys: CachedKeys = keys_by_rpc(stub)
+        self.keys: CachedKeys = keys_by_rpc(stub, tokens, allowance=offline_grace)
         self.api_keys = ApiKeysByRpc(stub, tokens)
         self.revocations = RevocationsByRpc(stub, tokens)
         self._address = address
@@ -60,13 +65,16 @@ class AuthPeer:
 
 
 @asynccontextmanager
-async def auth_at(address: str, secret: DeploymentSecret, service: str) -> AsyncIterator[AuthPeer]:
+async def auth_at(
+    address: str, secret: DeploymentSecret, service: str, *, offline_grace: float
+) -> AsyncIterator[AuthPeer]:
     """The connection, while the block runs. It is made when it is first needed, and again whenever it was lost.
 
-    `service` is what this process calls itself towards Auth, which believes it if `secret` is its own, too.
+    `service` is what this process calls itself towards Auth, which believes it if `secret` is its own, too. Auth's keys are
+    believed for `offline_grace` seconds without it.
     """
     async with grpc.aio.insecure_channel(address, options=list(_OPTIONS)) as channel:
-        peer = AuthPeer(address, channel, secret, service)
+        peer = AuthPeer(address, channel, secret, service, offline_grace)
         try:
             yield peer
         finally:

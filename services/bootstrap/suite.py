@@ -114,8 +114,10 @@ async def serving(
             )
         if isinstance(door, AuthPeer):
             mounted = [door.needed_by(service) for service in mounted]
-        # What was revoked has to be known before anybody is let in.
-        mounted = [dataclasses.replace(service, checks=(*service.checks, known)) for service in mounted]
+        # What was revoked has to be known before anybody is let in, and the keys of access tokens.
+        mounted = [
+            dataclasses.replace(service, checks=(*service.checks, known, door.keys)) for service in mounted
+        ]
         health = await stack.enter_async_context(server.serving(mounted, authenticator))
         yield Suite(settings, services, server, health, opened.database, opened.embedded, metrics_port, auth)
 
@@ -154,7 +156,11 @@ async def _door(
     from services.bootstrap.peers import auth_at
 
     assert settings.peers.auth is not None
-    return await stack.enter_async_context(auth_at(settings.peers.auth, secret, "+".join(services)))
+    return await stack.enter_async_context(
+        auth_at(
+            settings.peers.auth, secret, "+".join(services), offline_grace=settings.identity.offline_grace
+        )
+    )
 
 
 async def _authenticator(
@@ -165,6 +171,7 @@ async def _authenticator(
     stack: AsyncExitStack,
 ) -> tuple[TokenAuthenticator, RevocationCache]:
     from services.capabilities.identity import wiring as identity
+    from services.capabilities.identity.providers.key_metrics import KeyMetrics
     from services.capabilities.identity.revocation_cache import RevocationCache
     from services.capabilities.identity.revocation_metrics import RevocationMetrics
 
@@ -172,6 +179,7 @@ async def _authenticator(
     stack.push_async_callback(known.aclose)
     await known.start()
     metrics.registry.register(RevocationMetrics(known))
+    metrics.registry.register(KeyMetrics(door.keys))
     authenticator = await stack.enter_async_context(
         identity.build(
             settings.identity.foreign_issuers,

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 def register(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="To log in with.", show_default=False)],
-    username: Annotated[str | None, typer.Option(help="A short name, unique.")] = None,
-    display_name: Annotated[str | None, typer.Option(help="A name for others to see.")] = None,
+    username: Annotated[str | None, typer.Option(metavar="NAME", help="A short name, unique.")] = None,
+    display_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A name for others to see.")
+    ] = None,
     password: Password = None,
     password_stdin: PasswordStdin = False,
     server: Server = DEFAULT_SERVER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 
-from antiphon_client.errors import AntiphonError, Unreachable
+from antiphon_client.errors import AntiphonError, NotFound, Unimplemented, Unreachable
 
 _ENDED = frozenset(
     {"TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_REVOKED", "REFRESH_TOKEN_REUSED", "API_KEY_INVALID"}
@@ -14,12 +14,39 @@ _ADVICE = {
     "CREDENTIAL_MISSING": "Log in first: antiphon login EMAIL",
     "EMAIL_TAKEN": "Log in with it: antiphon login EMAIL",
     "LAST_ADMINISTRATOR": "Make another administrator first: antiphon users set-role EMAIL admin",
+    "TOO_MANY_API_KEYS": "See which of them nobody uses: antiphon keys list; and end it: antiphon keys revoke KEY_ID",
     "API_KEY_ENDED": "Make a new one: antiphon keys create NAME --scope SCOPE",
     "MODEL_NOT_FOUND": "`antiphon models` lists the models.",
     "MODEL_NOT_READY": "`antiphon models` shows which models are ready.",
     "GENERATION_INTERRUPTED": "What you see was kept; ask again for another answer.",
     "SESSION_BUSY": "Wait until the other answer is finished, or cancel it.",
     "PROVIDER_CREDENTIAL": "The operator of the server has to look after the provider's key.",
+}
+
+# What a resource is called at the command line, and where its ids are.
+_THINGS = {
+    "auth.user": ("account", "`antiphon users list` shows them all."),
+    "auth.api_key": (
+        "API key",
+        "`antiphon keys list` shows yours; another person's need --user EMAIL_OR_ID.",
+    ),
+    "auth.session": (
+        "login session",
+        "`antiphon logins list` shows yours; another person's need --user EMAIL_OR_ID.",
+    ),
+    "chat.session": ("chat session", "`antiphon chats list` shows yours."),
+}
+# Fields of requests, as whoever types commands knows them.
+_ARGUMENTS = {
+    "api_key_id": "KEY_ID",
+    "display_name": "the name",
+    "email": "the e-mail",
+    "expire_time": "--expires",
+    "grace": "--grace",
+    "scopes": "--scope",
+    "session_id": "the id of the session",
+    "user_id": "the id of the account",
+    "username": "--username",
 }
 
 
@@ -31,6 +58,13 @@ def message_of(error: AntiphonError, server: str) -> str:
         if os.environ.get("ANTIPHON_TOKEN"):
             return f"ANTIPHON_TOKEN is not accepted by {server}: {error.message}"
         return f"the login session at {server} has ended: {error.message}"
+    if isinstance(error, Unimplemented):
+        return f"the server at {server} does not serve this"
+    if isinstance(error, NotFound) and error.resource is not None and error.resource.type in _THINGS:
+        return f"there is no {_THINGS[error.resource.type][0]} {error.resource.name}"
+    for each in error.violations:
+        if error.message.startswith(f"{each.field}: "):
+            return f"{_argument(each.field)}: {error.message.removeprefix(f'{each.field}: ')}"
     return error.message
 
 
@@ -42,10 +76,18 @@ def advice_on(error: AntiphonError, server: str) -> str:
             + _cause_of(error)
         )
     lines = [
-        f"{each.field}: {each.description}" for each in error.violations if each.field not in error.message
+        f"{_argument(each.field)}: {each.description}"
+        for each in error.violations
+        if each.field not in error.message
     ]
     if error.reason in _ENDED:
         lines.append(_renewal_of_access())
+    elif isinstance(error, Unimplemented):
+        lines.append(_where_it_is_served(server))
+    elif error.reason == "CREDENTIAL_MISSING":
+        lines += [_ADVICE[error.reason], *_logins_elsewhere(server)]
+    elif isinstance(error, NotFound) and error.resource is not None and error.resource.type in _THINGS:
+        lines.append(_THINGS[error.resource.type][1])
     elif error.reason == "SCOPE_REQUIRED":
         lines.append(_way_to_scope(error.metadata.get("scope", "SCOPE")))
     elif error.reason == "ROLE_REQUIRED":
@@ -58,12 +100,34 @@ def advice_on(error: AntiphonError, server: str) -> str:
         lines.append(_ADVICE[error.reason])
     if error.retry_after is not None and "try again in" not in error.message:
         # Rounded up: a second too early is too early.
-        lines.append(
-            f"Try again in {math.ceil(error.retry_after)} s." if error.retry_after >= 1 else "Try again."
-        )
+        lines.append(f"Try again in {max(1, math.ceil(error.retry_after))} s.")
     if error.code.name in ("INTERNAL", "UNKNOWN") and error.request_id:
         lines.append(f"The server's log has the details under the request id {error.request_id}.")
     return "\n".join(lines)
+
+
+def _argument(field: str) -> str:
+    return _ARGUMENTS.get(field.rpartition(".")[2], field)
+
+
+def _where_it_is_served(server: str) -> str:
+    return (
+        "Other services of the deployment may be at another address, which --server names. A login is kept for its address alone;\n"
+        f"at the others it is: ANTIPHON_TOKEN=$(antiphon token --server AUTH) antiphon chat --server {server or 'CHAT'}"
+    )
+
+
+def _logins_elsewhere(server: str) -> list[str]:
+    from services.cli.credentials import servers_with_a_login
+
+    others = [each for each in servers_with_a_login() if each != server]
+    if not others:
+        return []
+    known = others[0] if len(others) == 1 else "AUTH"
+    return [
+        f"You are logged in at {', '.join(others)}. If that is the same deployment, put",
+        f"ANTIPHON_TOKEN=$(antiphon token --server {known}) in front of the command.",
+    ]
 
 
 def _renewal_of_access() -> str:

@@ -10,6 +10,7 @@ import typer
 from services.cli.answer import answer_for
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import CommandFailed, as_dict, print_json
+from services.cli.texts import no_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,17 @@ def chat(
         str, typer.Option(metavar="SESSION", help="Go on with a chat session.", show_default=False)
     ] = "",
     model: Annotated[
-        str, typer.Option(help="Who answers, as `antiphon models` prints it.", show_default=False)
+        str,
+        typer.Option(
+            metavar="MODEL", help="Who answers, as `antiphon models` prints it.", show_default=False
+        ),
     ] = "",
-    system: Annotated[str, typer.Option(help="Instructions for the model.", show_default=False)] = "",
-    project: Annotated[str, typer.Option(help="What the call is made for.", show_default=False)] = "",
+    system: Annotated[
+        str, typer.Option(metavar="TEXT", help="Instructions for the model.", show_default=False)
+    ] = "",
+    project: Annotated[
+        str, typer.Option(metavar="PROJECT", help="What the call is made for.", show_default=False)
+    ] = "",
     no_stream: Annotated[
         bool, typer.Option("--no-stream", help="Print the answer when it is complete.")
     ] = False,
@@ -79,17 +87,13 @@ def _question(words: Sequence[str], as_json: bool) -> str | None:
         try:
             text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError:
-            raise CommandFailed("standard input is no UTF-8 text", status=2) from None
+            raise no_text("standard input") from None
     elif sys.stdout.isatty() and not as_json:
         return None
     else:
         raise CommandFailed("there is nothing to ask", 'antiphon chat "Why is the sky blue?"', status=2)
     if not text.strip():
         raise CommandFailed("there is nothing to ask: the text is empty", status=2)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise CommandFailed("the text is no UTF-8", status=2) from None
     return text
 
 

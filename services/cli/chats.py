@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.output import as_dict, local_time, note, print_json, print_table, shown
+from services.cli.output import as_dict, flat, local_time, note, print_json, print_table, shown
 
 if TYPE_CHECKING:
     from antiphon.chat.v1 import chat_pb2
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many at most, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, metavar="COUNT", help="How many at most, the newest.")]
 
 
 def list_chats(
     limit: Limit = 20,
-    project: Annotated[str, typer.Option(help="Those of one project.", show_default=False)] = "",
+    project: Annotated[
+        str, typer.Option(metavar="PROJECT", help="Those of one project.", show_default=False)
+    ] = "",
     archived: Annotated[bool, typer.Option("--archived", help="Archived ones, too.")] = False,
     user: Annotated[
         str, typer.Option(metavar="USER_ID", help="Another person's (administrators).", show_default=False)
@@ -72,12 +74,12 @@ def show_chat(
 
         on_terminal = sys.stdout.isatty()
         if session.title:
-            print(f"# {shown(' '.join(session.title.split()), on_terminal)}\n")
+            print(f"# {flat(session.title)}\n")
         if len(newest) > limit:
             note(f"(the newest {limit} messages; --limit shows more)")
         for message in messages:
             role = chat_pb2.MessageRole.Name(message.role).removeprefix("MESSAGE_ROLE_").lower()
-            model = f" ({shown(message.model, on_terminal)})" if message.model else ""
+            model = f" ({flat(message.model)})" if message.model else ""
             print(f"{role}{model} · {local_time(message.create_time)}")
             for line in _lines_of(message):
                 print(f"  {shown(line, on_terminal)}" if line else "")

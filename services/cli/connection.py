@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.output import CommandFailed, reporting
+from services.cli.texts import check_token
 
 if TYPE_CHECKING:
     from antiphon_client import Client
@@ -49,6 +50,7 @@ def connected(server: str) -> Iterator[Client]:
     from services.cli.credentials import CredentialsFile
 
     token = os.environ.get("ANTIPHON_TOKEN", "").strip()
+    check_token(token, "ANTIPHON_TOKEN")
     # A person who waits wants to know soon that nobody answers; a stream that has begun is worth more patience.
     retries = Retries(attempts=3)
     try:

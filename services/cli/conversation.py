@@ -9,7 +9,8 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import AntiphonError, ChatOptions, Client
 from services.cli.answer import TextAnswer
 from services.cli.asking import ask
-from services.cli.output import describe, note
+from services.cli.output import CommandFailed, describe, note
+from services.cli.prompts import typed
 
 
 def converse(client: Client, options: ChatOptions, server: str) -> None:
@@ -21,10 +22,13 @@ def converse(client: Client, options: ChatOptions, server: str) -> None:
     note("Ctrl-C cancels an answer, Ctrl-D ends the conversation.")
     while True:
         try:
-            line = input("> ").strip()
+            line = typed(lambda: input("> ")).strip()
         except (EOFError, KeyboardInterrupt):
             print()
             return
+        except CommandFailed as failure:
+            note(f"antiphon: {failure.message}")
+            continue
         if not line:
             continue
         try:

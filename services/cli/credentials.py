@@ -27,6 +27,14 @@ def credentials_file() -> Path:
     return folder / "antiphon" / "credentials.json"
 
 
+def servers_with_a_login() -> list[str]:
+    """The servers where a login session is kept, as far as that can be read."""
+    try:
+        return sorted(json.loads(credentials_file().read_text(encoding="utf-8"))["servers"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 class CredentialsFile:
     """The tokens of the login session at `server`: a TokenStore of the client.
 
@@ -57,15 +65,19 @@ class CredentialsFile:
         self._write(servers)
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Held while tokens are renewed, against other processes, too. Raises CommandFailed when it is held for too long."""
+    def exclusive(self, timeout: float | None = None) -> Iterator[None]:
+        """Held while tokens are renewed, against other processes, too. Raises TimeoutError when another holds it for longer than `timeout`
+        seconds, and CommandFailed when that is for too long whoever asks."""
         with self._explained():
             self._make_folder()
             lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            deadline = time.monotonic() + LOCK_SECONDS
+            began = time.monotonic()
             while not _try_lock(lock):
-                if time.monotonic() > deadline:
+                waited = time.monotonic() - began
+                if timeout is not None and waited >= timeout:
+                    raise TimeoutError
+                if waited > LOCK_SECONDS:
                     raise CommandFailed(
                         "another antiphon command has been renewing the login session for too long",
                         "Wait for it or end it, then try again.",

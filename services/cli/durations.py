@@ -13,20 +13,7 @@ _PARTS = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 
 def duration(text: str, option: str) -> timedelta:
     """A span of time. Raises CommandFailed, which names the option."""
-    compact = text.replace(" ", "").lower()
-    if compact == "0":
-        return timedelta()
-    if not _PARTS.fullmatch(compact):
-        raise CommandFailed(
-            f"{option}: {text!r} is no span of time", "Write it as 90d, 12h, 30m or 1h30m.", status=2
-        )
-    try:
-        return sum(
-            (timedelta(**{_UNITS[unit]: int(number)}) for number, unit in re.findall(r"(\d+)(\D)", compact)),
-            timedelta(),
-        )
-    except OverflowError:
-        raise CommandFailed(f"{option}: {text!r} is too long", status=2) from None
+    return _span(text, option, "span of time", "Write it as 90d, 12h, 30m or 1h30m.")
 
 
 def moment(text: str, option: str) -> datetime:
@@ -36,6 +23,24 @@ def moment(text: str, option: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     try:
-        return datetime.now().astimezone() + duration(text, option)
+        span = _span(
+            text, option, "date, and no span of time", "Write it as 2027-01-31, or, from now, as 90d or 12h."
+        )
+        return datetime.now().astimezone() + span
     except OverflowError:
         raise CommandFailed(f"{option}: {text!r} is too far away", status=2) from None
+
+
+def _span(text: str, option: str, what: str, form: str) -> timedelta:
+    compact = text.replace(" ", "").lower()
+    if compact == "0":
+        return timedelta()
+    if not _PARTS.fullmatch(compact):
+        raise CommandFailed(f"{option}: {text!r} is no {what}", form, status=2)
+    try:
+        return sum(
+            (timedelta(**{_UNITS[unit]: int(number)}) for number, unit in re.findall(r"(\d+)(\D)", compact)),
+            timedelta(),
+        )
+    except OverflowError:
+        raise CommandFailed(f"{option}: {text!r} is too long", status=2) from None

@@ -11,7 +11,7 @@ import typer
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.durations import duration, moment
 from services.cli.output import CommandFailed, as_dict, local_time, note, print_json, print_table
-from services.cli.people import Whose, find_user_id
+from services.cli.people import Whose, find_user_id, nothing_of
 
 if TYPE_CHECKING:
     from antiphon.auth.v1 import api_key_pb2
@@ -24,7 +24,10 @@ def create_key(
     scope: Annotated[
         list[str],
         typer.Option(
-            "--scope", metavar="SCOPE", help="What the key may do, such as chat.write; may be repeated."
+            "--scope",
+            metavar="SCOPE",
+            help="What the key may do; may be repeated: chat.read, chat.write, profile.read, profile.write, keys.read, keys.write, "
+            "and admin for administrators.",
         ),
     ],
     expires: Annotated[
@@ -60,7 +63,9 @@ def create_key(
 
 
 def list_keys(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most, the newest.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="COUNT", help="How many at most, the newest.")
+    ] = 100,
     user: Whose = "",
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
@@ -73,7 +78,7 @@ def list_keys(
     """
     with calling(server, as_json) as client:
         found = client.list_api_keys(user_id=find_user_id(client, user), page_size=min(limit, 100))
-        keys = list(itertools.islice(found, limit))
+        keys = list(itertools.islice(found, limit)) or nothing_of(client, user)
         if as_json:
             print_json({"apiKeys": [as_dict(key) for key in keys]})
             return
@@ -111,15 +116,16 @@ def rotate_key(
       KEY=$(antiphon keys rotate 0198c5a2-7d0e-7b5c-9a41-0c6b1f0a5d11 --grace 10m)
     """
     with calling(server, as_json) as client:
-        rotated = client.rotate_api_key(api_key_id, grace=duration(grace, "--grace") if grace else None)
+        span = duration(grace, "--grace") if grace else None
+        rotated = client.rotate_api_key(api_key_id, grace=span)
         if not rotated.secret:
             raise _lost(rotated.api_key)
         if as_json:
             print_json(as_dict(rotated))
             return
-        note(
-            f"the old key is accepted until {local_time(rotated.old_secret_expire_time)}; the new one is shown this once:"
-        )
+        at_once = span is not None and not span
+        until = "from now on" if at_once else f"after {local_time(rotated.old_secret_expire_time)}"
+        note(f"the old key is refused {until}; the new one is shown this once:")
         print(rotated.secret, flush=True)
 
 

@@ -11,9 +11,9 @@ import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import as_dict, local_time, note, print_json, print_table
-from services.cli.people import Whose, find_user_id
+from services.cli.people import Whose, find_user_id, nothing_of
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many at most, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, metavar="COUNT", help="How many at most, the newest.")]
 
 
 def list_logins(
@@ -27,7 +27,7 @@ def list_logins(
     """
     with calling(server, as_json) as client:
         found = client.list_login_sessions(user_id=find_user_id(client, user), page_size=min(limit, 100))
-        sessions = list(itertools.islice(found, limit))
+        sessions = list(itertools.islice(found, limit)) or nothing_of(client, user)
         if as_json:
             print_json({"sessions": [as_dict(session) for session in sessions]})
             return

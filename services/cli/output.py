@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from antiphon_client import AntiphonError
 
-NARROW = 60
-"""Columns below which a table is written as a list of its entries."""
+FOLDED = 24
+"""To how many columns the last column of a table may be folded. A table that needs more is written as a list of its entries."""
 
 _KEPT_CONTROLS = "\n\t"
 _UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT_CONTROLS}
+# What turns the direction of the text that follows it. On one line such a character falsifies its neighbours.
+_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
 
 class CommandFailed(Exception):
@@ -145,21 +149,20 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Rows for people on a terminal; tab-separated, without headers, in a pipe. `empty` is noted when there are none."""
-    if not rows:
+    """Rows for people on a terminal, as a list of entries where a table does not fit: no cell is ever cut. Tab-separated, without
+    headers, in a pipe. `empty` is noted when there are none."""
+    lines = [[flat(cell) for cell in row] for row in rows]
+    if not lines:
         note(empty)
     elif not sys.stdout.isatty():
-        for row in rows:
-            print("\t".join(" ".join(cell.split()) for cell in row))
-    elif shutil.get_terminal_size().columns < NARROW:
-        for row in rows:
-            first, *others = (shown(cell, True) for cell in row)
+        for line in lines:
+            print("\t".join(line))
+    elif not _print_rich_table(headers, lines):
+        for first, *others in lines:
             print(first)
             for header, cell in zip(headers[1:], others, strict=True):
                 if cell:
                     print(f"  {header.lower()}: {cell}")
-    else:
-        _print_rich_table(headers, rows)
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
@@ -167,23 +170,33 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     on_terminal = sys.stdout.isatty()
     width = max(len(name) for name, _ in fields)
     for name, value in fields:
-        text = " ".join(shown(value, on_terminal).split())
         if not on_terminal:
-            print(f"{name}\t{text}")
-        elif text:
-            print(f"{name:<{width}}  {text}")
+            print(f"{name}\t{flat(value)}")
+        elif flat(value):
+            print(f"{name:<{width}}  {flat(value)}")
 
 
-def _print_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Prints a table, if the terminal is wide enough for it."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headers, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    console = Console(highlight=False, width=shutil.get_terminal_size().columns)
+    widths = [max(map(cell_len, column)) for column in zip(headers, *rows, strict=True)]
+    widths[-1] = min(widths[-1], FOLDED)
+    # Two blanks and a line between two columns.
+    if sum(widths) + 3 * (len(widths) - 1) > console.width:
+        return False
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for number, header in enumerate(headers, start=1):
+        table.add_column(header, no_wrap=number < len(headers), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(shown(cell, True)) for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*map(Text, row))
+    console.print(table)
+    return True
 
 
 def shown(text: str, on_terminal: bool) -> str:
@@ -191,10 +204,22 @@ def shown(text: str, on_terminal: bool) -> str:
     return text.translate(_UNSEEN) if on_terminal else text
 
 
+def flat(text: str) -> str:
+    """`text` on one line, without what would steer a terminal or hide what it says: what somebody else wrote, in a list or a pipe."""
+    return " ".join(text.translate(_UNSEEN).translate(_TURNING).split())
+
+
 def local_time(moment: Timestamp) -> str:
     """A time as the reader's clock shows it; empty when there is none."""
-    if not moment.seconds:
-        return ""
+    return f"{_local(moment):%Y-%m-%d %H:%M}" if moment.seconds else ""
+
+
+def exact_time(moment: Timestamp) -> str:
+    """A time to the second, with its distance from UTC; empty when there is none."""
+    return _local(moment).isoformat(" ", "seconds") if moment.seconds else ""
+
+
+def _local(moment: Timestamp) -> datetime:
     from datetime import UTC
 
-    return moment.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    return moment.ToDatetime(tzinfo=UTC).astimezone()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 import uuid
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,6 +80,18 @@ def find_user(client: Client, who: str) -> auth_pb2.User:
 def find_user_id(client: Client, who: str) -> str:
     """The id of the account that `who` names; an id is passed on as it is, and nothing stays nothing."""
     return who if not who or is_id(who) else find_user(client, who).user_id
+
+
+def nothing_of(client: Client, who: str) -> list[Any]:
+    """The empty list, for an account of which there is nothing. Raises CommandFailed and AntiphonError when it does not exist itself:
+    an id is passed on without asking, and one that was mistyped has nothing, too."""
+    from antiphon_client.errors import PermissionDenied
+
+    # Somebody who may see what is theirs, and no other accounts, named themselves.
+    with contextlib.suppress(PermissionDenied):
+        if is_id(who):
+            client.get_user(who)
+    return []
 
 
 def is_id(text: str) -> bool:

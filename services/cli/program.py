@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from services.cli.output import CommandFailed, discard_output, reporting
+from services.cli.texts import with_texts
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -139,8 +140,9 @@ def program(arguments: list[str]) -> typer.Typer:
         parent = app
         if command.group:
             if command.group not in groups:
+                about = GROUPS[command.group]
                 groups[command.group] = typer.Typer(
-                    no_args_is_help=True, rich_markup_mode=None, help=GROUPS[command.group]
+                    no_args_is_help=True, rich_markup_mode=None, help=about, short_help=about
                 )
                 app.add_typer(groups[command.group], name=command.group)
             parent = groups[command.group]
@@ -148,8 +150,13 @@ def program(arguments: list[str]) -> typer.Typer:
         function, settings = (
             _load(command) if command is exact or not command.needs_server else _stand_in(command, "")
         )
-        parent.command(command.name, **settings)(function)
+        parent.command(command.name, short_help=_summary(command, function), **settings)(with_texts(function))
     return app
+
+
+def _summary(command: Command, function: Callable[..., object]) -> str:
+    """The first sentence of the help. Told as such, it is folded where there is no room for it, and not cut off."""
+    return command.summary or (function.__doc__ or "").partition("\n")[0].partition(". ")[0].rstrip(".") + "."
 
 
 def _load(command: Command) -> tuple[Callable[..., object], dict[str, Any]]:

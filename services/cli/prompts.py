@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from services.cli.output import CommandFailed, shown
+from services.cli.texts import is_text, no_text
 
 Password = Annotated[
     str | None,
@@ -55,13 +55,17 @@ def hidden(prompt: str) -> str:
     """What is typed without being shown. Raises CommandFailed where nobody can be asked."""
     if not sys.stdin.isatty():
         raise CommandFailed("there is no terminal to ask for the password", "Use --password-stdin.", status=2)
-    with _ended():
-        return getpass.getpass(prompt)
+    return _answer(lambda: getpass.getpass(prompt))
 
 
 def line_of_stdin() -> str:
-    """A line of standard input. Raises CommandFailed when there is none left."""
-    line = sys.stdin.readline()
+    """A line of standard input. Raises CommandFailed when there is none left, or it is no text."""
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        raise no_text("standard input") from None
+    if not is_text(line):
+        raise no_text("standard input")
     if not line:
         raise CommandFailed(
             "standard input ended before the password", "Write it on a line of its own.", status=2
@@ -81,14 +85,23 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def _line(prompt: str) -> str:
     print(shown(prompt, True), end="", file=sys.stderr, flush=True)
-    with _ended():
-        return input()
+    return _answer(input)
 
 
-@contextlib.contextmanager
-def _ended() -> Iterator[None]:
+def typed(ask: Callable[[], str]) -> str:
+    """What somebody types. Raises EOFError when they end the input, and CommandFailed when it is no text."""
     try:
-        yield
+        text = ask()
+    except UnicodeDecodeError:
+        raise no_text("what was typed") from None
+    if not is_text(text):
+        raise no_text("what was typed")
+    return text
+
+
+def _answer(ask: Callable[[], str]) -> str:
+    try:
+        return typed(ask)
     except EOFError:
         print(file=sys.stderr)
         raise CommandFailed("nothing was typed") from None

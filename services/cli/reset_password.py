@@ -9,16 +9,18 @@ from typing import Annotated
 import typer
 
 from services.auth.commands import reset_password as reset
+from services.auth.usecases.reset_password import NewPassword
 from services.cli.connection import AsJson
 from services.cli.deployment import deployment
-from services.cli.output import CommandFailed, note, print_json, reporting
+from services.cli.output import CommandFailed, flat, note, print_json, reporting
+from services.cli.people import Who, is_id
 from services.cli.prompts import line_of_stdin
 from services.kernel.errors import NotFound
 from services.settings import Settings
 
 
 def reset_password(
-    email: Annotated[str, typer.Argument(metavar="EMAIL", help="Of the account.", show_default=False)],
+    who: Who,
     password_stdin: Annotated[
         bool,
         typer.Option(
@@ -42,21 +44,28 @@ def reset_password(
     with reporting(as_json):
         given = line_of_stdin() if password_stdin else None
         settings = Settings.load(overrides={} if data_dir is None else {"ANTIPHON_DATA_DIR": str(data_dir)})
-        password = asyncio.run(_reset(settings, email, given))
+        done = asyncio.run(_reset(settings, who, given))
+        email = flat(done.email)
         if as_json:
-            print_json({"email": email} if given is not None else {"email": email, "password": password})
+            told = {"email": done.email, "disabled": done.disabled}
+            print_json(told if given is not None else {**told, "password": done.password})
         elif given is not None:
             print(f"{email} has the new password")
         else:
             note(f"{email} has a new password; it is shown this once:")
-            print(password, flush=True)
+            print(done.password, flush=True)
+        if done.disabled:
+            note(f"The account is disabled: nobody can log in until `antiphon users enable {email}`.")
+        else:
+            note("After failed logins the server's rate limit may delay the next one for up to a minute.")
 
 
-async def _reset(settings: Settings, email: str, password: str | None) -> str:
+async def _reset(settings: Settings, who: str, password: str | None) -> NewPassword:
     async with deployment(settings, ["auth"]) as (database, secret):
         try:
-            return await reset(database, secret, settings.auth, email, password)
+            return await reset(database, secret, settings.auth, who, password)
         except NotFound:
+            named = "id" if is_id(who) else "e-mail"
             raise CommandFailed(
-                f"there is no account with the e-mail {email}", reason="NOT_FOUND", code="NOT_FOUND"
+                f"there is no account with the {named} {who}", reason="NOT_FOUND", code="NOT_FOUND"
             ) from None

@@ -40,7 +40,7 @@ def list_signing_keys(data_dir: DataDir = None, as_json: AsJson = False) -> None
     with reporting(as_json):
         found = asyncio.run(_list(_settings(data_dir)))
         if as_json:
-            print_json({"signing_keys": [_as_json(key) for key in found]})
+            print_json({"signingKeys": [_as_json(key) for key in found]})
             return
         rows = [
             (
@@ -125,9 +125,18 @@ def _tell(seconds: float) -> None:
 
 
 def _as_json(key: KeyRecord) -> dict[str, str]:
-    return {
-        "kid": key.kid,
-        "state": key.state.value,
-        "published": key.publish_time.isoformat(),
-        "since": key.since.isoformat(),
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    times = {
+        "publishTime": key.publish_time,
+        "activateTime": key.activate_time,
+        "retireTime": key.retire_time,
     }
+    told = {"kid": key.kid, "state": key.state.value}
+    for name, moment in times.items():
+        if moment is not None:
+            # As proto JSON writes times, like every other command.
+            stamp = Timestamp()
+            stamp.FromDatetime(moment)
+            told[name] = stamp.ToJsonString()
+    return told

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +12,12 @@ from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import (
     CommandFailed,
     as_dict,
+    exact_time,
+    flat,
     local_time,
     print_fields,
     print_json,
     print_table,
-    shown,
 )
 from services.cli.people import RoleName, Who, find_user, find_user_id, role_name, role_of
 from services.cli.prompts import Password, PasswordStdin, ask_password, confirm
@@ -25,15 +25,18 @@ from services.cli.prompts import Password, PasswordStdin, ask_password, confirm
 if TYPE_CHECKING:
     from antiphon.auth.v1 import auth_pb2
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many at most, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, metavar="COUNT", help="How many at most, the newest.")]
 
 
 def list_users(
     limit: Limit = 100,
     query: Annotated[
-        str, typer.Option(help="Part of an e-mail, a username or a name.", show_default=False)
+        str, typer.Option(metavar="TEXT", help="Part of an e-mail, a username or a name.", show_default=False)
     ] = "",
-    role: Annotated[RoleName | None, typer.Option(help="Those with this role.", show_default=False)] = None,
+    role: Annotated[
+        RoleName | None,
+        typer.Option(metavar="ROLE", help="Those with this role: user, admin, service.", show_default=False),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +59,7 @@ def list_users(
                 user.user_id,
                 user.email,
                 role_name(user.role),
-                "disabled" if user.disabled else "",
+                "disabled" if user.disabled else "active",
                 user.display_name or user.username,
                 local_time(user.create_time),
             )
@@ -93,7 +96,9 @@ def show_user(who: Who, server: Server = DEFAULT_SERVER, as_json: AsJson = False
 
 def create_user(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="To log in with.", show_default=False)],
-    role: Annotated[RoleName, typer.Option(help="What the person may do.")] = RoleName.USER,
+    role: Annotated[
+        RoleName, typer.Option(metavar="ROLE", help="What the person may do: user, admin, service.")
+    ] = RoleName.USER,
     password: Password = None,
     password_stdin: PasswordStdin = False,
     server: Server = DEFAULT_SERVER,
@@ -126,7 +131,12 @@ def create_user(
 
 def set_role(
     who: Who,
-    role: Annotated[RoleName, typer.Argument(help="What the person may do.", show_default=False)],
+    role: Annotated[
+        RoleName,
+        typer.Argument(
+            metavar="ROLE", help="What the person may do: user, admin, service.", show_default=False
+        ),
+    ],
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -181,11 +191,11 @@ def delete_user(
 
     with calling(server, as_json) as client:
         user = find_user(client, who)
-        confirm(f"Delete {user.email} ({user.user_id}) and everything that the person made?", yes=yes)
+        confirm(f"Delete {flat(user.email)} ({user.user_id}) and everything that the person made?", yes=yes)
         # It was there just now. If it no longer is, an answer got lost and the call was repeated, or somebody else was quicker.
         with contextlib.suppress(NotFound):
             client.delete_user(user.user_id)
-        _tell(user, f"deleted {user.email}", as_json)
+        _tell(user, f"deleted {user.email} ({user.user_id})", as_json)
 
 
 def audit(
@@ -213,7 +223,7 @@ def audit(
             return
         rows = [
             (
-                local_time(event.create_time),
+                exact_time(event.create_time),
                 event.action,
                 event.actor_id,
                 event.user_id,
@@ -229,4 +239,4 @@ def _tell(user: auth_pb2.User, text: str, as_json: bool) -> None:
     if as_json:
         print_json(as_dict(user))
     else:
-        print(shown(text, sys.stdout.isatty()))
+        print(flat(text))

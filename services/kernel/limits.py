@@ -29,17 +29,29 @@ class RateLimited(ResourceExhausted):
         self.allowance = allowance
 
 
+class AccountLimit(Protocol):
+    """How often an account may be named from one address."""
+
+    field: str
+    """The text field of requests that names the account."""
+
+    async def take(self, address: str, account: str) -> Allowance | None:
+        """As `Limit.take`; `account` is what the field holds, whatever was sent."""
+        ...
+
+
 class Limit(Protocol):
     """The limit of one class of RPCs."""
 
-    account_field: str
-    """The text field of requests that names an account, which is counted by as well; empty for most classes."""
+    account: AccountLimit | None
+    """What counts a call once more when its message was read; None for most classes."""
 
-    async def take(self, principal: Principal, address: str, account: str = "") -> Allowance | None:
-        """Count a call of this caller; None when it is one that nobody counts, or that can't be counted now and passes.
+    async def take(self, principal: Principal, address: str) -> Allowance | None:
+        """Count a call of this caller; None when it is one that nobody counts, or that can't be counted now and passes, or of which
+        `account` tells where it stands.
 
-        `address` is the caller's, `account` what `account_field` holds, whatever was sent. Raises RateLimited, and then the call does
-        not count; Unavailable when it can't be counted now and so must not pass. What is counted stays counted when this is cancelled.
+        `address` is the caller's. Raises RateLimited, and then the call does not count; Unavailable when it can't be counted now and so
+        must not pass. What is counted stays counted when this is cancelled.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -22,6 +22,7 @@ class Principal:
     `user_id` is empty for anonymous callers, and for services that act for nobody. `scopes` is None for credentials that have
     all scopes of their role; API keys have a set. `service` names the calling service. `expire_time` is in Unix seconds,
     0 for credentials that do not expire.
+    `revision` is the position in the feed of revocations from which an API key was looked up.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class Principal:
     service: str = ""
     scopes: frozenset[str] | None = None
     expire_time: float = 0.0
+    revision: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind in (Kind.USER, Kind.ADMIN) and not self.user_id:

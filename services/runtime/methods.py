@@ -84,11 +84,11 @@ def _method(
 
 def _limit(limits: RateLimits | None, policy: Policy, method: Any, path: str) -> Limit | None:
     limit = limits.of(policy.limit) if limits is not None and policy.limit else None
-    if limit is not None and limit.account_field:
-        field = method.input_type.fields_by_name.get(limit.account_field)
+    if limit is not None and limit.account is not None:
+        field = method.input_type.fields_by_name.get(limit.account.field)
         if method.client_streaming or field is None or field.type != field.TYPE_STRING or field.is_repeated:
             raise StartupError(
-                f"{path} counts calls by {limit.account_field}, which is no text of its request",
+                f"{path} counts calls by {limit.account.field}, which is no text of its request",
                 f"Give the request the field, or the RPC another class of limits than {policy.limit}.",
             )
     return limit

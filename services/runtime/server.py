@@ -17,6 +17,7 @@ from services.runtime.call import Method
 from services.runtime.health import Health
 from services.runtime.interceptors import in_order
 from services.runtime.interceptors.access_log import AccessLog
+from services.runtime.interceptors.account_limits import AccountLimits
 from services.runtime.interceptors.admission import Admission
 from services.runtime.interceptors.authentication import Authentication
 from services.runtime.interceptors.decoding import Decoding
@@ -106,8 +107,9 @@ class Server:
                 Errors(),
                 self._admission,
                 Authentication(authenticator),
-                Decoding(self._settings.max_message_bytes),
                 Limits(),
+                Decoding(self._settings.max_message_bytes),
+                AccountLimits(),
                 validation,
             ]
         )

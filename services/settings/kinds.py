@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -217,8 +217,25 @@ def database_parts(url: str) -> dict[str, str]:
 Network = IPv4Network | IPv6Network
 
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
 def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ip_network(entry.strip()) for entry in text.split(","))
+    return tuple(_network(entry.strip()) for entry in text.split(","))
+
+
+def _network(text: str) -> Network:
+    network = ip_network(text, strict=False)
+    address, slash, _ = text.partition("/")
+    if slash and ip_address(address) != network.network_address:
+        raise Unsuitable(
+            f"{text} has host bits set; the network is {network}, and the address alone {address}"
+        )
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        # Callers by IPv4 are known by their IPv4 addresses, also where a port for both brings them as these.
+        mapped = IPv4Address(int(network.network_address) & 0xFFFFFFFF)
+        return IPv4Network((mapped, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def _show_networks(networks: tuple[Network, ...]) -> str:

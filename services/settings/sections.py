@@ -135,7 +135,9 @@ class AuthSettings:
         POSITIVE_DURATION, 30 * 86400.0, "Life of a refresh token.", "JWT_REFRESH_EXPIRES_IN"
     )
     refresh_grace: float = setting(
-        DURATION, 30.0, "How long a rotated refresh token still answers with its successor."
+        DURATION,
+        30.0,
+        "How long a rotated refresh token still answers with the living token of its login session.",
     )
     private_key_path: Path | None = setting(
         PATH,
@@ -205,7 +207,7 @@ class IdentitySettings:
     offline_grace: float = setting(
         DURATION,
         30.0,
-        "How long login sessions and API keys still pass while Auth can't be asked what was revoked; at least 3 s.",
+        "How long login sessions and API keys still pass while Auth can't be asked what was revoked, or which keys sign; at least 3 s.",
     )
     issuers: tuple[ForeignIssuer, ...] = setting(
         ISSUERS,

@@ -9,11 +9,13 @@ import pytest
 
 from services.auth.errors import EmailTaken, LastAdministrator, UsernameTaken
 from services.auth.model.accounts import AccountChanges, NewAccount, Role, User
+from services.auth.model.sessions import NewSession, Verdict
 from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.paging import Page, PageRequest
 from tests.fakes.auth_stores import (
+    DAY,
     GRACE,
     SOMEWHERE,
     Stores,
@@ -155,25 +157,67 @@ async def test_an_update_changes_what_it_names(stores: Stores) -> None:
     assert len(trail) == 4
 
 
-async def test_an_update_to_what_was_so_changes_nothing_and_is_in_the_trail(stores: Stores) -> None:
+async def test_an_update_to_what_was_so_does_nothing(stores: Stores) -> None:
     ana = await add(stores, account(username="ana"))
     same = await change(stores, ana.user_id, username="ana", display_name="", role=Role.USER, disabled=False)
     assert same == ana
     assert await stores.revoked() == []
-    assert await stores.trail() == [("user.register", ana.user_id), ("user.update", ana.user_id)]
+    assert await stores.trail() == [("user.register", ana.user_id)]
+
+
+async def test_the_trail_tells_what_became_another_one(stores: Stores) -> None:
+    ana = await add(stores, account(username="ana"))
+    await add(stores, account("admin@example.com", role=Role.ADMIN))
+    await change(stores, ana.user_id, username="ana", display_name="Ana", role=Role.USER, disabled=False)
+    await change(stores, ana.user_id, display_name="Ana", role=Role.ADMIN)
+    await change(stores, ana.user_id, username="zoe", role=Role.ADMIN, disabled=True)
+    lines = (await stores.audit.events(ana.user_id, EVERYTHING)).items
+    assert [line.attributes for line in lines if line.action == "user.update"] == [
+        {"fields": "username", "disabled": "true"},
+        {"role": "admin"},
+        {"fields": "display_name"},
+    ]
 
 
 async def test_another_role_and_disabling_revoke_what_the_person_holds(stores: Stores) -> None:
     await add(stores, account("admin@example.com", role=Role.ADMIN))
     session = await stores.open("first")
     revisions = []
-    for changes in ({"role": Role.ADMIN}, {"disabled": True}, {"disabled": False, "role": Role.USER}):
+    steps: list[dict[str, Any]] = [
+        {"role": Role.ADMIN},
+        {"disabled": True},
+        {"disabled": False, "role": Role.USER},
+    ]
+    for number, changes in enumerate(steps):
         assert await change(stores, session.user_id, **changes) is not None
-        refreshed = await stores.sessions.refresh(digest("first"), successor("second"), GRACE, SOMEWHERE)
-        assert refreshed is not None
-        revisions.append(refreshed.revision)
+        again = NewSession(new_id(), session.user_id, digest(f"again-{number}"), "", DAY)
+        opened = await stores.sessions.open(again, "hash-1", deed("user.login", session.user_id))
+        assert opened is not None
+        revisions.append(opened.revision)
     assert await stores.revoked() == [("user", session.user_id)] * 3
-    assert revisions[0] < revisions[2]
+    assert 0 < revisions[0] < revisions[2]
+    assert revisions[1] == 0
+
+
+async def test_a_login_from_before_the_account_was_disabled_does_not_come_back_with_it(
+    stores: Stores,
+) -> None:
+    session = await stores.open("first")
+    await stores.open("elsewhere", email="bob@example.com")
+
+    async def verdict(token: str) -> Verdict:
+        refreshed = await stores.sessions.refresh(digest(token), successor(new_id()), GRACE, SOMEWHERE)
+        assert refreshed is not None
+        return refreshed.verdict
+
+    await stores.sessions.refresh(digest("first"), successor("second"), GRACE, SOMEWHERE)
+    await change(stores, session.user_id, disabled=True)
+    assert await verdict("first") is await verdict("second") is Verdict.DISABLED
+    await change(stores, session.user_id, disabled=False)
+    assert await verdict("first") is await verdict("second") is Verdict.REVOKED
+    assert (await stores.sessions.list(session.user_id, EVERYTHING)).items == []
+    assert await verdict("elsewhere") is Verdict.ROTATED
+    assert await stores.revoked() == [("user", session.user_id)] * 2
 
 
 async def test_a_username_is_given_to_one_account(stores: Stores) -> None:

@@ -8,23 +8,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.auth.errors import ApiKeyEnded
+from services.auth.errors import ApiKeyEnded, StandingLost
 from services.auth.model.accounts import Role
+from services.auth.model.audit import Deed, Origin, Standing
 from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists, NotFound
 from services.kernel.ids import new_id
 from services.kernel.paging import PageRequest
 from tests.fakes.auth_key_stage import (
-    InMemory,
     InPostgres,
     KeyStage,
     digest,
     key_claim,
     key_deed,
+    key_stage,
+    near,
     new_key,
     sql_keys,
 )
-from tests.fakes.auth_memory_keys import MemoryApiKeys
+from tests.fakes.served_suite import until
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -33,18 +35,9 @@ NONE = timedelta()
 
 @pytest.fixture(params=["memory", "postgres"])
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[KeyStage]:
-    if request.param == "memory":
-        world = InMemory()
-        keys = MemoryApiKeys(world.memory)
-        yield KeyStage(keys, keys, world)
-        return
-    url = request.getfixturevalue("migrated_url")
-    async with Database(url, min_size=1, max_size=6) as one, Database(url, min_size=1, max_size=6) as two:
-        yield KeyStage(sql_keys(one), sql_keys(two), InPostgres(one))
-
-
-def near(time: datetime | None, expected: datetime) -> bool:
-    return time is not None and abs(time - expected) < timedelta(seconds=20)
+    url = None if request.param == "memory" else request.getfixturevalue("migrated_url")
+    async with key_stage(url) as staged:
+        yield staged
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -137,6 +130,7 @@ async def test_a_rotated_key_is_accepted_in_its_grace(stage: KeyStage) -> None:
     assert old is not None
     assert new is not None
     assert (old.expire_time, new.expire_time) == (rotated.old_expire_time, None)
+    assert (old.is_old, new.is_old) == (True, False)
     await stage.world.pass_time(HOUR)
     assert not await stage.accepts(key, "first")
     assert await stage.accepts(key, "second")
@@ -297,6 +291,43 @@ async def test_a_key_that_is_being_changed_is_not_waited_for(postgres: KeyStage)
     found = await postgres.keys.get(key.user_id, key.api_key_id)
     assert found is not None
     assert found.last_use_time is None
+
+
+@pytest.mark.parametrize("deed", ["create", "rotate", "revoke"])
+async def test_a_key_that_is_being_revoked_does_nothing_more(postgres: KeyStage, deed: str) -> None:
+    ana = await postgres.person()
+    key, other = await postgres.make(ana, "first"), await postgres.make(ana, "other")
+    standing = Standing(api_key_id=key.api_key_id)
+    by = Deed(f"key.{deed}", ana, Origin(ana, "192.0.2.1", {"api_key_id": key.api_key_id}, standing))
+    world = postgres.world
+    assert isinstance(world, InPostgres)
+
+    async def attempt() -> object:
+        if deed == "create":
+            return await postgres.keys.add(new_key(ana, "second"), by)
+        if deed == "rotate":
+            return await postgres.keys.rotate(ana, other.api_key_id, digest("second"), HOUR, by)
+        return await postgres.keys.revoke(ana, other.api_key_id, by)
+
+    async with world.database.transaction() as connection:
+        await connection.execute("select from auth.users where id = %s for no key update", (ana,))
+        waiting = asyncio.create_task(attempt())
+        await until(
+            lambda: world.run(
+                "select 1 from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            )
+        )
+        statement = "update auth.api_keys set revoked_at = now() where id = %s"
+        await connection.execute(statement, (key.api_key_id,))
+    with pytest.raises(StandingLost):
+        await waiting
+    assert [found.api_key_id for found in (await postgres.keys.list(ana, PageRequest())).items] == [
+        other.api_key_id,
+        key.api_key_id,
+    ]
+    assert await postgres.accepts(other, "other")
+    assert await world.deeds() == ["key.create"] * 2
 
 
 async def test_a_key_is_accepted_when_its_use_can_not_be_noted(postgres: KeyStage) -> None:

@@ -29,7 +29,7 @@ async def test_a_reset_sets_the_password_and_ends_sessions_and_delays(migrated_u
         await attempts.failed("ana@example.com", "")
         assert await attempts.delay("ana@example.com", "") > 0
 
-        password = await reset_password(database, SECRET, AuthSettings(), "ANA@example.com")
+        password = (await reset_password(database, SECRET, AuthSettings(), "ANA@example.com")).password
 
         found = await stores.accounts.with_id(session.user_id)
         assert found is not None
@@ -57,9 +57,11 @@ async def test_a_reset_keeps_to_the_deployments_rules(migrated_url: str) -> None
         with pytest.raises(InvalidArgument, match="common"):
             await reset_password(database, SECRET, AuthSettings(), "ana@example.com", "password1")
         lenient = AuthSettings(refuse_common_passwords=False)
-        assert await reset_password(database, SECRET, lenient, "ana@example.com", "password1") == "password1"
-        with pytest.raises(NotFound):
-            await reset_password(database, SECRET, lenient, "nobody@example.com")
+        given = await reset_password(database, SECRET, lenient, "ana@example.com", "password1")
+        assert given.password == "password1"
+        for nobody in ("nobody@example.com", "0198c5a2-0000-7000-8000-0000000000ff", "nobody"):
+            with pytest.raises(NotFound):
+                await reset_password(database, SECRET, lenient, nobody)
 
 
 async def test_of_two_resets_at_once_the_later_one_counts(migrated_url: str) -> None:
@@ -72,5 +74,5 @@ async def test_of_two_resets_at_once_the_later_one_counts(migrated_url: str) -> 
         found = await stores.accounts.with_id(ana.user_id)
         assert found is not None
         with closing(Argon2Passwords(workers=1, queue=4)) as passwords:
-            right = [(await passwords.check(found.password_hash, password)).correct for password in made]
+            right = [(await passwords.check(found.password_hash, one.password)).correct for one in made]
         assert sorted(right) == [False, True]

@@ -263,7 +263,7 @@ async def test_fifty_refreshes_at_once_in_two_processes_leave_one_living_success
     assert {one.verdict for one in found} == {Verdict.ROTATED, Verdict.REPLAYED}
     assert [one.verdict for one in found].count(Verdict.ROTATED) == 1
     assert len({(one.sealed, one.expire_time, one.session_id) for one in found}) == 1
-    living = found[0].sealed.removeprefix(b"sealed ").decode()
+    living = found[0].sealed[0].removeprefix(b"sealed ").decode()
     verdicts = {f"next-{n}": await stage.verdict(f"next-{n}") for n in range(50)}
     assert {name for name, verdict in verdicts.items() if verdict is not None} == {living}
     assert verdicts[living] is Verdict.ROTATED

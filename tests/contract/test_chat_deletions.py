@@ -247,6 +247,56 @@ async def test_more_than_a_step_removes(chat: Chat) -> None:
     assert counts == [(0, 0, 450, 4100, 0)]
 
 
+async def test_an_event_says_whose_it_is(chat: Chat) -> None:
+    ben = new_id()
+    await chat.answered(ben)
+    await chat.answered("", in_session=False)
+    assert sorted(await chat.rows("select user_id from chat.outbox")) == [("",), (ben,)]
+
+
+async def test_events_of_an_older_version_are_asked_whose_they_are_once(chat: Chat) -> None:
+    ana, ben = new_id(), new_id()
+    await chat.answered(ana)
+    await chat.answered(ben)
+    before = await chat.events()
+    await chat.rows("update chat.outbox set user_id = null returning 1")
+    assert await chat.deletions.remove(new_id())
+    assert await chat.events() == before
+    assert sorted(await chat.rows("select user_id from chat.outbox")) == sorted([(ana,), (ben,)])
+    assert await chat.deletions.remove(ana)
+    assert ana not in await chat.dump()
+    assert [event for event in await chat.events() if event.user_id == ben] == [
+        event for event in before if event.user_id == ben
+    ]
+
+
+async def test_events_of_others_are_not_read(chat: Chat, migrated_url: str) -> None:
+    ana = new_id()
+    for _ in range(3):
+        await chat.answered(ana)
+    other = usage_pb2.UsageEvent(event_id=new_id(), user_id=new_id())
+    await chat.rows(
+        "insert into chat.outbox (event_id, user_id, payload)"
+        " select gen_random_uuid(), %(user)s, %(payload)s from generate_series(1, 5000) returning 1",
+        user=other.user_id,
+        payload=other.SerializeToString(),
+    )
+    read = """
+        select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0), n_tup_upd
+        from pg_stat_user_tables where schemaname = 'chat' and relname = 'outbox'
+    """
+    async with chat.database.connection() as connection:
+        await connection.execute("analyze chat.outbox")
+    # What a connection has read is counted at its end.
+    async with Database(migrated_url, warm=[warm]) as database:
+        assert await SqlDeletions(database, lambda _: None).remove(ana)
+    async with asyncio.timeout(10):
+        found = await chat.rows(read)
+        while found[0][1] < 3:
+            found = await chat.rows(read)
+    assert found[0][0] < 100, "rows of others were read"
+
+
 async def test_the_position_moves_in_one_direction_until_the_feed_is_another(chat: Chat) -> None:
     assert await chat.deletions.position() == 0
     await chat.deletions.advance(7)

@@ -61,12 +61,14 @@ async def test_a_caller_at_its_limit_is_refused_without_asking_the_database(post
         assert 50 < refused.reset_after <= WINDOW
 
 
-async def test_a_clock_that_was_set_back_shuts_nobody_out(postgres_url: str) -> None:
+@pytest.mark.parametrize("seconds", [3600, 50, 30])
+async def test_a_clock_that_was_set_back_shuts_nobody_out(postgres_url: str, seconds: float) -> None:
     async with migrated(postgres_url) as database, counting(postgres_url) as counters:
         await take_many(counters, 1, 2)
         async with database.connection() as connection:
             await connection.execute(
-                "update place.limits set began_at = began_at + interval '1 hour', used = 2"
+                "update place.limits set began_at = began_at + make_interval(secs => %s), used = 2",
+                (seconds,),
             )
         count = await counters.take("chat", "ana", 2)
         assert count.allowed
@@ -150,6 +152,37 @@ async def test_a_row_that_somebody_holds_is_not_waited_for_for_long(postgres_url
                     break
                 except Unavailable:
                     clock.ahead += 2
+        await counters.aclose()
+
+
+async def test_while_one_call_asks_whether_the_database_is_back_the_others_do_not_wait(
+    postgres_url: str,
+) -> None:
+    clock = StillClock()
+    async with (
+        migrated(postgres_url) as database,
+        await psycopg.AsyncConnection.connect(postgres_url) as other,
+    ):
+        counters = SqlCounters(database, "place", window=WINDOW, answer_seconds=20, clock=clock)
+        await other.execute("alter table place.limits rename to elsewhere")
+        await other.commit()
+        with pytest.raises(Unavailable):
+            await counters.take("chat", "ana", 9)
+        await other.execute("alter table place.elsewhere rename to limits")
+        await other.commit()
+        # From here on it answers to nobody, and says so to nobody either.
+        await other.execute("lock table place.limits")
+        clock.ahead += 2
+        asking = asyncio.ensure_future(counters.take("chat", "ana", 9))
+        await asyncio.sleep(0)
+        for caller in ("ana", "ben", "cid"):
+            async with asyncio.timeout(5):
+                with pytest.raises(Unavailable):
+                    await counters.take("chat", caller, 9)
+        assert not asking.done()
+        await other.rollback()
+        assert (await asking).allowed
+        assert (await counters.take("chat", "ben", 9)).allowed
         await counters.aclose()
 
 

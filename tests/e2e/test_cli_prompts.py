@@ -94,15 +94,19 @@ def test_a_password_is_typed_unseen_and_twice(server: ScriptedAccounts, at_termi
 
 
 def test_tables_fit_a_narrow_terminal(server: ScriptedAccounts, at_terminal: AtTerminal) -> None:
-    server.add_key("ci \x1b[2J", "chat.write", "chat.read")
-    narrow = at_terminal("keys", "list", columns=40)
-    assert narrow.ended() == 0
-    assert "\x1b[2J" not in narrow.shown
-    assert "  scopes: chat.write chat.read" in narrow.shown
+    key = server.add_key("ci \x1b[2J\nor not", "chat.write", "chat.read")
+    # Whoever reads an id here needs the whole of it for the next command.
+    for columns in (40, 100):
+        narrow = at_terminal("keys", "list", columns=columns)
+        assert narrow.ended() == 0
+        assert "\x1b[2J" not in narrow.shown
+        assert narrow.shown.startswith(f"{key.api_key_id}\n  name: ci [2J or not\n")
+        assert "  scopes: chat.write chat.read" in narrow.shown
     wide = at_terminal("keys", "list", columns=160)
     assert wide.ended() == 0
     assert "SCOPES" in wide.shown
     assert "chat.write chat.read" in wide.shown
+    assert key.api_key_id in wide.shown
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(

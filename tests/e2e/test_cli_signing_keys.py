@@ -36,6 +36,12 @@ def test_keys_of_an_embedded_database_are_listed_and_rotated_beside_the_suite_an
     listed = signing_keys(tmp_path, "list", *where)
     assert [line.split("\t")[1] for line in listed.stdout.splitlines()] == ["next", "active"], listed.stderr
     following = listed.stdout.split("\t")[0]
+    told = json.loads(signing_keys(tmp_path, "list", "--json", *where).stdout)["signingKeys"]
+    assert [(key["kid"] == following, *sorted(key)) for key in told] == [
+        (True, "kid", "publishTime", "state"),
+        (False, "activateTime", "kid", "publishTime", "state"),
+    ]
+    assert all(key["publishTime"].endswith("Z") for key in told)
     leaked = signing_keys(tmp_path, "rotate", "--leaked", *where)
     assert leaked.returncode == 0, leaked.stderr
     assert f"{following} signs now" in leaked.stdout

@@ -154,7 +154,7 @@ async def test_no_valid_call_is_refused_while_keys_are_rotated_and_a_leaked_key_
         over = asyncio.Event()
         living = [asyncio.create_task(person.live(over)) for person in people]
         try:
-            signed = [key["kid"] for key in (await deployment.keys("list"))["signing_keys"]][::-1]
+            signed = [key["kid"] for key in (await deployment.keys("list"))["signingKeys"]][::-1]
             for _ in range(ROTATIONS):
                 rotation = await deployment.keys("rotate")
                 assert rotation["active"] == signed[-1]
@@ -171,7 +171,7 @@ async def test_no_valid_call_is_refused_while_keys_are_rotated_and_a_leaked_key_
             calls = await asyncio.gather(*living)
         assert min(calls) > 0
         assert set.union(*(person.kids for person in people)) == set(signed[:-1])
-        listed = (await deployment.keys("list"))["signing_keys"]
+        listed = (await deployment.keys("list"))["signingKeys"]
         states = {key["kid"]: key["state"] for key in listed}
         assert states == {
             **dict.fromkeys(signed[:-2], "retired"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.auth.model.accounts import Account, NewAccount, Role, User
@@ -19,6 +21,7 @@ from services.capabilities.claims.model import Claim
 from services.infra.postgres.database import Database
 from services.kernel.ids import new_id
 from tests.fakes.auth_memory import Memory
+from tests.fakes.auth_memory_keys import MemoryApiKeys
 
 
 class InMemory:
@@ -67,7 +70,7 @@ class InPostgres:
         await self.run("delete from auth.users where id = %s", user_id)
 
     async def pass_time(self, time: timedelta) -> None:
-        columns = ("created_at", "expires_at", "old_expires_at", "last_used_at", "rotated_at")
+        columns = ("created_at", "expires_at", "old_expires_at", "last_used_at", "rotated_at", "revoked_at")
         moved = ", ".join(f"{column} = {column} - %s" for column in columns)
         await self.run(f"update auth.api_keys set {moved}", *(time for _ in columns))
 
@@ -111,6 +114,22 @@ class KeyStage:
         found = [await keys.owner(key.public_id, digest(text)) for keys in (self.keys, self.other)]
         assert (found[0] is None) == (found[1] is None)
         return found[0] is not None
+
+
+@asynccontextmanager
+async def key_stage(url: str | None) -> AsyncIterator[KeyStage]:
+    """The store on a migrated database, as two processes have it; in memory without a URL."""
+    if url is None:
+        world = InMemory()
+        keys = MemoryApiKeys(world.memory)
+        yield KeyStage(keys, keys, world)
+        return
+    async with Database(url, min_size=1, max_size=6) as one, Database(url, min_size=1, max_size=6) as two:
+        yield KeyStage(sql_keys(one), sql_keys(two), InPostgres(one))
+
+
+def near(time: datetime | None, expected: datetime) -> bool:
+    return time is not None and abs(time - expected) < timedelta(seconds=20)
 
 
 def sql_keys(database: Database) -> SqlApiKeys:

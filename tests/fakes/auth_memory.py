@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from services.auth.errors import EmailTaken, LastAdministrator, UsernameTaken
+from services.auth.errors import EmailTaken, LastAdministrator, StandingLost, UsernameTaken
 from services.auth.model.accounts import Account, AccountChanges, NewAccount, Role, User, folded
-from services.auth.model.audit import AuditEvent, Deed, Origin
-from services.auth.model.sessions import (
-    LoginSession,
-    NewSession,
-    Refreshed,
-    RefreshState,
-    Successor,
-    Verdict,
-    judge,
-)
+from services.auth.model.audit import AuditEvent, Deed
+from services.auth.model.sessions import Successor
 from services.auth.ports.accounts import PasswordCheck
 from services.capabilities.claims.model import Claim
 from services.capabilities.identity.revocations import RevocationKind
@@ -63,6 +54,21 @@ class Memory:
         if kind is RevocationKind.USER:
             self.revisions[subject_id] = len(self.revoked)
 
+    def record(self, deed: Deed) -> None:
+        """A line of the trail, before what it is about is done. Raises StandingLost."""
+        standing = deed.origin.standing
+        if standing is not None:
+            actor = self.accounts.get(deed.origin.actor_id)
+            ended = {token.family_id for token in self.tokens.values() if token.revoked}
+            if (
+                actor is None
+                or actor.user.disabled
+                or (standing.administers and actor.user.role is not Role.ADMIN)
+                or standing.session_id in ended
+            ):
+                raise StandingLost
+        self.deeds.append(deed)
+
     def change(self, user_id: str, **changes: object) -> None:
         account = self.accounts[user_id]
         user = dataclasses.replace(account.user, **changes)  # type: ignore[arg-type]
@@ -97,10 +103,10 @@ class MemoryAccounts:
             now,
             now,
         )
+        self._memory.record(deed)
         self._memory.accounts[account.user_id] = Account(user, account.password_hash)
         if claim is not None:
             self._memory.claims[claim.caller, claim.request_id] = (claim.digest, account.user_id)
-        self._memory.deeds.append(deed)
         return user
 
     async def with_email(self, email: str) -> Account | None:
@@ -130,19 +136,23 @@ class MemoryAccounts:
         if account is None:
             return None
         user = account.user
+        changes = changes.of(user)
+        if changes.nothing:
+            return user
+        mistrusted = changes.role is not None or changes.disabled is not None
+        if mistrusted:
+            self._keep_an_administrator(user)
         if changes.username is not None:
             self._check_username(changes.username, user_id)
         wished = {name: getattr(changes, name) for name in ("username", "display_name", "role", "disabled")}
-        changed = dataclasses.replace(
-            user, **{name: value for name, value in wished.items() if value is not None}
-        )
-        if not changed.administers:
-            self._keep_an_administrator(user)
-        if changed != user:
-            changed = dataclasses.replace(changed, update_time=self._memory.now())
+        values = {name: value for name, value in wished.items() if value is not None}
+        changed = dataclasses.replace(user, **values, update_time=self._memory.now())
+        self._memory.record(dataclasses.replace(deed, attributes=changes.told))
         self._memory.accounts[user_id] = Account(changed, account.password_hash)
-        self._memory.deeds.append(deed)
-        if (changed.role, changed.disabled) != (user.role, user.disabled):
+        if changes.disabled:
+            for token in self._memory.tokens.values():
+                token.revoked |= token.user_id == user_id
+        if mistrusted:
             self._memory.revoke(RevocationKind.USER, user_id)
         return changed
 
@@ -151,10 +161,10 @@ class MemoryAccounts:
         if account is None:
             return False
         self._keep_an_administrator(account.user)
+        self._memory.record(deed)
         del self._memory.accounts[user_id]
         tokens = self._memory.tokens.items()
         self._memory.tokens = {digest: token for digest, token in tokens if token.user_id != user_id}
-        self._memory.deeds.append(deed)
         self._memory.revoke(RevocationKind.USER_DELETED, user_id)
         return True
 
@@ -174,7 +184,7 @@ class MemoryAuditTrail:
         self._memory = memory
 
     async def record(self, deed: Deed) -> None:
-        self._memory.deeds.append(deed)
+        self._memory.record(deed)
 
     async def events(self, user_id: str, page: PageRequest) -> Page[AuditEvent]:
         found = [
@@ -194,121 +204,6 @@ class MemoryAuditTrail:
         rest = rest[page.skip :]
         items = rest[: page.size]
         return Page(items, items[-1].audit_event_id if len(rest) > page.size else None)
-
-
-class MemorySessions:
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    async def open(
-        self, session: NewSession, verified_hash: str, deed: Deed, new_hash: str | None = None
-    ) -> Refreshed | None:
-        account = self._memory.accounts.get(session.user_id)
-        if account is None or account.password_hash != verified_hash:
-            return None
-        if account.user.disabled:
-            return Refreshed(Verdict.DISABLED, session.session_id, account.user)
-        if new_hash is not None:
-            self._memory.accounts[session.user_id] = Account(account.user, new_hash)
-        now = self._memory.now()
-        expires = now + session.lifetime
-        self._memory.tokens[session.refresh_digest] = Token(
-            session.session_id,
-            session.user_id,
-            expires,
-            device_name=session.device_name,
-            started_at=now,
-            created_at=now,
-        )
-        self._memory.deeds.append(deed)
-        return Refreshed(
-            Verdict.ROTATED,
-            session.session_id,
-            account.user,
-            expire_time=expires,
-            revision=self._memory.revisions.get(session.user_id, 0),
-        )
-
-    async def refresh(
-        self, presented: bytes, successor: Successor, grace: timedelta, origin: Origin
-    ) -> Refreshed | None:
-        token = self._memory.tokens.get(presented)
-        if token is None:
-            return None
-        user = self._memory.accounts[token.user_id].user
-        revision = self._memory.revisions.get(user.user_id, 0)
-        now = self._memory.now()
-        verdict = judge(
-            RefreshState(token.expires_at, token.rotated_at, token.revoked, user.disabled), now, grace
-        )
-        if verdict is Verdict.ROTATED:
-            token.rotated_at, token.successor = now, successor
-            expires = now + successor.lifetime
-            self._memory.tokens[successor.digest] = dataclasses.replace(
-                token, expires_at=expires, created_at=now, rotated_at=None, successor=None
-            )
-            return Refreshed(verdict, token.family_id, user, successor.sealed, expires, revision)
-        if verdict is Verdict.REPLAYED:
-            assert token.successor is not None
-            expires = self._memory.tokens[token.successor.digest].expires_at
-            return Refreshed(verdict, token.family_id, user, token.successor.sealed, expires, revision)
-        if verdict is Verdict.REUSED:
-            self._revoke(token, Deed("session.reuse", token.user_id, origin))
-        return Refreshed(verdict, token.family_id, user)
-
-    async def revoke(self, presented: bytes, origin: Origin) -> None:
-        token = self._memory.tokens.get(presented)
-        if token is not None and not token.revoked:
-            owner = dataclasses.replace(origin, actor_id=token.user_id)
-            self._revoke(token, Deed("user.logout", token.user_id, owner))
-
-    async def list(self, user_id: str, page: PageRequest) -> Page[LoginSession]:
-        found = [
-            LoginSession(
-                token.family_id, token.device_name, token.started_at, token.created_at, token.expires_at
-            )
-            for token in self._living(user_id)
-            if token.rotated_at is None and token.expires_at > self._memory.now()
-        ]
-        found.sort(key=lambda session: session.session_id, reverse=True)
-        following = [one for one in found if page.after is None or one.session_id < page.after][page.skip :]
-        items = following[: page.size]
-        return Page(items, items[-1].session_id if len(following) > page.size else None)
-
-    async def end(self, user_id: str, session_id: str, deed: Deed) -> bool:
-        for token in self._memory.tokens.values():
-            if (token.user_id, token.family_id) == (user_id, session_id):
-                if not token.revoked:
-                    self._revoke(token, deed)
-                return True
-        return False
-
-    async def change_password(
-        self, user_id: str, verified_hash: str | None, new_hash: str, kept_session_id: str, deed: Deed
-    ) -> bool:
-        account = self._memory.accounts.get(user_id)
-        if account is None or verified_hash not in (None, account.password_hash):
-            return False
-        self._memory.accounts[user_id] = Account(account.user, new_hash)
-        self._memory.not_shown.discard(user_id)
-        ended = [token for token in self._living(user_id) if token.family_id != kept_session_id]
-        for family_id in sorted({token.family_id for token in ended}):
-            self._memory.revoke(RevocationKind.SESSION, family_id)
-        for token in ended:
-            token.revoked = True
-        self._memory.deeds.append(deed)
-        return True
-
-    def _living(self, user_id: str) -> Sequence[Token]:
-        return [t for t in self._memory.tokens.values() if t.user_id == user_id and not t.revoked]
-
-    def _revoke(self, revoked: Token, deed: Deed) -> None:
-        family_id = revoked.family_id
-        self._memory.deeds.append(dataclasses.replace(deed, attributes={"session_id": family_id}))
-        self._memory.revoke(RevocationKind.SESSION, family_id)
-        for token in self._memory.tokens.values():
-            if token.family_id == family_id:
-                token.revoked = True
 
 
 class PlainPasswords:

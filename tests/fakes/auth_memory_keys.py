@@ -6,8 +6,15 @@ import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from services.auth.errors import ApiKeyEnded
-from services.auth.model.api_keys import ApiKey, KeyOwner, NewApiKey, Rotated
+from services.auth.errors import ApiKeyEnded, TooManyApiKeys
+from services.auth.model.api_keys import (
+    ENDED_KEYS_KEPT,
+    MOST_KEYS,
+    ApiKey,
+    KeyOwner,
+    NewApiKey,
+    Rotated,
+)
 from services.auth.model.audit import Deed
 from services.capabilities.claims.model import Claim
 from services.capabilities.identity.revocations import RevocationKind
@@ -42,6 +49,10 @@ class MemoryApiKeys:
     async def add(self, key: NewApiKey, deed: Deed, claim: Claim | None = None) -> tuple[ApiKey, bool]:
         if key.user_id not in self.memory.accounts:
             raise NotFound.of("auth.user", key.user_id)
+        known = claim is not None and (claim.caller, claim.request_id) in self.memory.claims
+        mine = [row for row in self.rows.values() if row.key.user_id == key.user_id]
+        if not known and sum(not self._ended(row, self.memory.now()) for row in mine) >= MOST_KEYS:
+            raise TooManyApiKeys(MOST_KEYS)
         holder = self._take(claim, key.api_key_id)
         if holder != key.api_key_id:
             return self.rows[holder].key, False
@@ -108,9 +119,9 @@ class MemoryApiKeys:
             key, account = row.key, self.memory.accounts.get(row.key.user_id)
             if key.public_id != public_id or account is None or account.user.disabled:
                 continue
-            expires = key.expire_time
+            expires, is_old = key.expire_time, False
             if row.old_expire_time and row.old_expire_time > now and digest == row.old_digest:
-                expires = row.old_expire_time
+                expires, is_old = row.old_expire_time, True
             elif digest != row.digest:
                 return None
             if self._ended(row, now):
@@ -118,8 +129,20 @@ class MemoryApiKeys:
             if key.last_use_time is None or key.last_use_time <= now - MINUTE:
                 row.change(last_use_time=now)
             role, scopes = account.user.role, frozenset(key.scopes)
-            return KeyOwner(key.api_key_id, key.user_id, role, scopes, expires)
+            return KeyOwner(key.api_key_id, key.user_id, role, scopes, expires, is_old)
         return None
+
+    async def prune(self) -> int:
+        now = self.memory.now()
+        ended = [id_ for id_, row in self.rows.items() if self._ended(row, now - ENDED_KEYS_KEPT)]
+        for id_ in ended:
+            del self.rows[id_]
+        superseded = [
+            row for row in self.rows.values() if row.old_digest and (row.old_expire_time or now) <= now
+        ]
+        for row in superseded:
+            row.old_digest = None
+        return len(ended) + len(superseded)
 
     def _row(self, user_id: str, api_key_id: str) -> Row | None:
         row = self.rows.get(api_key_id)
@@ -127,8 +150,7 @@ class MemoryApiKeys:
         return row if mine else None
 
     def _ended(self, row: Row, now: datetime) -> bool:
-        expires = row.key.expire_time
-        return row.key.revoke_time is not None or (expires is not None and expires <= now)
+        return any(time is not None and time <= now for time in (row.key.revoke_time, row.key.expire_time))
 
     def _take(self, claim: Claim | None, resource_id: str) -> str:
         if claim is None:

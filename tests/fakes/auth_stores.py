@@ -30,8 +30,8 @@ from tests.fakes.auth_memory import (
     Memory,
     MemoryAccounts,
     MemoryAuditTrail,
-    MemorySessions,
 )
+from tests.fakes.auth_memory_sessions import MemorySessions
 from tests.fakes.auth_memory_setup import MemorySetup
 from tests.fakes.auth_memory_signing_keys import MemorySigningKeys
 

@@ -20,10 +20,10 @@ from tests.fakes.auth_memory import (
     Memory,
     MemoryAccounts,
     MemoryAuditTrail,
-    MemorySessions,
     PlainPasswords,
 )
 from tests.fakes.auth_memory_attempts import MemoryLoginAttempts
+from tests.fakes.auth_memory_sessions import MemorySessions
 from tests.fakes.auth_memory_setup import MemorySetup
 
 MONTH = timedelta(days=30)

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.capabilities.identity.authenticator import TokenAuthenticator
+from services.capabilities.identity.errors import KeysUnavailable
 from services.capabilities.identity.model import OWN_TYPE
+from services.capabilities.identity.ports import TokenVerifier
 from services.capabilities.identity.providers.foreign import (
     ForeignRules,
     ForeignTokens,
@@ -28,6 +30,7 @@ from services.capabilities.identity.providers.service import ServiceTokenVerifie
 from services.kernel.errors import Unauthenticated
 from services.kernel.ids import new_id
 from services.kernel.secret import DeploymentSecret
+from tests.fakes.no_auth import NoApiKeys, NothingRevoked
 
 SECRET = DeploymentSecret(b"d" * 32)
 DJANGO = "a secret that a Django site shares with us"
@@ -39,15 +42,26 @@ class Keys:
     """Knows one key."""
 
     def __init__(self, key: RSAPrivateKey) -> None:
-        self._key = key.public_key()
-        self.dropped = False
+        self.key = key.public_key()
+        self.dropped = self.away = False
+
+    def known(self, kid: str) -> Any:
+        return self.key if kid == "k1" and not self.dropped and not self.away else None
 
     async def find(self, kid: str) -> Any:
-        return self._key if kid == "k1" and not self.dropped else None
+        if self.away:
+            raise KeysUnavailable
+        return self.known(kid)
 
 
 def pem_of(key: RSAPrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def over(*verifiers: TokenVerifier, **more: Any) -> TokenAuthenticator:
+    """An authenticator; without `more`, of a deployment that has no API keys and where nothing was revoked."""
+    rest: dict[str, Any] = {"api_keys": NoApiKeys(), "revocations": NothingRevoked(), **more}
+    return TokenAuthenticator(verifiers, **rest)
 
 
 def authenticator(private: RSAPrivateKey, **more: Any) -> TokenAuthenticator:
@@ -59,7 +73,7 @@ def authenticator(private: RSAPrivateKey, **more: Any) -> TokenAuthenticator:
         public_pem(pem_of(private), ("RS256",)),
     )
     own = OwnTokens(Keys(private), issuer="antiphon", audience="antiphon")
-    return TokenAuthenticator([own, ServiceTokenVerifier(SECRET), django, partner], **more)
+    return over(own, ServiceTokenVerifier(SECRET), django, partner, **more)
 
 
 def claims(**changes: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.mounted import Mounted
 from services.runtime.server import Server
 from services.settings import ServerSettings
+from tests.fakes.no_auth import NoApiKeys, NothingRevoked
 
 SECRET = DeploymentSecret(b"d" * 32)
 LIFE = timedelta(minutes=15)
@@ -78,6 +79,9 @@ class Table:
 
 
 class _NoKeys:
+    def known(self, kid: str) -> Any:
+        return None
+
     async def find(self, kid: str) -> Any:
         return None
 
@@ -100,7 +104,15 @@ async def serving_feed(log: RevocationLog, verifier: CredentialVerifier | None =
     mounted = Mounted("auth", {"antiphon.auth.v1.AuthService": AuthServicer(use)}, drain=log.drain)
     async with contextlib.AsyncExitStack() as stack:
         authenticator = await stack.enter_async_context(
-            identity_wiring.build((), issuer="antiphon", audience="antiphon", keys=_NoKeys(), secret=SECRET)
+            identity_wiring.build(
+                (),
+                issuer="antiphon",
+                audience="antiphon",
+                keys=_NoKeys(),
+                secret=SECRET,
+                api_keys=NoApiKeys(),
+                revocations=NothingRevoked(),
+            )
         )
         server = Server(ServerSettings(port=0, grace=10.0), Metrics(), Log("CRITICAL", pretty=False))
         stack.push_async_callback(server.close)

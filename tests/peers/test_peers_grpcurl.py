@@ -136,4 +136,4 @@ def test_the_lines_of_the_first_start_can_be_pasted(
     said = paste(with_command)
     assert said.startswith(f"logged in as {answer['user']['email']}\n")
     assert "Hello" in said
-    assert f"--password {password}" in with_command
+    assert f"printf '%s\\n' {password} | " in with_command

@@ -239,6 +239,7 @@ async def test_a_disabled_person_is_out_until_enabled_again(suite: Served) -> No
     profile = await suite.auth.GetProfile(auth_pb2.GetProfileRequest(), metadata=bearer(again.access_token))
     assert not profile.user.disabled
     assert await refused(suite, somebody.metadata)
+    assert (await failure(suite.auth.RefreshToken(refresh))).what == ("UNAUTHENTICATED", "TOKEN_REVOKED")
 
 
 async def test_another_role_takes_the_old_tokens_away_and_the_next_ones_have_it(suite: Served) -> None:

@@ -120,6 +120,15 @@ async def test_a_login_that_is_revoked_elsewhere_ends_within_two_seconds(suite: 
     assert len((await ana.sessions(credential(laptop))).sessions) == 1
 
 
+async def test_people_may_end_the_login_that_they_call_with(suite: Served) -> None:
+    ana = await somebody_new(suite)
+    login = credential(await ana.log_in())
+    (session,) = (await ana.sessions(login)).sessions
+    request = auth_pb2.RevokeSessionRequest(session_id=session.session_id)
+    await suite.auth.RevokeSession(request, metadata=login)
+    assert await refused_in_time(suite, login) == REVOKED
+
+
 async def test_a_logout_ends_the_access_token_too(suite: Served) -> None:
     ana = await somebody_new(suite)
     login, other = await ana.log_in(), await ana.log_in()
@@ -192,6 +201,11 @@ async def test_a_password_that_is_wrong_or_not_allowed_changes_nothing(suite: Se
     assert refused.what == ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
     refused = await failure(suite.auth.ChangePassword(common, metadata=credential(login)))
     assert (refused.code.name, refused.fields) == ("INVALID_ARGUMENT", ("new_password",))
+    lines = await suite.rows(
+        "select action, actor_id::text, user_id::text from auth.audit_events"
+        " where action = 'user.change_password_failed'"
+    )
+    assert lines.count(("user.change_password_failed", ana.user_id, ana.user_id)) == 1
     await ana.log_in()
     assert await refusal(suite, credential(other)) is None
 

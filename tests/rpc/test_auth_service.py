@@ -31,6 +31,7 @@ from services.runtime.logs import Log
 from services.runtime.metrics import Metrics
 from services.runtime.server import Server
 from services.settings import AuthSettings, LimitSettings, ServerSettings, Settings
+from tests.fakes.no_auth import NoApiKeys, NothingRevoked
 
 SECRET = DeploymentSecret(b"d" * 32)
 UNLIMITED = {field.name: 0 for field in fields(LimitSettings)}
@@ -48,12 +49,15 @@ class Replica:
 
 @contextlib.asynccontextmanager
 async def replica(
-    url: str, settings: AuthSettings | None = None, secret: DeploymentSecret = SECRET
+    url: str,
+    settings: AuthSettings | None = None,
+    secret: DeploymentSecret = SECRET,
+    limits: LimitSettings | None = None,
 ) -> AsyncIterator[Replica]:
     settings = settings or AuthSettings()
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(url, min_size=1, max_size=6))
-        whole = Settings(auth=settings, limits=LimitSettings(**UNLIMITED))
+        whole = Settings(auth=settings, limits=limits or LimitSettings(**UNLIMITED))
         auth = await stack.enter_async_context(auth_wiring.build(whole, database, secret, sole_owner=False))
         known = RevocationCache(auth.revocations, 30.0)
         stack.push_async_callback(known.aclose)
@@ -269,14 +273,52 @@ async def test_anyone_can_check_tokens_with_the_published_keys(served: Replica) 
 async def test_another_process_verifies_by_the_keys_it_fetches(served: Replica) -> None:
     await served.stub.Register(ANA)
     login = await log_in(served)
-    keys = keys_by_rpc(served.stub)
-    built = identity_wiring.build((), issuer="antiphon", audience="antiphon", keys=keys, secret=SECRET)
+    keys = keys_by_rpc(served.stub, ServiceTokens(SECRET, "chat"), allowance=30.0)
+    built = identity_wiring.build(
+        (),
+        issuer="antiphon",
+        audience="antiphon",
+        keys=keys,
+        secret=SECRET,
+        api_keys=NoApiKeys(),
+        revocations=NothingRevoked(),
+    )
     async with contextlib.aclosing(keys), built as authenticator:
         principal = await authenticator.authenticate(dict(bearer(login.access_token)))
         assert principal is not None
         assert (principal.kind, principal.user_id) == (Kind.USER, login.user.user_id)
         with pytest.raises(Unauthenticated):
             await authenticator.authenticate(dict(bearer(login.access_token + "A")))
+
+
+async def test_services_get_the_public_keys_and_nobody_else_does_by_this_way(served: Replica) -> None:
+    request = auth_pb2.ListSigningKeysRequest()
+    listed = await served.stub.ListSigningKeys(request, metadata=ServiceTokens(SECRET, "chat").metadata())
+    assert listed.keys == (await served.stub.GetJwks(auth_pb2.GetJwksRequest())).keys
+    await served.stub.Register(ANA)
+    person = bearer((await log_in(served)).access_token)
+    assert (await failure(served.stub.ListSigningKeys(request, metadata=person)))[1] == "ROLE_REQUIRED"
+    assert (await failure(served.stub.ListSigningKeys(request)))[1] == "CREDENTIAL_MISSING"
+
+
+async def test_nobody_can_use_up_what_other_processes_may_ask_for_keys(migrated_url: str) -> None:
+    limits = LimitSettings(**{**UNLIMITED, "default": 1})
+    async with replica(migrated_url, limits=limits) as served:
+        kid = (await served.stub.GetJwks(auth_pb2.GetJwksRequest())).keys[0].kid
+        refused = await failure(served.stub.GetJwks(auth_pb2.GetJwksRequest()))
+        assert refused[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+        for _ in range(5):
+            keys = keys_by_rpc(served.stub, ServiceTokens(SECRET, "chat"), allowance=30.0)
+            assert await keys.find(kid) is not None
+
+
+async def test_a_process_with_another_secret_gets_no_keys_and_says_why(
+    served: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = ServiceTokens(DeploymentSecret(b"x" * 32), "chat")
+    keys = keys_by_rpc(served.stub, tokens, allowance=30.0)
+    assert "can't be fetched from Auth" in str(await keys.check())
+    assert "deployment secrets differ" in caplog.text
 
 
 async def test_a_service_asks_for_a_person(served: Replica) -> None:

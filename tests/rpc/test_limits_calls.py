@@ -205,6 +205,26 @@ async def test_guesses_are_counted_by_account_and_mistakes_too(serve: Serve) -> 
         ]
 
 
+async def test_the_messages_of_who_is_refused_are_not_read(serve: Serve) -> None:
+    async with serve(chat_anonymous=1) as suite:
+        call: Any = suite.channel.unary_stream("/antiphon.chat.v1.ChatService/StreamChat")
+        # It counts, though it is no message.
+        assert await codes(*[partial(call, b"\xff\xff\xff")] * 2) == [
+            "INVALID_ARGUMENT",
+            "RESOURCE_EXHAUSTED",
+        ]
+
+
+async def test_accounts_that_are_made_up_are_stopped_and_leave_no_rows(serve: Serve) -> None:
+    async with serve(login=1) as suite:
+        found = await codes(*(login(suite, f"{number}@example.com") for number in range(25)))
+        assert found == ["OK"] * 20 + ["RESOURCE_EXHAUSTED"] * 5
+        error, headers = await told(login(suite))
+        assert error is not None
+        assert details(error)["QuotaFailure"].violations[0].subject == "address"
+        assert headers["ratelimit-limit"] == "20"
+
+
 async def test_a_proxy_that_is_trusted_says_whose_call_it_is(serve: Serve) -> None:
     server = ServerSettings(port=0, grace=0.2, trusted_proxies=NETWORK)
     async with serve(login=1, server=server) as suite:
@@ -265,6 +285,7 @@ async def test_accounts_are_not_in_the_database(log_file: int, migrated_url: str
             await told(login(suite))
         async with database.connection() as connection:
             rows = await (await connection.execute("select class, caller, used from auth.limits")).fetchall()
-    assert [(name, used) for name, _, used in rows] == [("login", 1)]
-    assert "127.0.0.1" in rows[0][1]
-    assert "ana" not in rows[0][1]
+    assert sorted((name, used) for name, _, used in rows) == [("login", 1), ("login address", 1)]
+    for _, caller, _ in rows:
+        assert "127.0.0.1" in caller
+        assert "ana" not in caller

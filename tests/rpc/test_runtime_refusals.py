@@ -11,10 +11,11 @@ import pytest
 from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 
+from services.runtime.interceptors.decoding import PUBLIC_BYTES
 from services.settings import ServerSettings
 from tests.fakes.runtime_services import Running, bearer, details, reason, request_id_of, running
 
-LIMIT = 64 * 1024
+LIMIT = 128 * 1024
 
 
 @pytest.fixture
@@ -83,6 +84,15 @@ async def test_a_message_over_the_limit_is_refused_with_details(suite: Running) 
     error = await failure(suite.chat.StreamChat(message("x" * (LIMIT + 1))))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert reason(error) == "MESSAGE_TOO_LARGE"
+
+
+async def test_who_shows_no_credential_may_not_send_much_where_none_is_looked_at(suite: Running) -> None:
+    large = "x" * PUBLIC_BYTES
+    error = await failure(suite.auth.Login(auth_pb2.LoginRequest(email="ana@example.com", password=large)))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason(error) == "MESSAGE_TOO_LARGE"
+    assert str(PUBLIC_BYTES) in str(error.details())
+    assert await suite.chat.StreamChat(message(large)).read() is not grpc.aio.EOF
 
 
 async def test_a_message_far_over_the_limit_is_refused_and_the_connection_lives(suite: Running) -> None:

@@ -21,10 +21,10 @@ from tests.fakes.auth_memory import (
     Memory,
     MemoryAccounts,
     MemoryAuditTrail,
-    MemorySessions,
     PlainPasswords,
 )
 from tests.fakes.auth_memory_attempts import MemoryLoginAttempts
+from tests.fakes.auth_memory_sessions import MemorySessions
 
 FREE = 5
 HERE, THERE = Origin("", "192.0.2.1"), Origin("", "192.0.2.2")
@@ -78,7 +78,12 @@ class World:
             lifetime=timedelta(days=30),
         )
         self.change_password = ChangePassword(
-            self.accounts, self.sessions, self.passwords, AnyPassword(), self.attempts
+            self.accounts,
+            self.sessions,
+            self.passwords,
+            AnyPassword(),
+            self.attempts,
+            MemoryAuditTrail(self.memory),
         )
         self.ana = NewAccount(new_id(), "Ana@Example.com", f"plain:{RIGHT}")
 
@@ -190,8 +195,10 @@ async def test_a_new_password_needs_the_current_one_and_guessing_it_is_delayed(w
     for _ in range(FREE):
         with pytest.raises(InvalidCredentials):
             await world.change_password(caller, WRONG, "new horse", HERE)
+    assert world.lines() == [("user.change_password_failed", world.ana.user_id, "", HERE.address)] * FREE
     with pytest.raises(LoginDelayed):
         await world.change_password(caller, RIGHT, "new horse", THERE)
+    assert len(world.lines()) == FREE
     assert await world.try_login(RIGHT, THERE) is LoginDelayed
     world.memory.later += timedelta(seconds=1)
     await world.change_password(caller, RIGHT, "new horse", THERE)
@@ -208,4 +215,5 @@ async def test_a_current_password_that_came_out_right_during_a_delay_changes_not
     for password in (RIGHT, WRONG):
         with pytest.raises(LoginDelayed):
             await world.change_password(caller, password, "new horse", HERE)
+    assert world.lines() == []
     assert world.memory.accounts[world.ana.user_id].password_hash == f"plain:{RIGHT}"

@@ -61,7 +61,8 @@ def test_a_password_keeps_its_case_and_spaces_and_not_its_spelling_of_accents() 
 @given(states)
 def test_a_revoked_token_is_worth_nothing(state: RefreshState) -> None:
     if state.revoked:
-        assert judge(state, NOW, GRACE) is Verdict.REVOKED
+        expected = Verdict.DISABLED if state.disabled else Verdict.REVOKED
+        assert judge(state, NOW, GRACE) is expected
 
 
 @given(states)
@@ -87,4 +88,9 @@ def test_only_a_fresh_token_is_rotated_and_only_one_in_grace_replayed(state: Ref
 @given(states)
 def test_without_grace_nothing_that_was_rotated_is_replayed(state: RefreshState) -> None:
     if state.rotated_at is not None and state.rotated_at <= NOW:
-        assert judge(state, NOW, timedelta()) in (Verdict.REVOKED, Verdict.EXPIRED, Verdict.REUSED)
+        assert judge(state, NOW, timedelta()) in (
+            Verdict.REVOKED,
+            Verdict.DISABLED,
+            Verdict.EXPIRED,
+            Verdict.REUSED,
+        )

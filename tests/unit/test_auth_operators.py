@@ -27,7 +27,9 @@ def world() -> World:
 async def test_a_reset_password_is_the_only_one_and_ends_every_session(world: World) -> None:
     user = await world.register(ANA)
     pair, _ = await world.login("ana@example.com", "correct horse")
-    password = await world.reset_password("ANA@example.com")
+    done = await world.reset_password("ANA@example.com")
+    assert (done.email, done.disabled) == ("ana@example.com", False)
+    password = done.password
     assert len(password) == 20
     with pytest.raises(InvalidCredentials):
         await world.login("ana@example.com", "correct horse")
@@ -40,19 +42,21 @@ async def test_a_reset_password_is_the_only_one_and_ends_every_session(world: Wo
 
 
 async def test_a_reset_takes_a_password_that_is_allowed(world: World) -> None:
-    await world.register(ANA)
+    user = await world.register(ANA)
     for password in ("short", "password1", "x" * 257, "with\0nothing", "half \ud800 of a pair"):
         with pytest.raises(InvalidArgument) as refused:
             await world.reset_password("ana@example.com", password)
         assert [violation.field for violation in refused.value.violations] == ["password"]
     await world.login("ana@example.com", "correct horse")
-    assert await world.reset_password("ana@example.com", "battery staple") == "battery staple"
+    assert (await world.reset_password(user.user_id.upper(), "battery staple")).password == "battery staple"
     await world.login("ana@example.com", "battery staple")
 
 
 async def test_a_reset_of_nobody_is_told(world: World) -> None:
     with pytest.raises(NotFound, match=r"ana@example\.com"):
         await world.reset_password("ana@example.com")
+    with pytest.raises(NotFound):
+        await world.reset_password("0198c5a2-0000-7000-8000-0000000000ff")
 
 
 async def test_a_reset_ends_the_delay_and_leaves_the_disabled_disabled(world: World) -> None:
@@ -67,9 +71,10 @@ async def test_a_reset_ends_the_delay_and_leaves_the_disabled_disabled(world: Wo
     world.memory.later += timedelta(hours=1)
     await world.login("ana@example.com", "battery staple")
     world.memory.change(user.user_id, disabled=True)
-    password = await world.reset_password("ana@example.com")
+    done = await world.reset_password("ana@example.com")
+    assert done.disabled
     with pytest.raises(AccountDisabled):
-        await world.login("ana@example.com", password)
+        await world.login("ana@example.com", done.password)
 
 
 async def test_the_first_administrator_is_shown_once(world: World) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def test_users_are_listed_in_a_pipe(antiphon: Antiphon, server: ScriptedAccounts
     lines = [line.split("\t") for line in antiphon("users", "list").stdout.splitlines()]
     assert [line[1:4] for line in lines] == [
         ["bo@example.com", "user", "disabled"],
-        ["ana@example.com", "admin", ""],
+        ["ana@example.com", "admin", "active"],
     ]
     assert len(antiphon("users", "list", "--role", "admin").stdout.splitlines()) == 1
     assert len(parsed(antiphon("users", "list", "--limit", "1", "--json"))["users"]) == 1
@@ -115,7 +115,8 @@ def test_an_administrator_makes_changes_and_deletes_an_account(
     assert [user.disabled for user in server.users] == [False]
     refused(antiphon("users", "delete", "bo@example.com"), "--yes", status=2)
     server.loses = {"DeleteUser"}
-    assert antiphon("users", "delete", "bo@example.com", "--yes").stdout == "deleted bo@example.com\n"
+    bo = server.users[0].user_id
+    assert antiphon("users", "delete", "bo@example.com", "--yes").stdout == f"deleted bo@example.com ({bo})\n"
     assert server.users == []
 
 
@@ -158,6 +159,8 @@ def test_a_secret_is_alone_on_standard_output(antiphon: Antiphon, server: Script
     rotated = antiphon("keys", "rotate", key.api_key_id, "--grace", "10m")
     assert rotated.stdout == "ak_abc_second\n"
     assert server.of("RotateApiKey")[0].request.grace.seconds == 600  # type: ignore[attr-defined]
+    assert "is refused after 20" in rotated.stderr
+    assert "is refused from now on" in antiphon("keys", "rotate", key.api_key_id, "--grace", "0").stderr
     told = parsed(antiphon("keys", "create", "other", "--scope", "chat.read", "--json"))
     assert (told["secret"], told["apiKey"]["displayName"]) == ("ak_abc_first", "other")
     assert parsed(antiphon("keys", "rotate", key.api_key_id, "--json"))["secret"] == "ak_abc_second"
@@ -179,6 +182,7 @@ def test_a_secret_that_got_lost_is_told_with_the_way_to_a_new_one(
     [
         (("keys", "create", "ci"), "--scope"),
         (("keys", "create", "ci", "--scope", "chat.write", "--expires", "soon"), "90d"),
+        (("keys", "create", "ci", "--scope", "chat.write", "--expires", "2027-13-31"), "2027-01-31"),
         (("keys", "create", "ci", "--scope", "chat.write", "--expires", "999999999w"), "too"),
         (("keys", "rotate", UNKNOWN, "--grace", "1 year"), "--grace"),
         (("users", "create", "bo@example.com"), "--password-stdin"),
@@ -216,7 +220,9 @@ def test_the_trail_is_shown(antiphon: Antiphon, server: ScriptedAccounts) -> Non
             attributes={"role": "admin", "b": "c"},
         )
     ]
+    server.events[0].create_time.FromDatetime(datetime(2026, 11, 21, 2, 25, 15, tzinfo=UTC))
     line = antiphon("users", "audit", "--user", "ana@example.com").stdout.split("\t")
+    assert datetime.fromisoformat(line[0]) == datetime(2026, 11, 21, 2, 25, 15, tzinfo=UTC)
     assert line[1:] == ["user.update", "admin", ana.user_id, "", "b=c role=admin\n"]
     assert server.of("ListAuditEvents")[0].request.user_id == ana.user_id  # type: ignore[attr-defined]
     assert len(parsed(antiphon("users", "audit", "--json"))["auditEvents"]) == 1
@@ -227,10 +233,32 @@ def test_the_trail_is_shown(antiphon: Antiphon, server: ScriptedAccounts) -> Non
     [
         ("FAILED_PRECONDITION", "LAST_ADMINISTRATOR", {}, "antiphon users set-role EMAIL admin"),
         ("FAILED_PRECONDITION", "API_KEY_ENDED", {}, "antiphon keys create"),
+        ("FAILED_PRECONDITION", "TOO_MANY_API_KEYS", {"maximum": "100"}, "antiphon keys revoke KEY_ID"),
         ("PERMISSION_DENIED", "SCOPE_REQUIRED", {"scope": "admin"}, "--scope admin"),
         ("PERMISSION_DENIED", "ROLE_REQUIRED", {"role": "admin"}, "the role admin"),
         ("RESOURCE_EXHAUSTED", "RATE_LIMITED", {"retry_after": 16.2}, "Try again in 17 s."),
         ("RESOURCE_EXHAUSTED", "LOGIN_DELAYED", {"retry_after": 59.9}, "Try again in 60 s."),
+        ("FAILED_PRECONDITION", "LOGIN_DELAYED", {"retry_after": 0.2}, "Try again in 1 s."),
+        (
+            "NOT_FOUND",
+            "NOT_FOUND",
+            {"resource": ("auth.user", "0198")},
+            "there is no account 0198\n  `antiphon users list`",
+        ),
+        ("NOT_FOUND", "NOT_FOUND", {"resource": ("chat.pin", "0198")}, "antiphon: no\n"),
+        ("UNIMPLEMENTED", "NOT_IMPLEMENTED", {}, "antiphon token --server AUTH"),
+        (
+            "INVALID_ARGUMENT",
+            "INVALID_ARGUMENT",
+            {"violations": [("expire_time", "is past")]},
+            "--expires: is past",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            "INVALID_ARGUMENT",
+            {"violations": [("user.username", "is bad")]},
+            "--username: is bad",
+        ),
         ("UNAUTHENTICATED", "API_KEY_INVALID", {}, "ANTIPHON_TOKEN is not accepted"),
         ("UNAUTHENTICATED", "TOKEN_REVOKED", {}, "unset it and log in"),
     ],
@@ -244,8 +272,58 @@ def test_refusals_say_what_to_do(
     text: str,
 ) -> None:
     server.add_user("ana@example.com")
-    server.fail("UpdateUser", failing(grpc.StatusCode[code], reason, "no", **metadata))
+    message = "".join(f"{field}: {wrong}" for field, wrong in metadata.get("violations", ())) or "no"
+    server.fail("UpdateUser", failing(grpc.StatusCode[code], reason, message, **metadata))
     refused(antiphon("users", "disable", "ana@example.com"), text)
+
+
+def test_nothing_of_nobody_is_told_apart_from_nothing_of_somebody(
+    antiphon: Antiphon, server: ScriptedAccounts
+) -> None:
+    ana = server.add_user("ana@example.com")
+    for command in ("keys", "logins"):
+        nothing = antiphon(command, "list", "--user", ana.user_id)
+        assert (nothing.exit_code, nothing.stdout) == (0, "")
+        refused(antiphon(command, "list", "--user", UNKNOWN), "was not found")
+        # Whoever may see no other accounts named themselves: the list itself was allowed.
+        server.fail(
+            "GetUser", failing(grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED", "no", role="admin")
+        )
+        assert antiphon(command, "list", "--user", UNKNOWN).exit_code == 0
+
+
+def test_what_others_wrote_steers_no_terminal_through_a_pipe(
+    antiphon: Antiphon, server: ScriptedAccounts
+) -> None:
+    server.add_user("ana@example.com").display_name = "An\x1b[2Ja\n\x9b31m\u202eevil"
+    assert "\tAn[2Ja 31mevil\t" in antiphon("users", "list").stdout
+    assert "name\tAn[2Ja 31mevil\n" in antiphon("users", "show", "ana@example.com").stdout
+
+
+def test_a_call_that_wants_a_login_names_the_servers_where_there_is_one(
+    antiphon: Antiphon, server: ScriptedAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTIPHON_TOKEN")
+    missing = failing(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", "a credential is needed")
+    server.fail("ListSessions", missing, missing)
+    assert "antiphon token" not in antiphon("chats", "list").stderr
+    with ScriptedAccounts() as auth:
+        login = ("login", "ana@example.com", "--password", "correct horse", "--server", auth.address)
+        assert antiphon(*login).exit_code == 0
+        refused(antiphon("chats", "list"), f"$(antiphon token --server {auth.address})")
+
+
+def test_a_login_whose_signing_key_was_dropped_goes_on(
+    antiphon: Antiphon, server: ScriptedAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTIPHON_TOKEN")
+    assert antiphon("login", "ana@example.com", "--password", "correct horse").exit_code == 0
+    invalid = failing(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "this token is not accepted")
+    server.fail("GetProfile", invalid)
+    assert antiphon("whoami").exit_code == 0
+    server.fail("GetProfile", invalid)
+    server.fail("RefreshToken", invalid)
+    refused(antiphon("whoami"), "has ended", "antiphon login")
 
 
 def test_a_session_that_was_revoked_leads_to_the_login(

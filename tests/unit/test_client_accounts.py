@@ -29,6 +29,8 @@ from tests.scripted_server import BROKEN, failing
 QUICK = Retries(first_delay=0.001, max_delay=0.05)
 REVOKED = failing(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED", "log in again")
 
+INVALID = failing(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "this token is not accepted")
+
 
 @pytest.fixture
 def server() -> Iterator[ScriptedAccounts]:
@@ -124,19 +126,32 @@ def test_other_peoples_things_are_named_by_their_id(client: Client, server: Scri
         client.get_user(ana.user_id)
 
 
-def test_a_revoked_token_is_renewed_once_where_the_session_lives_on(
-    client: Client, server: ScriptedAccounts
+@pytest.mark.parametrize("refusal", [REVOKED, INVALID], ids=["revoked", "of a dropped key"])
+def test_a_refused_token_is_renewed_once_where_the_session_lives_on(
+    client: Client, server: ScriptedAccounts, refusal: Any
 ) -> None:
     client.login("ana@example.com", "correct horse")
-    server.fail("GetProfile", REVOKED)
+    server.fail("GetProfile", refusal)
     assert client.profile().email == "ana@example.com"
     assert len(server.of("RefreshToken")) == 1
-    server.fail("GetProfile", REVOKED)
+    server.fail("GetProfile", refusal)
     server.fail("RefreshToken", REVOKED)
     with pytest.raises(Unauthenticated) as caught:
         client.profile()
     assert caught.value.reason == "TOKEN_REVOKED"
     assert len(server.of("RefreshToken")) == 2
+    server.fail("GetProfile", refusal, refusal)
+    with pytest.raises(Unauthenticated):
+        client.profile()
+    assert len(server.of("RefreshToken")) == 3
+
+
+def test_a_token_that_was_given_is_sent_once(server: ScriptedAccounts) -> None:
+    server.fail("GetProfile", INVALID)
+    with Client(server.address, token="ak_abc_secret") as client, pytest.raises(Unauthenticated) as caught:
+        client.profile()
+    assert caught.value.reason == "TOKEN_INVALID"
+    assert [seen.method for seen in server.calls] == ["GetProfile"]
 
 
 def test_a_stream_renews_a_revoked_token_too(client: Client, server: ScriptedAccounts) -> None:
@@ -238,8 +253,15 @@ def test_both_clients_take_the_same_arguments() -> None:
 
 
 def test_every_rpc_for_people_has_a_verb() -> None:
-    # Refreshing and logging out are the client's own; services alone verify tokens and watch revocations.
-    sent_elsewhere = {"Login", "RefreshToken", "Logout", "VerifyToken", "WatchRevocations"}
+    # Refreshing and logging out are the client's own; services alone verify tokens, watch revocations and list signing keys.
+    sent_elsewhere = {
+        "Login",
+        "RefreshToken",
+        "Logout",
+        "ListSigningKeys",
+        "VerifyToken",
+        "WatchRevocations",
+    }
     paths = {
         method.path.rpartition("/")[2]
         for method in vars(_account_calls).values()

@@ -1,8 +1,9 @@
 """What the client can be told: where the server is, how it is spoken to, and by whom."""
 
 import pytest
+from antiphon.auth.v1 import auth_pb2
 
-from antiphon_client import TLS, Client, MemoryTokenStore, Retries
+from antiphon_client import TLS, Client, MemoryTokenStore, Retries, Tokens, _calls
 from antiphon_client._options import Address
 
 
@@ -64,3 +65,20 @@ def test_arguments_that_contradict_each_other_are_refused() -> None:
         TLS(certificate=b"pem")
     with pytest.raises(ValueError):
         Retries(attempts=0)
+
+
+@pytest.mark.parametrize("token", ["ä", "\udcff", "two\nlines", "t\x7f"])
+def test_what_can_be_no_token_is_refused_at_once(token: str) -> None:
+    with pytest.raises(ValueError, match="printable ASCII") as caught:
+        Client(token=token)
+    assert token not in str(caught.value)
+
+
+def test_nothing_secret_is_shown() -> None:
+    tls = TLS(certificate=b"the certificate", key=b"-----BEGIN PRIVATE KEY-----")
+    login = _calls.call(_calls.LOGIN, auth_pb2.LoginRequest(email="ana@example.com", password="hunter2"))
+    shown = f"{tls!r} {Address.of('example.com:1', tls)!r} {login!r} {Tokens('access', 1.5, 'refresh')!r}"
+    assert "the certificate" in shown
+    assert "Login" in shown
+    for secret in ("PRIVATE", "hunter2", "'access'", "refresh"):
+        assert secret not in shown

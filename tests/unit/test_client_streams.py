@@ -124,6 +124,15 @@ def test_a_record_that_stays_broken_is_an_error(server: ScriptedServer) -> None:
         assert list(stream) == []
 
 
+def test_a_stream_that_shows_nothing_is_tried_as_often_as_a_call(server: ScriptedServer) -> None:
+    away = failing(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", "Auth can't be reached")
+    server.fail("StreamChat", *[away] * 9)
+    retries = Retries(attempts=3, first_delay=0)
+    with Client(server.address, retries=retries) as client, pytest.raises(Unavailable):
+        next(client.stream("Hi"))
+    assert len(server.calls) == 3
+
+
 def test_tries_are_bounded_and_begin_anew_with_every_event(server: ScriptedServer) -> None:
     server.streams.extend(
         [[*server.record[:1], BROKEN], [BROKEN], [server.record[1], BROKEN], [BROKEN], [BROKEN]]

@@ -23,6 +23,11 @@ KEY = "ak_abcdefghijklmnop_" + "s" * 43
 OWNER = Principal(Kind.USER, user_id="u1", api_key_id="k1", scopes=frozenset(("chat.read",)))
 
 
+def made_up(number: int) -> str:
+    """A key of the right form that nobody made."""
+    return f"ak_{'a' * 16}_{number:043}"
+
+
 class Auth:
     """Verifies keys: those in `good`; counts what it is asked."""
 
@@ -58,6 +63,9 @@ class Feed:
     def change(self) -> None:
         self.position = self.changed_at = self.position + 1
 
+    def is_deleted(self, user_id: str) -> bool:
+        return False
+
     def is_revoked(self, proof: Proof) -> bool:
         if self.lost:
             raise RevocationsUnknown
@@ -66,8 +74,12 @@ class Feed:
 
 class World:
     def __init__(self) -> None:
-        self.auth, self.feed, self.clock = Auth(), Feed(), Clock(time.time())
-        self.keys = KnownApiKeys(self.auth, self.feed, remembered=100, clock=self.clock)
+        self.auth, self.feed = Auth(), Feed()
+        self.clock, self.wall = Clock(0.0), Clock(time.time())
+        self.keys = self.remembering(100)
+
+    def remembering(self, most: int) -> KnownApiKeys:
+        return KnownApiKeys(self.auth, self.feed, remembered=most, clock=self.clock, wall_clock=self.wall)
 
     async def refused(self, key: str = KEY) -> str:
         with pytest.raises((Unauthenticated, Unavailable)) as refused:
@@ -118,7 +130,19 @@ async def test_credentials_that_can_not_be_meant_are_refused(
 
 
 async def test_what_can_be_no_key_is_refused_without_asking(world: World) -> None:
-    for text in ("ak_" + "a" * 254, "ak_a b", "ak_é", "ak_\0"):
+    for text in (
+        "ak_" + "a" * 254,
+        "ak_a b",
+        "ak_é",
+        "ak_\0",
+        KEY + "s",
+        KEY[:-1],
+        KEY.replace("_s", "-s"),
+        KEY.replace("abc", "ABC"),
+        KEY.replace("abc", "018"),
+        KEY[:-1] + "_",
+        KEY + "\n",
+    ):
         assert await world.refused(text) == "ApiKeyInvalid"
     assert world.auth.asked == 0
 
@@ -169,7 +193,7 @@ async def test_a_refused_key_costs_one_question_each_five_seconds(world: World) 
     assert world.auth.asked == 1
     world.clock.now += 5.1
     world.auth.good[KEY] = OWNER
-    assert (await world.keys.proof(KEY)).principal is OWNER
+    assert (await world.keys.proof(KEY)).principal == OWNER
 
 
 async def test_calls_at_once_ask_once(world: World) -> None:
@@ -224,12 +248,12 @@ async def test_a_known_key_does_not_wait_long_for_an_auth_that_says_nothing(
 
 
 async def test_a_key_does_not_outlive_its_end(world: World) -> None:
-    ends = world.clock.now + 10
+    ends = world.wall.now + 10
     world.auth.good[KEY] = Principal(
         Kind.USER, user_id="u1", api_key_id="k1", scopes=frozenset(), expire_time=ends
     )
     await world.keys.proof(KEY)
-    world.clock.now = ends
+    world.wall.now = ends
     world.auth.away = True
     assert await world.refused() == "Unavailable"
     world.auth.away = False
@@ -238,13 +262,13 @@ async def test_a_key_does_not_outlive_its_end(world: World) -> None:
 
 
 async def test_what_is_remembered_is_bounded_and_holds_no_key(world: World) -> None:
-    world.keys = KnownApiKeys(world.auth, world.feed, remembered=3, clock=world.clock)
+    world.keys = world.remembering(3)
     for number in range(6):
-        world.auth.good[f"ak_{number}"] = OWNER
-        await world.keys.proof(f"ak_{number}")
+        world.auth.good[made_up(number)] = OWNER
+        await world.keys.proof(made_up(number))
     assert len(world.keys._held) == 3
     for number in range(1100):
-        await world.refused(f"ak_bad_{number}")
+        await world.refused(made_up(100 + number))
     assert len(world.keys._refused) == 1000
     assert not world.keys._lookups
     assert {len(digest) for digest in (*world.keys._held, *world.keys._refused)} == {32}
@@ -252,11 +276,43 @@ async def test_what_is_remembered_is_bounded_and_holds_no_key(world: World) -> N
 
 async def test_lookups_under_way_are_bounded(world: World) -> None:
     world.auth.answers.clear()
-    calls = [asyncio.create_task(world.refused(f"ak_{number}")) for number in range(256)]
+    calls = [asyncio.create_task(world.refused(made_up(number))) for number in range(256)]
     await until(lambda: world.auth.asked == 256)
-    assert await world.refused("ak_one_more") == "Unavailable"
+    assert await world.refused(made_up(256)) == "Unavailable"
     world.auth.answers.set()
     assert set(await asyncio.gather(*calls)) == {"ApiKeyInvalid"}
+
+
+async def test_made_up_keys_keep_no_known_key_from_passing_or_from_being_looked_up_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.capabilities.identity.api_keys._PATIENCE_SECONDS", 0.02)
+    held = [made_up(1000 + number) for number in range(65)]
+    world.auth.good.update(dict.fromkeys(held, OWNER))
+    first = [await world.keys.proof(key) for key in held]
+    world.clock.now += 61
+    world.auth.answers.clear()
+    asked = world.auth.asked
+    calls = [asyncio.create_task(world.refused(made_up(number))) for number in range(300)]
+    await until(lambda: world.auth.asked == asked + 256)
+    # Nobody answers, and strangers have all the places that they can have.
+    assert [await world.keys.proof(key) for key in held] == first
+    assert world.auth.asked == asked + 256 + 64
+    world.auth.answers.set()
+    assert await asyncio.gather(*calls) == ["ApiKeyInvalid"] * 256 + ["Unavailable"] * 44
+
+
+async def test_a_wall_clock_that_is_set_back_prolongs_nothing(world: World) -> None:
+    await world.keys.proof(KEY)
+    world.wall.now -= 86_400
+    world.clock.now += 61
+    world.auth.good.clear()
+    assert await world.refused() == "ApiKeyInvalid"
+    # The same for what is refused.
+    world.auth.good[KEY] = OWNER
+    world.wall.now -= 86_400
+    world.clock.now += 5.1
+    assert (await world.keys.proof(KEY)).principal == OWNER
 
 
 async def test_verifying_anew_answers_nothing_from_memory(private: RSAPrivateKey) -> None:

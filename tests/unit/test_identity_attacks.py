@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.capabilities.identity.authenticator import TokenAuthenticator
 from services.capabilities.identity.model import OWN_TYPE, SERVICE_ISSUER
 from services.capabilities.identity.providers.foreign import (
     ForeignRules,
@@ -31,6 +30,7 @@ from tests.fakes.identity_tokens import (
     bearer,
     claims,
     hmac_signed,
+    over,
     own_token,
     part,
     pem_of,
@@ -165,7 +165,7 @@ async def test_an_api_key_is_not_known(private: RSAPrivateKey, metadata: Mapping
 
 @given(st.text(max_size=300))
 async def test_whatever_is_presented_is_refused_politely(text: str) -> None:
-    subject = TokenAuthenticator([ServiceTokenVerifier(SECRET)])
+    subject = over(ServiceTokenVerifier(SECRET))
     assert (await refusal(subject, {"authorization": text})).reason in ("TOKEN_INVALID", "API_KEY_INVALID")
 
 
@@ -174,7 +174,7 @@ async def test_whatever_is_presented_is_refused_politely(text: str) -> None:
 )
 async def test_no_claim_of_any_kind_breaks_the_verifier(value: Any) -> None:
     rules = ForeignRules(frozenset(("HS256",)))
-    subject = TokenAuthenticator([ForeignTokens(rules, shared_secret(DJANGO, ("HS256",)))])
+    subject = over(ForeignTokens(rules, shared_secret(DJANGO, ("HS256",))))
     for claim in ("exp", "iat", "nbf", "sub", "iss", "aud", "token_type"):
         payload = {"sub": "me", "exp": time.time() + 60, claim: value}
         token = hmac_signed({"alg": "HS256"}, payload, DJANGO.encode())

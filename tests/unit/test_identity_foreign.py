@@ -21,12 +21,12 @@ from services.capabilities.identity.providers.foreign import (
 )
 from services.kernel.startup import StartupError
 from services.settings import Settings
-from tests.fakes.identity_tokens import DJANGO, bearer, pem_of, refusal
+from tests.fakes.identity_tokens import DJANGO, bearer, over, pem_of, refusal
 
 
 def site(**rules: Any) -> TokenAuthenticator:
     made = ForeignRules(frozenset(("HS256",)), user_id_claim="user_id", **rules)
-    return TokenAuthenticator([ForeignTokens(made, shared_secret(DJANGO, ("HS256",)))])
+    return over(ForeignTokens(made, shared_secret(DJANGO, ("HS256",))))
 
 
 def token(**claims: Any) -> dict[str, str]:

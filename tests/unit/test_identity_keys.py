@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,25 +16,30 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from services.auth.providers.key_rings import StoredKeyRing
 from services.auth.providers.keys import describe
 from services.capabilities.identity.errors import KeysUnavailable
 from services.capabilities.identity.propagation import (
     FETCH_SECONDS,
     LEARNT_SECONDS,
-    PROOF_SECONDS,
     REFRESH_SECONDS,
     RETRY_SECONDS,
     RING_SECONDS,
     STALE_SECONDS,
 )
-from services.capabilities.identity.providers.keys import CachedKeys, keys_by_address, parse_keys
+from services.capabilities.identity.providers.key_metrics import KeyMetrics
+from services.capabilities.identity.providers.keys import CachedKeys, Jwk, keys_by_address, parse_keys
 from services.capabilities.identity.wiring import build
 from services.kernel.secret import DeploymentSecret
 from services.kernel.startup import StartupError
 from services.settings import ForeignIssuer, SecretStr
+from tests.fakes.auth_memory_signing_keys import KeyTable, MemorySigningKeys
+from tests.fakes.no_auth import NoApiKeys, NothingRevoked
 
 SECRET = DeploymentSecret(b"d" * 32)
+NO_AUTH: dict[str, Any] = {"api_keys": NoApiKeys(), "revocations": NothingRevoked()}
 
 
 @functools.cache
@@ -74,7 +80,7 @@ async def settled(keys: CachedKeys) -> None:
 
 async def test_an_unknown_key_is_fetched_at_most_once_in_a_while(jwk: dict[str, str]) -> None:
     now, issuer = 0.0, Issuer()
-    keys = CachedKeys(issuer, name="test", clock=lambda: now)
+    keys = CachedKeys(issuer, source="test", allowance=30.0, clock=lambda: now)
     for _ in range(100):
         assert await keys.find(jwk["kid"]) is None
     assert issuer.calls == 1
@@ -88,7 +94,7 @@ async def test_an_unknown_key_is_fetched_at_most_once_in_a_while(jwk: dict[str, 
 async def test_many_who_ask_at_once_share_one_fetch_even_if_the_first_goes_away(jwk: dict[str, str]) -> None:
     issuer = Issuer(jwk)
     issuer.answers.clear()
-    keys = CachedKeys(issuer, name="test")
+    keys = CachedKeys(issuer, source="test", allowance=30.0)
     first = asyncio.create_task(keys.find(jwk["kid"]))
     others = [asyncio.create_task(keys.find(jwk["kid"])) for _ in range(20)]
     await asyncio.sleep(0)
@@ -98,9 +104,9 @@ async def test_many_who_ask_at_once_share_one_fetch_even_if_the_first_goes_away(
     assert issuer.calls == 1
 
 
-async def test_old_keys_serve_while_their_issuer_is_away(jwk: dict[str, str]) -> None:
+async def test_old_keys_of_a_foreign_issuer_serve_while_it_is_away(jwk: dict[str, str]) -> None:
     now, issuer = 0.0, Issuer(jwk)
-    keys = CachedKeys(issuer, name="test", clock=lambda: now)
+    keys = CachedKeys(issuer, source="test", allowance=math.inf, clock=lambda: now)
     known = await keys.find(jwk["kid"])
     issuer.reachable = False
     now = 100_000.0
@@ -114,11 +120,101 @@ async def test_old_keys_serve_while_their_issuer_is_away(jwk: dict[str, str]) ->
     assert await keys.find("another") is None
 
 
+@pytest.mark.parametrize(("allowance", "bound"), [(30.0, 30.0), (0.0, max(STALE_SECONDS, FETCH_SECONDS))])
+async def test_own_keys_are_believed_without_auth_for_as_long_as_the_operator_allows(
+    jwk: dict[str, str], allowance: float, bound: float
+) -> None:
+    now, issuer = 0.0, Issuer(jwk)
+    keys = CachedKeys(issuer, source="Auth", allowance=allowance, clock=lambda: now)
+    known = await keys.find(jwk["kid"])
+    issuer.reachable = False
+    while now < bound - 0.5:
+        now += 0.5
+        assert await keys.find(jwk["kid"]) is known
+        await settled(keys)
+    while now < bound + 60:
+        now += 0.5
+        assert keys.known(jwk["kid"]) is None
+        with pytest.raises(KeysUnavailable):
+            await keys.find(jwk["kid"])
+    issuer.reachable = True
+    now += 1.0
+    assert await keys.find(jwk["kid"]) == known
+    assert keys.known(jwk["kid"]) == known
+
+
+async def test_health_and_metrics_tell_when_the_keys_can_not_be_fetched(jwk: dict[str, str]) -> None:
+    now, issuer = 0.0, Issuer(jwk)
+    registry = CollectorRegistry()
+    issuer.reachable = False
+    keys = CachedKeys(issuer, source="Auth", allowance=30.0, clock=lambda: now)
+    registry.register(KeyMetrics(keys))
+    assert registry.get_sample_value("antiphon_signing_keys_age_seconds") == math.inf
+    assert "yet" in str(await keys.check())
+    issuer.reachable = True
+    now = 1.0
+    assert await keys.check() is None
+    # A fetch that failed once is not yet a fault; one that goes on failing is, before tokens are refused for it, and after.
+    issuer.reachable = False
+    now += REFRESH_SECONDS
+    assert await keys.check() is None
+    now += STALE_SECONDS
+    assert "refused after 30 s" in str(await keys.check())
+    assert keys.known(jwk["kid"]) is not None
+    now += 30.0
+    assert "for more than 30 s" in str(await keys.check())
+    assert keys.known(jwk["kid"]) is None
+    assert registry.get_sample_value("antiphon_signing_keys_age_seconds") == now - 1.0
+    assert registry.get_sample_value("antiphon_signing_keys_failures_total") == issuer.calls - 1
+    issuer.reachable = True
+    now += 1.0
+    assert await keys.check() is None
+
+
+async def test_auths_own_process_believes_no_key_while_its_table_can_not_be_read_for_too_long() -> None:
+    now, table = 0.0, KeyTable()
+    ring = StoredKeyRing(MemorySigningKeys(table), b"s" * 32, clock=lambda: now)
+    await ring.start()
+
+    async def fetch() -> Sequence[Jwk]:
+        return [key.as_jwk() for key in await ring.published()]
+
+    keys = CachedKeys(fetch, source="the database", allowance=30.0, clock=lambda: now)
+    kid, _ = await ring.signing_key()
+    assert await keys.find(kid) is not None
+    table.away = True
+    while now < 29.0:
+        now += 1.0
+        await settled(keys)
+        assert await keys.find(kid) is not None
+    now = 31.0
+    with pytest.raises(KeysUnavailable):
+        await keys.find(kid)
+    assert await keys.check() is not None
+    table.away = False
+    now += 1.0
+    assert await keys.check() is None
+    assert await keys.find(kid) is not None
+
+
+async def test_a_process_that_nobody_calls_keeps_its_keys_fresh(jwk: dict[str, str]) -> None:
+    now, issuer = 0.0, Issuer(jwk)
+    keys = CachedKeys(issuer, source="Auth", allowance=30.0, clock=lambda: now)
+    while now < 600.0:
+        assert await keys.check() is None
+        now += REFRESH_SECONDS
+    # Auth goes away, and only then somebody calls.
+    issuer.reachable = False
+    now += 20.0
+    await keys.check()
+    assert await keys.find(jwk["kid"]) is not None
+
+
 async def test_a_withdrawn_key_is_refused_within_the_bound_whether_or_not_it_is_in_use(
     jwk: dict[str, str],
 ) -> None:
     now, issuer = 0.0, Issuer(jwk)
-    keys = CachedKeys(issuer, name="test", clock=lambda: now)
+    keys = CachedKeys(issuer, source="test", allowance=30.0, clock=lambda: now)
     assert await keys.find(jwk["kid"]) is not None
     issuer.keys = []
     # In use: calls go on, and the fetch is beside them.
@@ -142,7 +238,7 @@ async def test_the_keys_of_others_are_not_asked_for_at_the_pace_of_our_own(jwk: 
 def test_the_bound_covers_every_way_to_learn_a_key_and_to_lose_one() -> None:
     margin = LEARNT_SECONDS - RING_SECONDS - max(FETCH_SECONDS, RETRY_SECONDS)
     assert margin >= 1.0
-    assert RING_SECONDS + max(STALE_SECONDS, FETCH_SECONDS) + PROOF_SECONDS <= LEARNT_SECONDS
+    assert RING_SECONDS + max(STALE_SECONDS, FETCH_SECONDS) <= LEARNT_SECONDS
     assert REFRESH_SECONDS < STALE_SECONDS
 
 
@@ -164,7 +260,7 @@ async def test_a_key_that_was_published_long_enough_is_never_called_unknown(
         # Auth's own view may be as old as it is allowed to be.
         return [old, new] if now - RING_SECONDS >= published else [old]
 
-    keys = CachedKeys(fetch, name="test", clock=lambda: now)
+    keys = CachedKeys(fetch, source="test", allowance=30.0, clock=lambda: now)
     for moment, unknown in sorted(asked):
         now = moment
         with contextlib.suppress(KeysUnavailable):
@@ -179,7 +275,7 @@ async def test_a_key_that_was_published_long_enough_is_never_called_unknown(
 async def test_closing_ends_a_fetch(jwk: dict[str, str]) -> None:
     issuer = Issuer(jwk)
     issuer.answers.clear()
-    keys = CachedKeys(issuer, name="test")
+    keys = CachedKeys(issuer, source="test", allowance=30.0)
     asking = asyncio.create_task(keys.find("k"))
     await asyncio.sleep(0)
     await keys.aclose()
@@ -250,9 +346,11 @@ ELLIPTIC = (
 async def test_an_issuer_that_is_not_safe_to_trust_stops_the_start(
     foreign: ForeignIssuer, advice: str
 ) -> None:
-    keys = CachedKeys(Issuer(), name="test")
+    keys = CachedKeys(Issuer(), source="test", allowance=30.0)
     with pytest.raises(StartupError) as stopped:
-        async with build([foreign], issuer="antiphon", audience="antiphon", keys=keys, secret=SECRET):
+        async with build(
+            [foreign], issuer="antiphon", audience="antiphon", keys=keys, secret=SECRET, **NO_AUTH
+        ):
             pass
     assert advice in stopped.value.advice
     assert "short" not in stopped.value.message.split()
@@ -264,6 +362,8 @@ async def test_issuers_that_are_safe_are_accepted() -> None:
         ForeignIssuer(("ES256",), issuer="x", pem=ELLIPTIC),
         ForeignIssuer(("RS256", "ES256"), issuer="y", jwks="https://example.com/keys"),
     ]
-    keys = CachedKeys(Issuer(), name="test")
-    async with build(foreign, issuer="antiphon", audience="antiphon", keys=keys, secret=SECRET) as made:
+    keys = CachedKeys(Issuer(), source="test", allowance=30.0)
+    async with build(
+        foreign, issuer="antiphon", audience="antiphon", keys=keys, secret=SECRET, **NO_AUTH
+    ) as made:
         assert await made.authenticate({}) is None

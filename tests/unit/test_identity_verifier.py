@@ -12,9 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from services.capabilities.identity.authenticator import TokenAuthenticator
+from services.capabilities.identity.errors import KeysUnavailable
 from services.capabilities.identity.model import Proof, foreign_user_id
-from services.capabilities.identity.providers.foreign import public_pem, shared_secret
+from services.capabilities.identity.providers.foreign import (
+    ForeignRules,
+    ForeignTokens,
+    public_pem,
+    shared_secret,
+)
 from services.capabilities.identity.providers.own import OwnTokens
 from services.capabilities.identity.providers.service import ServiceTokens
 from services.kernel.principal import Kind
@@ -27,10 +32,12 @@ from tests.fakes.identity_tokens import (
     authenticator,
     bearer,
     claims,
+    over,
     own_token,
     pem_of,
     refusal,
 )
+from tests.fakes.no_auth import NothingRevoked
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +99,68 @@ async def test_a_token_is_verified_once(private: RSAPrivateKey) -> None:
 async def test_a_token_is_believed_while_its_key_is_published_and_no_longer(private: RSAPrivateKey) -> None:
     now = time.time()
     keys = Keys(private)
-    own = OwnTokens(keys, issuer="antiphon", audience="antiphon")
-    subject = TokenAuthenticator([own], clock=lambda: now)
+    subject = over(OwnTokens(keys, issuer="antiphon", audience="antiphon"), clock=lambda: now)
     token = bearer(own_token(private, iat=int(now), exp=int(now) + 60))
     first = await subject.authenticate(token)
     now += 30
-    # The same object: its signature was not checked again, only its key looked up.
+    # The same object: its signature was not checked again, only its key looked at.
     assert await subject.authenticate(token) is first
+    # Whichever way the clock of the machine was set meanwhile.
+    now -= 300
     keys.dropped = True
-    now += 5
     assert (await refusal(subject, token)).reason == "TOKEN_INVALID"
+
+
+async def test_a_foreign_token_is_believed_while_the_very_same_key_is_published(
+    private: RSAPrivateKey, stranger: RSAPrivateKey
+) -> None:
+    keys = Keys(private)
+    rules = ForeignRules(frozenset(("RS256",)), issuer="https://partner.example")
+    subject = over(ForeignTokens(rules, keys))
+    payload = claims(iss="https://partner.example")
+    token = bearer(jwt.encode(payload, private, algorithm="RS256", headers={"kid": "k1"}))
+    first = await subject.authenticate(token)
+    assert await subject.authenticate(token) is first
+    # An issuer may use an id again for another key.
+    keys.key = stranger.public_key()
+    assert (await refusal(subject, token)).reason == "TOKEN_INVALID"
+    keys.key = private.public_key()
+    assert await subject.authenticate(token) == first
+    keys.dropped = True
+    assert (await refusal(subject, token)).reason == "TOKEN_INVALID"
+
+
+async def test_tokens_are_unavailable_while_their_keys_can_not_be_told(private: RSAPrivateKey) -> None:
+    keys = Keys(private)
+    subject = over(OwnTokens(keys, issuer="antiphon", audience="antiphon"))
+    token = bearer(own_token(private))
+    first = await subject.authenticate(token)
+    keys.away = True
+    with pytest.raises(KeysUnavailable):
+        await subject.authenticate(token)
+    keys.away = False
+    assert await subject.authenticate(token) == first
+
+
+@pytest.mark.parametrize("away_first", [True, False])
+async def test_an_issuer_whose_keys_can_not_be_fetched_stands_in_nobody_elses_way(
+    private: RSAPrivateKey, stranger: RSAPrivateKey, away_first: bool
+) -> None:
+    away, here = Keys(stranger), Keys(private)
+    away.away = True
+    rules = ForeignRules(frozenset(("RS256",)))
+    issuers = [ForeignTokens(rules, away), ForeignTokens(rules, here)]
+    subject = over(*(issuers if away_first else reversed(issuers)))
+
+    def signed(key: RSAPrivateKey) -> dict[str, str]:
+        return bearer(jwt.encode(claims(iss=None), key, algorithm="RS256", headers={"kid": "k1"}))
+
+    assert await subject.authenticate(signed(private)) is not None
+    # It may be a good one of the issuer that can't be asked.
+    with pytest.raises(KeysUnavailable):
+        await subject.authenticate(signed(stranger))
+    away.away = False
+    assert await subject.authenticate(signed(stranger)) is not None
 
 
 async def test_what_is_remembered_is_bounded_and_holds_no_token(private: RSAPrivateKey) -> None:
@@ -170,6 +229,9 @@ async def test_a_revoked_session_is_refused_though_its_token_was_seen(private: R
     ended: set[str] = set()
 
     class Revoked:
+        def is_deleted(self, user_id: str) -> bool:
+            return False
+
         def is_revoked(self, proof: Proof) -> bool:
             return proof.principal.session_id in ended
 
@@ -178,6 +240,19 @@ async def test_a_revoked_session_is_refused_though_its_token_was_seen(private: R
     assert await subject.authenticate(token) is not None
     ended.add(SESSION_ID)
     assert (await refusal(subject, token)).reason == "TOKEN_REVOKED"
+
+
+async def test_no_service_acts_for_somebody_who_was_deleted(private: RSAPrivateKey) -> None:
+    gone = str(uuid.uuid4())
+
+    class Deleted(NothingRevoked):
+        def is_deleted(self, user_id: str) -> bool:
+            return user_id == gone
+
+    subject = authenticator(private, revocations=Deleted())
+    tokens = ServiceTokens(SECRET, "gateway")
+    assert await subject.authenticate(dict(tokens.metadata(str(uuid.uuid4())))) is not None
+    assert (await refusal(subject, dict(tokens.metadata(gone.upper())))).reason == "TOKEN_REVOKED"
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,24 @@ def test_proxies_are_set_by_address_and_network(tmp_path: Path) -> None:
     assert Settings.load({}, tmp_path).server.trusted_proxies == ()
 
 
-@pytest.mark.parametrize("text", ["proxy.example.com", "10.0.0.1/8", "10.0.0.0/8,,", "10.0.0.0/33"])
+@pytest.mark.parametrize("text", ["proxy.example.com", "10.0.0.0/8,,", "10.0.0.0/33"])
 def test_what_is_no_network_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"ANTIPHON_SERVER__TRUSTED_PROXIES.*10\.0\.0\.7"):
         Settings.load({"ANTIPHON_SERVER__TRUSTED_PROXIES": text}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "network"), [("10.0.0.7/8", "10.0.0.0/8"), ("10.0.0.0/8,fd00::1/16", "fd00::/16")]
+)
+def test_an_address_within_a_network_is_told_which_of_both_to_write(
+    text: str, network: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StartupError, match=f"TRUSTED_PROXIES.*has host bits set.*{network}"):
+        Settings.load({"ANTIPHON_SERVER__TRUSTED_PROXIES": text}, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["::ffff:10.0.0.0/104", "::ffff:a00:0/104", "::ffff:10.0.0.1"])
+def test_proxies_by_ipv4_may_be_written_within_ipv6(text: str, tmp_path: Path) -> None:
+    trusted = Settings.load({"ANTIPHON_SERVER__TRUSTED_PROXIES": text}, tmp_path).server.trusted_proxies
+    peer = address_of("ipv6:[::ffff:10.0.0.1]:4711")
+    assert TrustedProxies(trusted).caller(peer, "198.51.100.1") == "198.51.100.1"

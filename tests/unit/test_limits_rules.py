@@ -69,9 +69,15 @@ def limit_of(name: str, numbers: Numbers, counters: MemoryCounters | None = None
     return found
 
 
+async def asked(limit: Limit, principal: Principal, address: str, account: str) -> Allowance | None:
+    """A call, as the interceptors have it counted."""
+    allowance = await limit.take(principal, address)
+    return allowance if limit.account is None else await limit.account.take(address, account)
+
+
 async def refused(limit: Limit, principal: Principal, address: str = HOME, account: str = "") -> bool:
     try:
-        await limit.take(principal, address, account)
+        await asked(limit, principal, address, account)
     except RateLimited:
         return True
     return False
@@ -131,7 +137,8 @@ async def test_a_service_counts_to_the_person_it_acts_for_and_by_itself_not_at_a
 
 async def test_logins_are_counted_by_address_and_account_however_it_is_written() -> None:
     limit = limit_of("login", Numbers(1, 1))
-    assert limit.account_field == "email"
+    assert limit.account is not None
+    assert limit.account.field == "email"
     assert not await refused(limit, ANONYMOUS, HOME, "ana@example.com")
     assert await refused(limit, ANONYMOUS, HOME, " ANA@Example.com ")
     assert not await refused(limit, ANONYMOUS, HOME, "ben@example.com")
@@ -142,8 +149,8 @@ async def test_an_account_is_never_kept_in_clear_nor_as_what_others_could_comput
     callers = []
     for key in (b"one", b"other"):
         seen = Seen()
-        await limit_of("login", LOTS, seen, key).take(ANONYMOUS, HOME, "ana@example.com")
-        callers += seen.callers
+        await asked(limit_of("login", LOTS, seen, key), ANONYMOUS, HOME, "ana@example.com")
+        callers.append(seen.callers[-1])
     assert all("ana" not in caller and HOME in caller for caller in callers)
     assert callers[0] != callers[1]
 
@@ -155,6 +162,32 @@ async def test_an_account_that_is_a_novel_costs_little_and_counts() -> None:
     assert not await refused(limit, ANONYMOUS, HOME, novel)
     assert await refused(limit, ANONYMOUS, HOME, novel)
     assert all(len(caller) < 100 for caller in seen.callers)
+
+
+async def test_who_makes_up_accounts_is_stopped_by_its_address_and_nobody_else_is() -> None:
+    counters = MemoryCounters()
+    limits = ClassLimits(counters, {"login": Numbers(5, 5)}, b"k", Heard())
+    limit = limits.of("login")
+    assert limit is not None
+    let_in = [not await refused(limit, ANONYMOUS, HOME, f"{number}@example.com") for number in range(300)]
+    assert let_in == [True] * 100 + [False] * 200
+    assert len(counters) == 101
+    assert await refused(limit, ANONYMOUS, HOME, "ana@example.com")
+    assert not await refused(limit, ANONYMOUS, OFFICE, "ana@example.com")
+    with pytest.raises(RateLimited) as caught:
+        await limit.take(ANONYMOUS, HOME)
+    assert caught.value.metadata == {"limit": "login"}
+    assert caught.value.quota is not None
+    quota = (caught.value.quota.subject, caught.value.quota.description)
+    assert quota == ("address", "login: 100 calls per minute")
+
+
+async def test_the_account_is_what_who_logs_in_is_told_about() -> None:
+    limit = limit_of("login", Numbers(5, 5))
+    assert await limit.take(ANONYMOUS, HOME) is None
+    allowance = await asked(limit, ANONYMOUS, HOME, "ana@example.com")
+    assert allowance is not None
+    assert (allowance.limit, allowance.remaining) == (5, 4)
 
 
 @pytest.mark.parametrize("name", ["register", "refresh"])
@@ -221,7 +254,7 @@ async def test_when_nobody_counts_guesses_are_refused_and_the_rest_passes(name: 
     passes = name not in ("register", "login")
     result: Allowance | Unavailable | None
     try:
-        result = await limit.take(ANA, HOME, "ana@example.com")
+        result = await asked(limit, ANA, HOME, "ana@example.com")
     except Unavailable as error:
         result = error
     assert (result is None) is passes
@@ -263,6 +296,15 @@ async def test_memory_is_bounded_and_forgets_what_has_ended_first_and_then_who_w
     assert not (await counters.take("chat", "ana", 1)).allowed
     assert (await counters.take("chat", "ben", 1)).allowed
     assert len(counters) == 3
+
+
+async def test_who_fills_the_memory_of_a_class_makes_nobody_forgotten_in_another() -> None:
+    counters = MemoryCounters(most=3)
+    assert (await counters.take("register", "ana", 1)).allowed
+    for number in range(100):
+        await counters.take("login", f"made up {number}", 1)
+    assert len(counters) == 4
+    assert not (await counters.take("register", "ana", 1)).allowed
 
 
 def test_memory_does_not_make_a_call_wait() -> None:

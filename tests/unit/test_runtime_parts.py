@@ -45,8 +45,9 @@ def test_the_interceptors_have_the_designs_order() -> None:
         "Errors",
         "Admission",
         "Authentication",
-        "Decoding",
         "Limits",
+        "Decoding",
+        "AccountLimits",
         "Validation",
     ]
 

@@ -55,8 +55,9 @@ class AccountVerbs:
     ) -> auth_pb2.LoginResponse:
         """Opens a login session, keeps its tokens, and makes the calls that follow with them."""
         request = auth_pb2.LoginRequest(email=email, password=password, device_name=device_name)
-        response = self._unary(_calls.call(_calls.LOGIN, request), timeout)
-        self._transport.login.begin(Tokens.of(response))
+        deadline = Deadline(self._timeouts.unary if timeout is None else timeout)
+        response = self._transport.unary(_calls.call(_calls.LOGIN, request), deadline.remaining())
+        self._transport.login.begin(Tokens.of(response), deadline)
         return response
 
     def refresh(self, *, timeout: float | None = None) -> Tokens:

@@ -146,7 +146,7 @@ class LoginSession:
 
     async def _renew(self, rejected: str | None) -> Tokens:
         # One try: whoever needs the tokens has a retry loop already. With `rejected` None they are renewed in any case.
-        async with self._exclusive():
+        async with self._exclusive(Deadline(None)):
             tokens = await self._off_loop(self._store.load)
             if tokens is None or not tokens.refresh_token:
                 raise Unauthenticated("there is no refresh token: log in", reason="CREDENTIAL_MISSING")
@@ -169,24 +169,25 @@ class LoginSession:
             await self._off_loop(self._store.save, renewed)
             return renewed
 
-    async def begin(self, tokens: Tokens) -> None:
+    async def begin(self, tokens: Tokens, deadline: Deadline) -> None:
         """Keeps the tokens of a new login."""
 
         async def save() -> None:
-            async with self._exclusive():
+            async with self._exclusive(deadline):
                 await self._off_loop(self._store.save, tokens)
 
         await asyncio.shield(self._task(save()))
 
     async def end(self, timeout: float | None) -> None:
         """Revokes the login session, then forgets its tokens."""
+        deadline = Deadline(timeout)
 
         async def revoke() -> None:
-            async with self._exclusive():
+            async with self._exclusive(deadline):
                 tokens = await self._off_loop(self._store.load)
                 if tokens is not None and tokens.refresh_token:
                     request = auth_pb2.LogoutRequest(refresh_token=tokens.refresh_token)
-                    await self._transport.unary(_calls.call(_calls.LOGOUT, request), timeout)
+                    await self._transport.unary(_calls.call(_calls.LOGOUT, request), deadline.remaining())
                 await self._off_loop(self._store.save, None)
 
         await asyncio.shield(self._task(revoke()))
@@ -197,14 +198,18 @@ class LoginSession:
             await asyncio.wait(self._tasks)
 
     @contextlib.asynccontextmanager
-    async def _exclusive(self) -> AsyncIterator[None]:
-        async with self._lock:
-            held = self._store.exclusive()
-            await self._off_loop(held.__enter__)
+    async def _exclusive(self, deadline: Deadline) -> AsyncIterator[None]:
+        # Whoever is at it may take as long as their own call has; this one ends in its own time.
+        async with contextlib.AsyncExitStack() as stack:
             try:
-                yield
-            finally:
-                await self._off_loop(held.__exit__, None, None, None)
+                async with asyncio.timeout(deadline.remaining()):
+                    await stack.enter_async_context(self._lock)
+                held = self._store.exclusive(deadline.remaining())
+                await self._off_loop(held.__enter__)
+            except TimeoutError:
+                raise self._late() from None
+            stack.push_async_callback(self._off_loop, held.__exit__, None, None, None)
+            yield
 
     def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # A task of its own: a caller that is cancelled must not lose tokens that the server has rotated already.
@@ -222,7 +227,12 @@ class LoginSession:
         try:
             return await asyncio.wait_for(asyncio.shield(task), timeout)
         except TimeoutError:
-            raise DeadlineExceeded(f"{self._transport.target} did not renew the tokens in time") from None
+            raise self._late() from None
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"the tokens for {self._transport.target} were being changed until time ran out"
+        )
 
     async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.to_thread(function, *args) if self._blocking else function(*args)

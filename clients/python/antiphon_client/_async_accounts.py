@@ -55,8 +55,9 @@ class AsyncAccountVerbs:
     ) -> auth_pb2.LoginResponse:
         """Opens a login session, keeps its tokens, and makes the calls that follow with them."""
         request = auth_pb2.LoginRequest(email=email, password=password, device_name=device_name)
-        response = await self._unary(_calls.call(_calls.LOGIN, request), timeout)
-        await self._transport.login.begin(Tokens.of(response))
+        deadline = Deadline(self._timeouts.unary if timeout is None else timeout)
+        response = await self._transport.unary(_calls.call(_calls.LOGIN, request), deadline.remaining())
+        await self._transport.login.begin(Tokens.of(response), deadline)
         return response
 
     async def refresh(self, *, timeout: float | None = None) -> Tokens:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypedDict, TypeVar
 
 from antiphon.auth.v1 import auth_pb2
@@ -36,7 +36,8 @@ class Call(Generic[Req, Res]):
     """One call. `request_id` names it in the server's log, the same in all tries."""
 
     method: Method[Req, Res]
-    request: Req
+    # Not shown: it may hold a password or a token.
+    request: Req = field(repr=False)
     request_id: str
     repeatable: bool
 

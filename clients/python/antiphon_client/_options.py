@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
@@ -19,7 +19,7 @@ class TLS:
 
     roots: bytes | None = None
     certificate: bytes | None = None
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
     server_name: str = ""
 
     def __post_init__(self) -> None:
@@ -31,7 +31,8 @@ class TLS:
 class Retries:
     """How often a call that may safely be repeated is tried, and how long the pauses are, in seconds.
 
-    `attempts` counts the tries of a call; `resume_attempts` those of a stream since its last event. A pause begins with
+    `attempts` counts the tries of a call, and of a stream until its first event; `resume_attempts` those of a stream since its
+    last event. A pause begins with
     `first_delay`, doubles up to `max_delay`, and loses up to half of itself by chance. A server that asks for a longer pause
     than `max_delay` is not waited for.
     """

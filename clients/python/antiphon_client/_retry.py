@@ -20,9 +20,9 @@ from antiphon_client.errors import (
 TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded, ServerError)
 """Failures that say nothing against a token: one that still lives is used on."""
 
-RENEWS = frozenset({"TOKEN_EXPIRED", "TOKEN_REVOKED"})
+RENEWS = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_REVOKED"})
 """Why a token is refused that a renewal may help with. A revoked one, too: a person whose role has changed gets a new one, and a
-session that has ended says so when it is renewed."""
+session that has ended says so when it is renewed. An invalid one, because its signing key may have been dropped since it was signed."""
 
 # These end a generation. One whose events have begun to arrive can't be begun anew beneath its reader.
 _ENDS_A_GENERATION = frozenset(
@@ -60,7 +60,7 @@ class Deadline:
 
 
 class Attempts:
-    """The tries of one call."""
+    """The tries of one call, or of a stream since its last event."""
 
     def __init__(
         self, retries: Retries, deadline: Deadline, *, repeatable: bool, stream: bool = False
@@ -69,7 +69,6 @@ class Attempts:
         self._deadline = deadline
         self._repeatable = repeatable
         self._stream = stream
-        self._limit = retries.resume_attempts if stream else retries.attempts
         self._failed = 0
         self._begun = False
 
@@ -81,7 +80,9 @@ class Attempts:
     def after(self, failure: AntiphonError) -> float:
         """The pause before the next try, in seconds. Raises `failure` when there is none."""
         self._failed += 1
-        if not self._repeatable or self._failed >= self._limit or not self._may_pass(failure):
+        # A stream that has shown nothing yet is a call like any other: whoever waits wants to know soon that nobody answers.
+        limit = self._retries.resume_attempts if self._begun else self._retries.attempts
+        if not self._repeatable or self._failed >= limit or not self._may_pass(failure):
             raise failure
         pause = min(self._retries.first_delay * 2.0 ** (self._failed - 1), self._retries.max_delay)
         pause *= 1 - random.random() / 2  # noqa: S311 - spreads callers out; nothing is secret about it.

@@ -38,11 +38,12 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
     retry = error_details_pb2.RetryInfo()
     bad = error_details_pb2.BadRequest()
     quota = error_details_pb2.QuotaFailure()
+    about = error_details_pb2.ResourceInfo()
     has_retry = False
     for detail in _details(call):
         has_retry = detail.Unpack(retry) or has_retry
-        if not detail.Unpack(info) and not detail.Unpack(bad):
-            detail.Unpack(quota)
+        for kept in (info, bad, quota, about):
+            detail.Unpack(kept)
     trailers = _trailers(call)
     message = call.details() or code.name
     kind = _BY_CODE.get(code, errors.ServerError)
@@ -57,6 +58,7 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
         metadata=dict(info.metadata),
         violations=[errors.Violation(v.field, v.description) for v in bad.field_violations],
         retry_after=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if has_retry else None,
+        resource=errors.Resource(about.resource_type, about.resource_name) if about.resource_type else None,
         quotas=[errors.Quota(v.subject, v.description) for v in quota.violations],
         rate_limit=_rate_limit(trailers),
         request_id=trailers.get("x-request-id") or info.metadata.get("request_id", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from antiphon_client._record import RecordReader, StreamView
 from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
 from antiphon_client._status import error_of
 from antiphon_client._tokens import REFRESH_PAUSE, REFRESH_TIMEOUT, Tokens, TokenStore, metadata
-from antiphon_client.errors import AntiphonError, Unauthenticated
+from antiphon_client.errors import AntiphonError, DeadlineExceeded, Unauthenticated
 
 
 class Transport:
@@ -118,7 +119,7 @@ class LoginSession:
 
     def _renew(self, rejected: str | None, deadline: Deadline) -> Tokens:
         # One try: whoever needs the tokens has a retry loop already. With `rejected` None they are renewed in any case.
-        with self._lock, self._store.exclusive():
+        with self._exclusive(deadline):
             tokens = self._store.load()
             if tokens is None or not tokens.refresh_token:
                 raise Unauthenticated("there is no refresh token: log in", reason="CREDENTIAL_MISSING")
@@ -141,19 +142,39 @@ class LoginSession:
             self._store.save(renewed)
             return renewed
 
-    def begin(self, tokens: Tokens) -> None:
+    def begin(self, tokens: Tokens, deadline: Deadline) -> None:
         """Keeps the tokens of a new login."""
-        with self._lock, self._store.exclusive():
+        with self._exclusive(deadline):
             self._store.save(tokens)
 
     def end(self, timeout: float | None) -> None:
         """Revokes the login session, then forgets its tokens."""
-        with self._lock, self._store.exclusive():
+        deadline = Deadline(timeout)
+        with self._exclusive(deadline):
             tokens = self._store.load()
             if tokens is not None and tokens.refresh_token:
                 request = auth_pb2.LogoutRequest(refresh_token=tokens.refresh_token)
-                self._transport.unary(_calls.call(_calls.LOGOUT, request), timeout)
+                self._transport.unary(_calls.call(_calls.LOGOUT, request), deadline.remaining())
             self._store.save(None)
+
+    @contextlib.contextmanager
+    def _exclusive(self, deadline: Deadline) -> Iterator[None]:
+        # Whoever is at it may take as long as their own call has; this one ends in its own time.
+        remaining = deadline.remaining()
+        if not self._lock.acquire(timeout=-1 if remaining is None else min(remaining, threading.TIMEOUT_MAX)):
+            raise self._late()
+        with contextlib.ExitStack() as held:
+            held.callback(self._lock.release)
+            try:
+                held.enter_context(self._store.exclusive(deadline.remaining()))
+            except TimeoutError:
+                raise self._late() from None
+            yield
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"the tokens for {self._transport.target} were being changed until time ran out"
+        )
 
 
 class Stream(StreamView):

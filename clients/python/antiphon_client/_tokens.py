@@ -76,10 +76,11 @@ class TokenStore(Protocol):
     def save(self, tokens: Tokens | None) -> None:
         """Replaces the tokens, all or nothing; None removes them."""
 
-    def exclusive(self) -> AbstractContextManager[None]:
+    def exclusive(self, timeout: float | None = None) -> AbstractContextManager[None]:
         """Held while tokens are renewed: nobody else who uses the same store renews or saves meanwhile.
 
-        It may be entered in one thread and left in another.
+        It may be entered in one thread and left in another. Entering it raises TimeoutError when somebody else holds it for longer than
+        `timeout` seconds; None leaves it to the store how long to wait.
         """
 
 
@@ -98,13 +99,15 @@ class MemoryTokenStore:
         self._tokens = tokens
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, timeout: float | None = None) -> Iterator[None]:
         """Nothing to exclude."""
         yield
 
 
 def store_of(token: str | None, refresh_token: str | None, store: TokenStore | None) -> TokenStore:
-    """The store that a client's arguments mean. Raises ValueError when they contradict each other."""
+    """The store that a client's arguments mean. Raises ValueError when they contradict each other, or a token is none."""
+    if token and not (token.isascii() and token.isprintable()):
+        raise ValueError("a token has no characters but printable ASCII")
     if store is not None:
         if token or refresh_token:
             raise ValueError("give a store or tokens, not both")

@@ -37,6 +37,14 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """What an error is about: its type, such as `chat.session`, and its id."""
+
+    type: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
     """A limit that was reached: for whom, and which."""
 
@@ -59,7 +67,7 @@ class AntiphonError(Exception):
 
     `code` is the canonical status code. `reason` is an antiphon.errors.v1.ErrorReason without its prefix, empty when the
     failure is not the server's own word (no connection, a proxy). `metadata` are the reason's strings, `retry_after` is in
-    seconds, `quotas` are the limits that were reached, `rate_limit` is where the caller stands when the server tells,
+    seconds, `resource` is what was not found or exists already, `quotas` are the limits that were reached, `rate_limit` is where the caller stands when the server tells,
     `request_id` finds the call in the server's log.
     """
 
@@ -74,6 +82,7 @@ class AntiphonError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
         retry_after: float | None = None,
+        resource: Resource | None = None,
         quotas: Sequence[Quota] = (),
         rate_limit: RateLimit | None = None,
         request_id: str = "",
@@ -85,6 +94,7 @@ class AntiphonError(Exception):
         self.metadata: dict[str, str] = dict(metadata or {})
         self.violations = tuple(violations)
         self.retry_after = retry_after
+        self.resource = resource
         self.quotas = tuple(quotas)
         self.rate_limit = rate_limit
         self.request_id = request_id

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.auth.model.audit import Origin
+from services.auth.model.audit import Origin, Standing
 from services.kernel.errors import InvalidArgument
 from services.kernel.request import Request
 
@@ -57,4 +57,11 @@ def origin_of(call: Request) -> Origin:
     """Who makes a call, for the audit trail."""
     principal = call.principal
     via = {"api_key_id": principal.api_key_id, "service": principal.service}
-    return Origin(principal.user_id, call.address, {key: value for key, value in via.items() if value})
+    standing = None
+    if principal.session_id or principal.api_key_id:
+        standing = Standing(
+            principal.session_id, principal.api_key_id, principal.is_admin, principal.revision
+        )
+    return Origin(
+        principal.user_id, call.address, {key: value for key, value in via.items() if value}, standing
+    )

@@ -54,3 +54,8 @@ def jwks_response(keys: Sequence[PublicKey]) -> auth_pb2.GetJwksResponse:
         keys=[auth_pb2.Jwk(**jwk) for jwk in jwks],
         jwks_json=json.dumps({"keys": jwks}, separators=(",", ":")),
     )
+
+
+def signing_keys_response(keys: Sequence[PublicKey]) -> auth_pb2.ListSigningKeysResponse:
+    """The key set as the deployment's services fetch it."""
+    return auth_pb2.ListSigningKeysResponse(keys=[auth_pb2.Jwk(**key.as_jwk()) for key in keys])

@@ -16,6 +16,12 @@ def upgrade() -> None:
     # `revocation_id` is the person's last revocation; tokens say which one they know of.
     op.execute("alter table auth.users add column revocation_id bigint not null default 0")
 
+    # Logging in notes this from now on; who did so before knows the password as well.
+    op.execute("""
+        update auth.users set password_shown = true
+            where not password_shown and id in (select user_id from auth.sessions)
+    """)
+
     # The newest token of each login session that was not revoked: what there is to list.
     op.execute("""
         create index idx_sessions_living on auth.sessions (user_id, family_id desc)
@@ -42,6 +48,11 @@ def upgrade() -> None:
     """)
     op.execute("create unique index idx_api_keys_public_id on auth.api_keys (public_id)")
     op.execute("create index idx_api_keys_user_id on auth.api_keys (user_id, id desc)")
+    # What there is to forget: keys that have ended, and old secrets whose grace has.
+    op.execute("create index idx_api_keys_end on auth.api_keys (least(revoked_at, expires_at))")
+    op.execute("""
+        create index idx_api_keys_old_expires_at on auth.api_keys (old_expires_at) where old_secret is not null
+    """)
 
     # Rows come in the order of their ids: whoever adds one holds a lock until the end of its transaction. A row is of no more
     # use once it has expired; one of a deleted person stays, for services that were away.
@@ -55,6 +66,14 @@ def upgrade() -> None:
         )
     """)
     op.execute("create index idx_revocations_expires_at on auth.revocations (expires_at)")
+
+    # Lives of the access tokens that were signed lately, as the setting may change.
+    op.execute("""
+        create table auth.token_lives (
+            life interval primary key,
+            signed_at timestamptz not null
+        )
+    """)
 
     op.execute("""
         create table auth.audit_events (
@@ -94,7 +113,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("limits", "login_failures", "audit_events", "revocations", "api_keys"):
+    for table in ("limits", "login_failures", "audit_events", "token_lives", "revocations", "api_keys"):
         op.execute(f"drop table auth.{table}")
     op.execute("drop function auth.refuse_change()")
     op.execute("drop index auth.idx_sessions_living")

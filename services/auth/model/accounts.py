@@ -7,9 +7,12 @@ import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import TypeVar
 
 from services.kernel.errors import InvalidArgument
 from services.kernel.names import folded as folded
+
+T = TypeVar("T")
 
 
 class Role(Enum):
@@ -68,6 +71,35 @@ class AccountChanges:
     role: Role | None = None
     disabled: bool | None = None
 
+    def of(self, user: User) -> AccountChanges:
+        """Those of the changes that make the account another one."""
+
+        def other(wished: T | None, known: T) -> T | None:
+            return None if wished == known else wished
+
+        return AccountChanges(
+            username=other(self.username, user.username),
+            display_name=other(self.display_name, user.display_name),
+            role=other(self.role, user.role),
+            disabled=other(self.disabled, user.disabled),
+        )
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything stays as it is."""
+        return self == AccountChanges()
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the trail tells of them: names of people are left out, it outlives them."""
+        fields = ", ".join(name for name in ("username", "display_name") if getattr(self, name) is not None)
+        told = {"fields": fields} if fields else {}
+        if self.role is not None:
+            told["role"] = self.role.value
+        if self.disabled is not None:
+            told["disabled"] = str(self.disabled).lower()
+        return told
+
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,31}")
 _DISPLAY_NAME_CHARACTERS = 128
@@ -95,9 +127,13 @@ def canonical_password(password: str) -> str:
 
 
 def storable(field_name: str, text: str) -> str:
-    """The text, if PostgreSQL can hold it. Raises InvalidArgument for U+0000."""
-    if "\0" in text:
-        raise InvalidArgument.field(field_name, "must not contain the character U+0000")
+    """The text, if it may be kept as a name that others are shown. Raises InvalidArgument for control characters, which PostgreSQL
+    can't hold or which would steer the terminal of whoever reads it, and for lone surrogates."""
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise InvalidArgument.field(
+                field_name, f"must not contain the control character U+{ord(character):04X}"
+            )
     return text
 
 

@@ -10,6 +10,12 @@ from services.auth.model.accounts import Role
 DEFAULT_GRACE = timedelta(hours=1)
 """How long the old secret of a rotated key is accepted, unless its owner asks for another time."""
 
+MOST_KEYS = 100
+"""How many keys a person may have that are neither revoked nor expired."""
+
+ENDED_KEYS_KEPT = timedelta(days=90)
+"""How long a key that was revoked or has expired is still listed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -50,14 +56,15 @@ class KeyMaterial:
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
-    """What a good key proves: itself, and who owns it. `expire_time` is when its text stops being accepted: for an old secret, the end
-    of its grace."""
+    """What a good key proves: itself, and who owns it. `expire_time` is when its text stops being accepted: for an old secret
+    (`is_old`), the end of its grace."""
 
     api_key_id: str
     user_id: str
     role: Role
     scopes: frozenset[str]
     expire_time: datetime | None
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,30 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a caller was let in for: a login session or an API key (the other one is empty), and as an administrator or not.
+    `revision` is the position in the feed of revocations from which the key was looked up.
+
+    The process that let the caller in may not have heard yet that it was taken back. So what it asks for is done only if its standing
+    still holds in the transaction of the deed: else somebody who has just lost access could give it to themselves again, for good.
+    """
+
+    session_id: str = ""
+    api_key_id: str = ""
+    administers: bool = False
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Who asks for something to be done. `actor_id` is empty for somebody unknown and for the server's own command line;
-    `via` says how the call came: `{"api_key_id": …}`, `{"service": …}`, or nothing."""
+    `via` says how the call came: `{"api_key_id": …}`, `{"service": …}`, or nothing. `standing` is None where there is none to lose:
+    with a password, a refresh token, or a service's word."""
 
     actor_id: str
     address: str
     via: Mapping[str, str] = field(default_factory=dict)
+    standing: Standing | None = None
 
 
 COMMAND_LINE = Origin("", "command line")

@@ -10,6 +10,8 @@ from enum import Enum
 from services.auth.model.accounts import User
 
 MOST_DOUBLINGS = 30
+# Rotations of one login session that a token in its grace is led past; nobody who means well refreshes that often.
+MOST_REPLAYED = 100
 _NETWORK_BITS = 64
 _MEMORY_SECONDS = 900.0
 
@@ -60,7 +62,8 @@ class Verdict(Enum):
 def judge(state: RefreshState, now: datetime, grace: timedelta) -> Verdict:
     """What a refresh token is worth (OAuth 2.0 Security BCP, RFC 9700 §4.14.2, with a grace for lost answers)."""
     if state.revoked:
-        return Verdict.REVOKED
+        # Disabling ends login sessions, and then is what their owner has to be told.
+        return Verdict.DISABLED if state.disabled else Verdict.REVOKED
     in_grace = state.rotated_at is not None and now < state.rotated_at + grace
     if not in_grace and now >= state.expires_at:
         return Verdict.EXPIRED
@@ -73,13 +76,14 @@ def judge(state: RefreshState, now: datetime, grace: timedelta) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What became of a presented refresh token. `sealed` and `expire_time` are its successor's; both are only set by the
+    """What became of a presented refresh token. `sealed` leads to the living token of its session: the first is sealed for who has
+    the presented one, each further one for who has the one before; `expire_time` is the living one's. Both are only set by the
     verdicts ROTATED and REPLAYED. `revision` is the person's last revocation, 0 without one."""
 
     verdict: Verdict
     session_id: str
     user: User
-    sealed: bytes = b""
+    sealed: tuple[bytes, ...] = ()
     expire_time: datetime | None = None
     revision: int = 0
 

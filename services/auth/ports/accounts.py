@@ -44,8 +44,9 @@ class Accounts(Protocol):
     async def update(self, user_id: str, changes: AccountChanges, deed: Deed) -> User | None:
         """Change an account as one step, and tell how it is now; None without one.
 
-        A role or `disabled` that becomes another one revokes what the person holds (RevocationKind.USER); what stays as it was changes
-        nothing. Raises UsernameTaken, and LastAdministrator rather than leave no administrator that can log in, also when two calls
+        A role or `disabled` that becomes another one revokes what the person holds (RevocationKind.USER); disabling also ends the
+        person's login sessions, for good. What stays as it was changes nothing, and the trail tells what does (`AccountChanges.told`):
+        of no change, it has no line. Raises UsernameTaken, and LastAdministrator rather than leave no administrator that can log in, also when two calls
         try that at once.
         """
         ...
@@ -71,7 +72,7 @@ class Setup(Protocol):
 
     async def put_administrator(self, account: NewAccount) -> str | None:
         """Make the first administrator with a password that is to be shown, and give its user id; an earlier one whose password
-        nobody was shown and who never logged in is given the new e-mail and password instead. None, and nothing done, when
+        nobody was shown, and who never logged in or chose one, is given the new e-mail and password instead. None, and nothing done, when
         there is an administrator already. Raises EmailTaken when the e-mail is that of another account."""
         ...
 

@@ -17,7 +17,8 @@ class ApiKeys(Protocol):
     async def add(self, key: NewApiKey, deed: Deed, claim: Claim | None = None) -> tuple[ApiKey, bool]:
         """Make a key, and tell whether it is new: False for one that the same claim made before.
 
-        Raises NotFound when the person is gone, and AlreadyExists (REQUEST_ID_REUSED) for a claim with another digest.
+        Raises NotFound when the person is gone, TooManyApiKeys when they have `MOST_KEYS` that have not ended (exactly so, however
+        many are made at once), and AlreadyExists (REQUEST_ID_REUSED) for a claim with another digest.
         """
         ...
 
@@ -26,7 +27,7 @@ class ApiKeys(Protocol):
         ...
 
     async def list(self, user_id: str, page: PageRequest) -> Page[ApiKey]:
-        """A person's keys, revoked and expired ones too, newest first."""
+        """A person's keys, those too that have ended and were not forgotten yet, newest first."""
         ...
 
     async def rotate(
@@ -54,6 +55,11 @@ class ApiKeys(Protocol):
         """Whose key it is, if `digest` is that of its secret, or of the one before in its grace, and the key is neither expired nor
         revoked nor its person disabled; None otherwise. Digests are compared in constant time. Notes the use, at most once a
         minute for a key."""
+        ...
+
+    async def prune(self) -> int:
+        """Forget some keys that ended `ENDED_KEYS_KEPT` ago, and some old secrets whose grace has ended; tell how many rows that
+        changed, 0 when nothing is left. Safe in every replica."""
         ...
 
 

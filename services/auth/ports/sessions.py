@@ -20,7 +20,8 @@ class Sessions(Protocol):
     async def open(
         self, session: NewSession, verified_hash: str, deed: Deed, new_hash: str | None = None
     ) -> Refreshed | None:
-        """Open a session for who has proved to know the password behind `verified_hash`; `new_hash` takes its place if given.
+        """Open a session for who has proved to know the password behind `verified_hash`, which then needs to be shown to nobody any
+        more (`ports.Setup`); `new_hash` takes its place if given.
 
         The verdict is ROTATED, or DISABLED for a disabled account, which gets none. None when the account is gone or its
         password has been changed since.
@@ -32,8 +33,10 @@ class Sessions(Protocol):
     ) -> Refreshed | None:
         """Judge (`model.sessions.judge`) the refresh token of this digest and act on it, as one step.
 
-        ROTATED: `successor` has taken its place. REPLAYED: what has been put in its place before is given again, and `successor`
-        is forgotten. REUSED: its whole session is revoked, which every process learns, and the audit trail has it. Otherwise nothing changes. None for an unknown token.
+        ROTATED: `successor` has taken its place. REPLAYED: what has been put in its place before is given again, with what has been
+        put in that one's place since, up to the living one (`MOST_REPLAYED` of them at most), and `successor` is forgotten. REUSED,
+        also where the living one can't be found in this way: its whole session is revoked, which every process learns, and the audit
+        trail has it. Otherwise nothing changes. None for an unknown token.
         """
         ...
 
@@ -92,8 +95,9 @@ class LoginAttempts(Protocol):
     """Failed logins, by account and by address, shared by all processes; it forgets, and does not grow without bound.
 
     An account that does not exist counts like one that does. `account` is a folded e-mail; an empty `address` does not count, one of
-    IPv6 counts by its /64. Failures are forgotten 15 minutes after the last one. Passwords tried at once are worth no more than
-    passwords tried one after the other: what comes out once a delay has begun is answered with the delay, right or wrong.
+    IPv6 counts by its /64. Failures are forgotten 15 minutes after the last one, or, if that is longer, after twice the longest delay
+    (`DelayRule.memory`). Passwords tried at once are worth no more than passwords tried one after the other: what comes out once a
+    delay has begun is answered with the delay, right or wrong.
     """
 
     async def delay(self, account: str, address: str) -> float:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import string
 
-from services.auth.model.accounts import Role
 from services.auth.model.api_keys import KeyMaterial
 from services.auth.ports.api_keys import ApiKeys, KeyMaker
 from services.capabilities.identity.errors import ApiKeyInvalid
-from services.kernel.principal import Kind, Principal
+from services.capabilities.identity.model import API_KEY_FORM, API_KEY_PREFIX, CALLER_KINDS
+from services.kernel.principal import Principal
 
-_PREFIX = "ak_"
 # Base32 (RFC 4648 §6) in lower case: no letter of it is mistaken for a digit. 16 of them are 80 bits.
 _PUBLIC_ALPHABET = string.ascii_lowercase + "234567"
 _PUBLIC_CHARACTERS = 16
 # 43 characters of 62 are 256 bits. None of them is a `_` or `-`, so a double click selects a key whole.
 _SECRET_ALPHABET = string.ascii_letters + string.digits
 _SECRET_CHARACTERS = 43
-_KEY = re.compile(rf"ak_([a-z2-7]{{{_PUBLIC_CHARACTERS}}})_[A-Za-z0-9]{{{_SECRET_CHARACTERS}}}")
 
-# A program's account calls like a person; only a service token makes a caller one of the deployment's services.
-_KINDS = {Role.USER: Kind.USER, Role.SERVICE: Kind.USER, Role.ADMIN: Kind.ADMIN}
+# Whoever has an old secret may be the one whom it was rotated away from, and is not to rotate the key back or make another one.
+_NOT_WITH_OLD_SECRETS = frozenset({"keys.write"})
 
 
 class OpaqueApiKeys:
@@ -32,13 +29,13 @@ class OpaqueApiKeys:
     def make(self, public_id: str = "") -> KeyMaterial:
         """See `ports.KeyMaker`."""
         public_id = public_id or _random(_PUBLIC_ALPHABET, _PUBLIC_CHARACTERS)
-        text = f"{_PREFIX}{public_id}_{_random(_SECRET_ALPHABET, _SECRET_CHARACTERS)}"
+        text = f"{API_KEY_PREFIX}{public_id}_{_random(_SECRET_ALPHABET, _SECRET_CHARACTERS)}"
         return KeyMaterial(text, public_id, _digest(text))
 
     def read(self, text: str) -> KeyMaterial | None:
         """See `ports.KeyMaker`."""
         # The pattern has one length only, and stops at the first character that does not fit.
-        parts = _KEY.fullmatch(text)
+        parts = API_KEY_FORM.fullmatch(text)
         return None if parts is None else KeyMaterial(text, parts[1], _digest(text))
 
 
@@ -58,10 +55,10 @@ class OwnApiKeys:
         if owner is None:
             raise ApiKeyInvalid
         return Principal(
-            _KINDS[owner.role],
+            CALLER_KINDS[owner.role.value],
             user_id=owner.user_id,
             api_key_id=owner.api_key_id,
-            scopes=owner.scopes,
+            scopes=owner.scopes - _NOT_WITH_OLD_SECRETS if owner.is_old else owner.scopes,
             expire_time=owner.expire_time.timestamp() if owner.expire_time else 0.0,
         )
 

@@ -5,6 +5,7 @@ The person's row is locked first, then, by who takes an administrator away, the 
 
 from __future__ import annotations
 
+import dataclasses
 import unicodedata
 from typing import Any
 
@@ -18,8 +19,9 @@ from services.auth.errors import EmailTaken, LastAdministrator, UsernameTaken
 from services.auth.model.accounts import Account, AccountChanges, NewAccount, Role, User, folded
 from services.auth.model.audit import Deed
 from services.auth.stores.audit import record
+from services.auth.stores.ended_sessions import end_sessions
 from services.auth.stores.revocations import SqlRevocations
-from services.auth.stores.tables import SCHEMA, users
+from services.auth.stores.tables import SCHEMA, sessions, users
 from services.capabilities.claims.model import Claim
 from services.capabilities.claims.sql import SqlClaims
 from services.capabilities.identity.revocations import RevocationKind
@@ -98,14 +100,12 @@ class SqlAccounts:
         with translated():
             async with self._database.engine.begin() as connection:
                 if claim is None:
-                    await record(connection, deed)
-                    return await insert_account(connection, account)
+                    return await _add(connection, account, deed)
                 driver = (await connection.get_raw_connection()).driver_connection
                 assert isinstance(driver, psycopg.AsyncConnection)
                 holder = await self._claims.take(driver, claim, account.user_id)
                 if holder == account.user_id:
-                    await record(connection, deed)
-                    return await insert_account(connection, account)
+                    return await _add(connection, account, deed)
                 found = await self._select(connection, holder)
         if found is None:
             raise NotFound.of("auth.user", holder)
@@ -169,11 +169,18 @@ class SqlAccounts:
                 if row is None:
                     return None
                 before = user_of(row)
-                after = await _change(connection, before, changes)
-                if before.administers and not after.administers:
+                changes = changes.of(before)
+                if changes.nothing:
+                    return before
+                mistrusted = changes.role is not None or changes.disabled is not None
+                if before.administers and mistrusted:
                     await _keep_an_administrator(connection, user_id)
-                await record(connection, deed)
-                mistrusted = (before.role, before.disabled) != (after.role, after.disabled)
+                # First, as who changes their own role or disables themselves is still who they were.
+                await record(connection, dataclasses.replace(deed, attributes=changes.told))
+                after = await _change(connection, before, changes)
+                if changes.disabled:
+                    # They must not come back with the account.
+                    await end_sessions(connection, sessions.c.user_id == user_id)
                 if mistrusted:
                     await self._revocations.add(connection, RevocationKind.USER, [user_id])
         if mistrusted:
@@ -191,8 +198,8 @@ class SqlAccounts:
                     return False
                 if user_of(row).administers:
                     await _keep_an_administrator(connection, user_id)
-                await connection.execute(delete(users).where(users.c.id == user_id))
                 await record(connection, deed)
+                await connection.execute(delete(users).where(users.c.id == user_id))
                 await self._revocations.add(connection, RevocationKind.USER_DELETED, [user_id])
         self._revocations.announce()
         return True
@@ -202,24 +209,23 @@ class SqlAccounts:
         return None if row is None else user_of(row)
 
 
-async def replace_password(connection: AsyncConnection, user_id: str, password_hash: str) -> None:
-    """Set a new hash of the same password."""
-    await connection.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
+async def _add(connection: AsyncConnection, account: NewAccount, deed: Deed) -> User:
+    made = await insert_account(connection, account)
+    await record(connection, deed)
+    return made
 
 
 async def _change(connection: AsyncConnection, user: User, changes: AccountChanges) -> User:
-    """Write what becomes another value, and give the account as it is then. Raises UsernameTaken, which ends the transaction."""
+    """Write the changes, and give the account as it is then. Raises UsernameTaken, which ends the transaction."""
     values: dict[str, object] = {}
-    if changes.username is not None and changes.username != user.username:
+    if changes.username is not None:
         values |= {"username": changes.username or None, "username_key": folded(changes.username) or None}
-    if changes.display_name is not None and changes.display_name != user.display_name:
+    if changes.display_name is not None:
         values["display_name"] = changes.display_name
-    if changes.role is not None and changes.role is not user.role:
+    if changes.role is not None:
         values["role"] = changes.role.value
-    if changes.disabled is not None and changes.disabled is not user.disabled:
+    if changes.disabled is not None:
         values["disabled"] = changes.disabled
-    if not values:
-        return user
     values["updated_at"] = func.clock_timestamp()
     statement = update(users).where(users.c.id == user.user_id).values(values).returning(*USER_COLUMNS)
     try:

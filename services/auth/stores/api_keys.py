@@ -8,13 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.errors import ApiKeyEnded
+from services.auth.errors import ApiKeyEnded, TooManyApiKeys
 from services.auth.model.accounts import Role
-from services.auth.model.api_keys import ApiKey, KeyOwner, NewApiKey, Rotated
+from services.auth.model.api_keys import (
+    ENDED_KEYS_KEPT,
+    MOST_KEYS,
+    ApiKey,
+    KeyOwner,
+    NewApiKey,
+    Rotated,
+)
 from services.auth.model.audit import Deed
 from services.auth.stores.audit import record
 from services.auth.stores.revocations import SqlRevocations
@@ -32,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _USE_NOTED_EVERY = timedelta(minutes=1)
 _NO_DIGEST = bytes(32)
+_PRUNE_BATCH = 1000
 _NOW = func.clock_timestamp()
 
 _COLUMNS = (
@@ -73,13 +81,10 @@ class SqlApiKeys:
 
     async def add(self, key: NewApiKey, deed: Deed, claim: Claim | None = None) -> tuple[ApiKey, bool]:
         """See `ports.ApiKeys`."""
-        # The person's row stays until the key is there.
-        person = (
-            select(users.c.id).where(users.c.id == key.user_id).with_for_update(read=True, key_share=True)
-        )
+        good = select(func.count()).where(api_keys.c.user_id == key.user_id, ~_ENDED)
         with translated():
             async with self._database.engine.begin() as connection:
-                if await connection.scalar(person) is None:
+                if not await self._lock_person(connection, key.user_id):
                     raise NotFound.of("auth.user", key.user_id)
                 holder = await self._take(connection, claim, key.api_key_id)
                 if holder != key.api_key_id:
@@ -87,6 +92,8 @@ class SqlApiKeys:
                     if found is None:
                         raise NotFound.of("auth.api_key", holder)
                     return found, False
+                if (await connection.execute(good)).scalar_one() >= MOST_KEYS:
+                    raise TooManyApiKeys(MOST_KEYS)
                 await record(connection, deed)
                 values = {
                     "id": key.api_key_id,
@@ -135,6 +142,7 @@ class SqlApiKeys:
         )
         with translated():
             async with self._database.engine.begin() as connection:
+                await self._lock_person(connection, user_id)
                 row = (await connection.execute(locked)).one_or_none()
                 if row is None:
                     return None
@@ -171,15 +179,17 @@ class SqlApiKeys:
         )
         with translated():
             async with self._database.engine.begin() as connection:
+                await self._lock_person(connection, user_id)
                 row = (await connection.execute(locked)).one_or_none()
                 if row is None or row.revoked_at is not None:
                     return row is not None
+                # Before the key ends, which may be the one that asks for it.
+                await record(connection, deed)
                 await connection.execute(
                     update(api_keys)
                     .where(api_keys.c.id == api_key_id)
                     .values(revoked_at=_NOW, old_secret=None)
                 )
-                await record(connection, deed)
                 await self._revocations.add(connection, RevocationKind.API_KEY, [api_key_id])
         self._revocations.announce()
         return True
@@ -200,6 +210,35 @@ class SqlApiKeys:
                 raise
             _log.warning("The use of an API key could not be noted", exc_info=True)
         return found
+
+    async def prune(self) -> int:
+        """See `ports.ApiKeys`."""
+        # The lesser of two ignores one that is null.
+        end = func.least(api_keys.c.revoked_at, api_keys.c.expires_at)
+        ended = (
+            select(api_keys.c.id)
+            .where(end <= func.now() - ENDED_KEYS_KEPT)
+            .limit(_PRUNE_BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        superseded = (
+            select(api_keys.c.id)
+            .where(api_keys.c.old_secret.is_not(None), api_keys.c.old_expires_at <= func.now())
+            .limit(_PRUNE_BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        forgotten = update(api_keys).where(api_keys.c.id.in_(superseded)).values(old_secret=None)
+        with translated():
+            async with self._database.engine.begin() as connection:
+                keys = await connection.execute(delete(api_keys).where(api_keys.c.id.in_(ended)))
+                secrets = await connection.execute(forgotten)
+                return keys.rowcount + secrets.rowcount
+
+    async def _lock_person(self, connection: AsyncConnection, user_id: str) -> bool:
+        # Before the row of a key, as whoever deletes the person does; what is read afterwards, by statements of their own, is what
+        # the one before has committed.
+        person = select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True)
+        return await connection.scalar(person) is not None
 
     async def _note_use(self, connection: AsyncConnection, api_key_id: str) -> None:
         # Whoever holds the row notes a use itself, or changes the key: nobody who calls waits for that.
@@ -231,13 +270,12 @@ def _judge(row: Row[*tuple[Any, ...]] | None, digest: bytes) -> KeyOwner | None:
     is_old = hmac.compare_digest(bytes(old_secret or _NO_DIGEST), digest)
     if row is None or row.ended or row.disabled:
         return None
+    role, scopes = Role(row.role), frozenset(row.scopes)
     if is_current:
-        expire_time = row.expires_at
-    elif is_old and old_secret is not None and row.in_grace:
-        expire_time = row.old_expires_at
-    else:
-        return None
-    return KeyOwner(row.id, row.user_id, Role(row.role), frozenset(row.scopes), expire_time)
+        return KeyOwner(row.id, row.user_id, role, scopes, row.expires_at)
+    if is_old and old_secret is not None and row.in_grace:
+        return KeyOwner(row.id, row.user_id, role, scopes, row.old_expires_at, is_old=True)
+    return None
 
 
 def _key_of(row: Row[*tuple[Any, ...]]) -> ApiKey:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.model.audit import AuditEvent, Deed
-from services.auth.stores.tables import audit_events
+from services.auth.errors import StandingLost
+from services.auth.model.accounts import Role
+from services.auth.model.audit import AuditEvent, Deed, Origin
+from services.auth.stores.tables import api_keys, audit_events, revocations, sessions, users
+from services.capabilities.identity.revocations import RevocationKind
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
 from services.kernel.ids import new_id
@@ -15,7 +18,11 @@ from services.kernel.paging import Page, PageRequest
 
 
 async def record(connection: AsyncConnection, deed: Deed) -> None:
-    """Write down what is done in this transaction."""
+    """Write down what is done in this transaction, after the rows that it is about were locked.
+
+    Raises StandingLost when the actor has lost what it was let in for, so that the transaction must not commit.
+    """
+    await _require_standing(connection, deed.origin)
     values = {
         "id": new_id(),
         "action": deed.action,
@@ -25,6 +32,30 @@ async def record(connection: AsyncConnection, deed: Deed) -> None:
         "attributes": {**deed.origin.via, **deed.attributes},
     }
     await connection.execute(insert(audit_events).values(values))
+
+
+async def _require_standing(connection: AsyncConnection, origin: Origin) -> None:
+    standing = origin.standing
+    if standing is None:
+        return
+    # Read by a statement of its own, it sees what was committed while this transaction waited for a lock.
+    conditions = [users.c.id == origin.actor_id, users.c.disabled.is_(False)]
+    if standing.administers:
+        conditions.append(users.c.role == Role.ADMIN.value)
+    if standing.session_id:
+        living = exists().where(sessions.c.family_id == standing.session_id, sessions.c.revoked.is_(False))
+        conditions.append(living)
+    if standing.api_key_id:
+        good = exists().where(api_keys.c.id == standing.api_key_id, api_keys.c.revoked_at.is_(None))
+        # A key that was rotated since it was looked up may have been shown with its old secret, which can do less.
+        changed = exists().where(
+            revocations.c.kind == RevocationKind.API_KEY.value,
+            revocations.c.subject_id == standing.api_key_id,
+            revocations.c.id > standing.revision,
+        )
+        conditions += [good, ~changed]
+    if not await connection.scalar(select(exists().where(*conditions))):
+        raise StandingLost
 
 
 class SqlAuditTrail:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.stores.tables import revocations, users
+from services.auth.stores.token_lives import longest
 from services.capabilities.identity.revocations import Revocation, RevocationKind
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
@@ -35,9 +36,9 @@ class SqlRevocations:
     """
 
     def __init__(self, database: Database, token_life: timedelta) -> None:
-        """`token_life` is that of access tokens: an entry matters for as long as a token that it is about can live."""
+        """`token_life` is that of access tokens that are signed now: an entry matters for as long as a token that it is about can live."""
         self._database = database
-        self._life = token_life + _MARGIN
+        self._life = longest(token_life) + _MARGIN
         self._wake: Callable[[], None] = lambda: None
 
     def call_when_added(self, wake: Callable[[], None]) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,8 +23,10 @@ from services.auth.model.sessions import (
     Verdict,
     judge,
 )
-from services.auth.stores.accounts import USER_COLUMNS, replace_password, user_of
+from services.auth.stores.accounts import USER_COLUMNS, user_of
 from services.auth.stores.audit import record
+from services.auth.stores.ended_sessions import end_sessions
+from services.auth.stores.refresh_tokens import find, lock_owner, replay, rotate
 from services.auth.stores.revocations import SqlRevocations
 from services.auth.stores.tables import sessions, users
 from services.capabilities.identity.revocations import RevocationKind
@@ -48,7 +49,7 @@ class SqlSessions:
     ) -> Refreshed | None:
         """See `ports.Sessions`."""
         locked = (
-            select(*USER_COLUMNS, users.c.password_hash, users.c.revocation_id)
+            select(*USER_COLUMNS, users.c.password_hash, users.c.password_shown, users.c.revocation_id)
             .where(users.c.id == session.user_id)
             .with_for_update(key_share=True)
         )
@@ -60,8 +61,13 @@ class SqlSessions:
                 user = user_of(row)
                 if user.disabled:
                     return Refreshed(Verdict.DISABLED, session.session_id, user)
-                if new_hash is not None:
-                    await replace_password(connection, session.user_id, new_hash)
+                await record(connection, deed)
+                known: dict[str, object] = {} if new_hash is None else {"password_hash": new_hash}
+                # Whoever logs in knows the password, so the first start has none to show any more.
+                if not row.password_shown:
+                    known["password_shown"] = True
+                if known:
+                    await connection.execute(update(users).where(users.c.id == session.user_id).values(known))
                 values = {
                     "id": session.session_id,
                     "family_id": session.session_id,
@@ -75,7 +81,6 @@ class SqlSessions:
                 expire_time = await connection.scalar(
                     insert(sessions).values(values).returning(sessions.c.expires_at)
                 )
-                await record(connection, deed)
         return Refreshed(
             Verdict.ROTATED, session.session_id, user, expire_time=expire_time, revision=row.revocation_id
         )
@@ -86,16 +91,19 @@ class SqlSessions:
         """See `ports.Sessions`."""
         with translated():
             async with self._database.engine.begin() as connection:
-                await self._lock_person(connection, presented)
-                row = await self._find(connection, presented)
+                await lock_owner(connection, presented)
+                row = await find(connection, presented)
                 if row is None:
                     return None
                 state = RefreshState(row.expires_at, row.rotated_at, row.revoked, row.disabled)
                 verdict = judge(state, row.now, grace)
                 if verdict is Verdict.ROTATED:
-                    return await self._rotate(connection, row, successor, grace)
+                    return await rotate(connection, row, successor, grace)
                 if verdict is Verdict.REPLAYED:
-                    return await self._replay(connection, row)
+                    replayed = await replay(connection, row)
+                    if replayed is not None:
+                        return replayed
+                    verdict = Verdict.REUSED
                 if verdict is Verdict.REUSED:
                     await self._revoke_family(
                         connection, row.family_id, Deed("session.reuse", row.id, origin)
@@ -108,8 +116,8 @@ class SqlSessions:
         """See `ports.Sessions`."""
         with translated():
             async with self._database.engine.begin() as connection:
-                await self._lock_person(connection, presented)
-                row = await self._find(connection, presented)
+                await lock_owner(connection, presented)
+                row = await find(connection, presented)
                 if row is None or row.revoked:
                     return
                 # Who has the token speaks for its owner.
@@ -174,27 +182,22 @@ class SqlSessions:
         self, user_id: str, verified_hash: str | None, new_hash: str, kept_session_id: str, deed: Deed
     ) -> bool:
         """See `ports.Sessions`."""
-        others = (
-            update(sessions)
-            .where(sessions.c.user_id == user_id, sessions.c.revoked.is_(False))
-            .values(revoked=True, revoked_at=func.clock_timestamp())
-            .returning(sessions.c.family_id)
-        )
+        others = [sessions.c.user_id == user_id]
         if kept_session_id:
-            others = others.where(sessions.c.family_id != kept_session_id)
+            others.append(sessions.c.family_id != kept_session_id)
         with translated():
             async with self._database.engine.begin() as connection:
                 row = (await connection.execute(_lock(user_id))).one_or_none()
                 if row is None or verified_hash not in (None, row.password_hash):
                     return False
+                await record(connection, deed)
                 # Whoever chose this password knows it, so the first start has none to show any more.
                 await connection.execute(
                     update(users)
                     .where(users.c.id == user_id)
                     .values(password_hash=new_hash, password_shown=True, updated_at=func.now())
                 )
-                ended = sorted(set((await connection.execute(others)).scalars()))
-                await record(connection, deed)
+                ended = await end_sessions(connection, *others)
                 await self._revocations.add(connection, RevocationKind.SESSION, ended)
         self._revocations.announce()
         return True
@@ -213,90 +216,10 @@ class SqlSessions:
                 result = await connection.execute(delete(sessions).where(sessions.c.id.in_(expired)))
                 return result.rowcount
 
-    async def _lock_person(self, connection: AsyncConnection, presented: bytes) -> None:
-        # What is read afterwards, by a statement of its own, is what the one before has committed.
-        owner = select(sessions.c.user_id).where(sessions.c.refresh_token == presented).scalar_subquery()
-        await connection.execute(
-            select(users.c.id).where(users.c.id == owner).with_for_update(key_share=True)
-        )
-
-    async def _find(self, connection: AsyncConnection, presented: bytes) -> Row[*tuple[Any, ...]] | None:
-        statement = (
-            select(
-                *USER_COLUMNS,
-                sessions.c.id.label("row_id"),
-                sessions.c.family_id,
-                sessions.c.device_name,
-                sessions.c.started_at,
-                sessions.c.expires_at,
-                sessions.c.rotated_at,
-                sessions.c.successor_id,
-                sessions.c.successor,
-                sessions.c.revoked,
-                users.c.revocation_id,
-                func.clock_timestamp().label("now"),
-            )
-            .join_from(sessions, users, users.c.id == sessions.c.user_id)
-            .where(sessions.c.refresh_token == presented)
-        )
-        return (await connection.execute(statement)).one_or_none()
-
-    async def _rotate(
-        self, connection: AsyncConnection, row: Row[*tuple[Any, ...]], successor: Successor, grace: timedelta
-    ) -> Refreshed:
-        # A sealed successor that can't be asked for any more would only lead from an old token to the living one.
-        await connection.execute(
-            update(sessions)
-            .where(
-                sessions.c.family_id == row.family_id,
-                sessions.c.rotated_at < row.now - grace,
-                sessions.c.successor.is_not(None),
-            )
-            .values(successor=None)
-        )
-        await connection.execute(
-            update(sessions)
-            .where(sessions.c.id == row.row_id)
-            .values(rotated_at=row.now, successor_id=successor.row_id, successor=successor.sealed)
-        )
-        values = {
-            "id": successor.row_id,
-            "family_id": row.family_id,
-            "user_id": row.id,
-            "refresh_token": successor.digest,
-            "device_name": row.device_name,
-            "started_at": row.started_at,
-            "expires_at": row.now + successor.lifetime,
-            "revoked": False,
-        }
-        expire_time = await connection.scalar(
-            insert(sessions).values(values).returning(sessions.c.expires_at)
-        )
-        return Refreshed(
-            Verdict.ROTATED, row.family_id, user_of(row), successor.sealed, expire_time, row.revocation_id
-        )
-
-    async def _replay(self, connection: AsyncConnection, row: Row[*tuple[Any, ...]]) -> Refreshed:
-        statement = select(sessions.c.expires_at).where(sessions.c.id == row.successor_id)
-        expire_time = await connection.scalar(statement)
-        return Refreshed(
-            Verdict.REPLAYED,
-            row.family_id,
-            user_of(row),
-            bytes(row.successor),
-            expire_time,
-            row.revocation_id,
-        )
-
     async def _revoke_family(self, connection: AsyncConnection, family_id: str, deed: Deed) -> None:
-        await connection.execute(
-            update(sessions)
-            .where(sessions.c.family_id == family_id, sessions.c.revoked.is_(False))
-            .values(revoked=True, revoked_at=func.clock_timestamp())
-        )
-        await record(
-            connection, dataclasses.replace(deed, attributes={**deed.attributes, "session_id": family_id})
-        )
+        attributes = {**deed.attributes, "session_id": family_id}
+        await record(connection, dataclasses.replace(deed, attributes=attributes))
+        await end_sessions(connection, sessions.c.family_id == family_id)
         await self._revocations.add(connection, RevocationKind.SESSION, [family_id])
 
 

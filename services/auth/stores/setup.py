@@ -12,13 +12,13 @@ from services.auth.model.accounts import NewAccount, Role, folded
 from services.auth.model.audit import COMMAND_LINE, Deed
 from services.auth.stores.accounts import insert_account
 from services.auth.stores.audit import record
-from services.auth.stores.tables import sessions, users
+from services.auth.stores.tables import users
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
 
 _LOCK_KEY = 0x61757468_61646D6E  # "authadmn" in ASCII: the number that all replicas agree on
 _ADMINISTRATOR = users.c.role == Role.ADMIN.value
-_LOGGED_IN = exists().where(sessions.c.user_id == users.c.id)
+_SETTLED = exists().where(_ADMINISTRATOR, users.c.password_shown)
 
 
 class SqlSetup:
@@ -29,10 +29,9 @@ class SqlSetup:
 
     async def needs_administrator(self) -> bool:
         """See `ports.Setup`."""
-        settled = select(exists().where(_ADMINISTRATOR, users.c.password_shown | _LOGGED_IN))
         with translated():
             async with self._database.engine.connect() as connection:
-                return not await connection.scalar(settled)
+                return not await connection.scalar(select(_SETTLED))
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[bool]:
@@ -46,13 +45,16 @@ class SqlSetup:
         """See `ports.Setup`."""
         with translated():
             async with self._database.engine.begin() as connection:
-                if await connection.scalar(
-                    select(exists().where(_ADMINISTRATOR, users.c.password_shown | _LOGGED_IN))
-                ):
-                    return None
+                # Who logs in, or chooses a password, at this moment does so before or after.
                 earlier = await connection.scalar(
-                    select(users.c.id).where(_ADMINISTRATOR).order_by(users.c.id).limit(1)
+                    select(users.c.id)
+                    .where(_ADMINISTRATOR)
+                    .order_by(users.c.id)
+                    .limit(1)
+                    .with_for_update(key_share=True)
                 )
+                if await connection.scalar(select(_SETTLED)):
+                    return None
                 if earlier is None:
                     made = await insert_account(connection, account, password_shown=False)
                     await record(

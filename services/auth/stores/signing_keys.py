@@ -13,6 +13,7 @@ from services.auth.model.audit import COMMAND_LINE, Deed
 from services.auth.model.signing_keys import KeyRecord, KeyState, NotYet, Rotation, SealedKey
 from services.auth.stores import audit
 from services.auth.stores.tables import signing_keys
+from services.auth.stores.token_lives import longest
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
 
@@ -100,7 +101,7 @@ class SqlSigningKeys:
         """See `ports.SigningKeys`."""
         statement = delete(signing_keys).where(
             signing_keys.c.state == KeyState.RETIRED.value,
-            signing_keys.c.retired_at < func.now() - (token_life + _MARGIN),
+            signing_keys.c.retired_at + longest(token_life) + _MARGIN < func.now(),
         )
         with translated():
             async with self._database.engine.begin() as connection:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     String,
@@ -99,6 +100,13 @@ revocations = Table(
     Column("subject_id", _id, nullable=False),
     Column("revoked_at", _time, nullable=False),
     Column("expires_at", _time, nullable=False),
+)
+
+token_lives = Table(
+    "token_lives",
+    metadata,
+    Column("life", Interval, primary_key=True),
+    Column("signed_at", _time, nullable=False),
 )
 
 audit_events = Table(

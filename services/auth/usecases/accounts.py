@@ -104,7 +104,7 @@ class UpdateUser:
 
     async def __call__(self, user_id: str, changes: AccountChanges, origin: Origin) -> User:
         """The account as it is now. Raises InvalidArgument, NotFound, UsernameTaken and LastAdministrator."""
-        deed = Deed("user.update", user_id.lower(), origin, _told(changes))
+        deed = Deed("user.update", user_id.lower(), origin)
         user = await self.accounts.update(deed.user_id, checked_changes(changes), deed)
         if user is None:
             raise NotFound.of("auth.user", user_id)
@@ -121,7 +121,7 @@ class UpdateProfile:
         """The account as it is now. `changes` has neither role nor `disabled`. Raises InvalidArgument, UsernameTaken, and NotFound for
         people of a foreign issuer."""
         changes = dataclasses.replace(changes, role=None, disabled=None)
-        deed = Deed("user.update", caller.user_id, origin, _told(changes))
+        deed = Deed("user.update", caller.user_id, origin)
         user = await self.accounts.update(caller.user_id, checked_changes(changes), deed)
         if user is None:
             raise NotFound.of("auth.user", caller.user_id)
@@ -138,14 +138,3 @@ class DeleteUser:
         """Raises NotFound and LastAdministrator."""
         if not await self.accounts.delete(user_id.lower(), Deed("user.delete", user_id.lower(), origin)):
             raise NotFound.of("auth.user", user_id)
-
-
-def _told(changes: AccountChanges) -> dict[str, str]:
-    """What the trail tells of changes: names of people are left out, it outlives them."""
-    fields = ", ".join(name for name in ("username", "display_name") if getattr(changes, name) is not None)
-    told = {"fields": fields} if fields else {}
-    if changes.role is not None:
-        told["role"] = changes.role.value
-    if changes.disabled is not None:
-        told["disabled"] = str(changes.disabled).lower()
-    return told

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from services.auth.model.accounts import storable
 from services.auth.model.api_keys import DEFAULT_GRACE, ApiKey, NewApiKey, Rotated
 from services.auth.model.audit import Deed, Origin
 from services.auth.ports.api_keys import ApiKeys, KeyMaker
-from services.auth.usecases.whose import whose
 from services.capabilities.claims.model import Claim, body_digest
 from services.kernel.errors import InvalidArgument, NotFound, PermissionDenied
 from services.kernel.ids import new_id
+from services.kernel.ownership import whose
 from services.kernel.paging import Page, PageTokens
 from services.kernel.principal import Principal
 
 _LIST = "auth.api_keys"
+_KEYS_WRITE = "keys.write"
+_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ class CreateApiKey:
     ) -> tuple[ApiKey, str]:
         """The key and its whole text, which is shown this once: it is empty for the key that the same `request_id` made before.
 
-        Raises InvalidArgument, PermissionDenied, AlreadyExists (REQUEST_ID_REUSED), and NotFound for people without an account here.
+        One that is made with a key which expires expires no later than that.
+
+        Raises InvalidArgument, PermissionDenied, TooManyApiKeys, AlreadyExists (REQUEST_ID_REUSED), and NotFound for people without an
+        account here.
         """
         wanted = tuple(scopes)
         self.scopes.check_grant(caller, wanted)
@@ -78,7 +83,7 @@ class CreateApiKey:
             public_id=made.public_id,
             scopes=wanted,
             digest=made.digest,
-            expire_time=expire_time,
+            expire_time=expire_time if _ends_by(expire_time, caller) else _end_of(caller),
         )
         expires = expire_time.isoformat() if expire_time else ""
         claim = _claim(self.claim_key, caller, request_id, ["create", display_name, sorted(wanted), expires])
@@ -137,7 +142,7 @@ class RotateApiKey:
     ) -> tuple[Rotated, str]:
         """The key and its whole new text, which is shown this once: it is empty when the call is a repeated one.
 
-        Raises NotFound, PermissionDenied for a key that can do more than the caller, ApiKeyEnded and AlreadyExists
+        Raises NotFound, PermissionDenied for a key that can do more than the caller or for longer, ApiKeyEnded and AlreadyExists
         (REQUEST_ID_REUSED).
         """
         api_key_id = api_key_id.lower()
@@ -145,6 +150,8 @@ class RotateApiKey:
         if key is None:
             raise NotFound.of("auth.api_key", api_key_id)
         self.scopes.check_held(caller, key.scopes)
+        if key.api_key_id != caller.api_key_id and not _ends_by(key.expire_time, caller):
+            raise _outlives()
         grace = DEFAULT_GRACE if grace is None else grace
         made = self.maker.make(key.public_id)
         claim = _claim(self.claim_key, caller, request_id, ["rotate", api_key_id, str(grace.total_seconds())])
@@ -173,6 +180,26 @@ def _claim(key: bytes, caller: Principal, request_id: str, body: list[object]) -
     if not request_id:
         return None
     return Claim(f"auth.keys:{caller.user_id}", request_id, body_digest(key, json.dumps(body).encode()))
+
+
+def _ends_by(expire_time: datetime | None, caller: Principal) -> bool:
+    """Whether a key that ends then outlives the key that its maker calls with in nothing; a login session is no measure."""
+    if not caller.api_key_id or not caller.expire_time:
+        return True
+    return expire_time is not None and expire_time.timestamp() <= caller.expire_time
+
+
+def _end_of(caller: Principal) -> datetime:
+    # The last microseconds of the year 9999 are the year 10000 in seconds of floating point.
+    return datetime.fromtimestamp(min(caller.expire_time, _LAST_SECOND), UTC)
+
+
+def _outlives() -> PermissionDenied:
+    return PermissionDenied(
+        "A key that expires can't give a new secret to one that lives longer; log in, or use a key that lives as long.",
+        reason="SCOPE_REQUIRED",
+        metadata={"scope": _KEYS_WRITE},
+    )
 
 
 def _lacks(scope: str) -> PermissionDenied:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.auth.errors import InvalidCredentials, LoginDelayed
+from services.auth.errors import InvalidCredentials
 from services.auth.model.accounts import canonical_password, folded
 from services.auth.model.audit import Deed, Origin
 from services.auth.ports.accounts import Accounts, PasswordRules, Passwords
+from services.auth.ports.audit import AuditTrail
 from services.auth.ports.sessions import LoginAttempts, Sessions
+from services.auth.usecases.login_delays import refuse_for
 from services.kernel.errors import NotFound
 from services.kernel.principal import Principal
 
@@ -22,6 +24,7 @@ class ChangePassword:
     passwords: Passwords
     rules: PasswordRules
     attempts: LoginAttempts
+    trail: AuditTrail
 
     async def __call__(self, caller: Principal, current: str, new: str, origin: Origin) -> None:
         """The other login sessions end, also in every other process.
@@ -34,12 +37,13 @@ class ChangePassword:
         if account is None:
             raise NotFound.of("auth.user", caller.user_id)
         name = folded(account.user.email)
-        _refuse(await self.attempts.delay(name, origin.address))
+        refuse_for(await self.attempts.delay(name, origin.address))
         check = await self.passwords.check(account.password_hash, canonical_password(current))
         if not check.correct:
-            _refuse(await self.attempts.failed(name, origin.address))
+            refuse_for(await self.attempts.failed(name, origin.address))
+            await self.trail.record(Deed("user.change_password_failed", caller.user_id, origin))
             raise InvalidCredentials
-        _refuse(await self.attempts.succeeded(name, origin.address))
+        refuse_for(await self.attempts.succeeded(name, origin.address))
         new_hash = await self.passwords.hash(canonical_password(new))
         deed = Deed("user.change_password", caller.user_id, origin)
         changed = await self.sessions.change_password(
@@ -47,8 +51,3 @@ class ChangePassword:
         )
         if not changed:
             raise InvalidCredentials
-
-
-def _refuse(delay: float) -> None:
-    if delay > 0:
-        raise LoginDelayed(delay)

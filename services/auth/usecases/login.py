@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 
-from services.auth.errors import AccountDisabled, InvalidCredentials, LoginDelayed
+from services.auth.errors import AccountDisabled, InvalidCredentials
 from services.auth.model.accounts import Account, User, canonical_password, folded, storable
 from services.auth.model.audit import Deed, Origin
 from services.auth.model.sessions import NewSession, TokenPair, Verdict
 from services.auth.ports.accounts import Accounts, Passwords
 from services.auth.ports.audit import AuditTrail
 from services.auth.ports.sessions import AccessTokens, LoginAttempts, RefreshTokens, Sessions
+from services.auth.usecases.login_delays import refuse_for
 from services.kernel.ids import new_id
 
 
@@ -51,7 +52,7 @@ class Login:
         device_name = storable("device_name", device_name)
         password = canonical_password(password)
         name = folded(email)
-        _refuse(await self._attempts.delay(name, origin.address))
+        refuse_for(await self._attempts.delay(name, origin.address))
         account = await self._accounts.with_email(email)
         check = await self._passwords.check(account.password_hash if account else None, password)
         if account is None or not check.correct:
@@ -59,9 +60,9 @@ class Login:
             raise InvalidCredentials
         if account.user.disabled:
             # Not counted, but others' failures hide this answer as they hide any other.
-            _refuse(await self._attempts.delay(name, origin.address))
+            refuse_for(await self._attempts.delay(name, origin.address))
             raise AccountDisabled
-        _refuse(await self._attempts.succeeded(name, origin.address))
+        refuse_for(await self._attempts.succeeded(name, origin.address))
         new_hash = await self._passwords.hash(password) if check.outdated else None
         token = self._refresh_tokens.make()
         session = NewSession(
@@ -85,10 +86,5 @@ class Login:
 
     async def _failed(self, name: str, account: Account | None, origin: Origin) -> None:
         """Count and record it, with the same statements whether there is such an account or not."""
-        _refuse(await self._attempts.failed(name, origin.address))
+        refuse_for(await self._attempts.failed(name, origin.address))
         await self._trail.record(Deed("user.login_failed", account.user.user_id if account else "", origin))
-
-
-def _refuse(delay: float) -> None:
-    if delay > 0:
-        raise LoginDelayed(delay)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from services.auth.model.audit import Deed, Origin
 from services.auth.model.sessions import LoginSession
 from services.auth.ports.sessions import Sessions
-from services.auth.usecases.whose import whose
 from services.kernel.errors import NotFound
+from services.kernel.ownership import whose
 from services.kernel.paging import Page, PageTokens
 from services.kernel.principal import Principal
 

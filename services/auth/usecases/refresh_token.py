@@ -44,7 +44,7 @@ class RefreshToken:
         self._grace = grace
 
     async def __call__(self, presented: str, origin: Origin) -> TokenPair:
-        """The new pair; within the grace after the first use, the same successor again.
+        """The new pair; within the grace after the first use, the living token of the session, whichever that is by then.
 
         Raises RefreshTokenInvalid, RefreshTokenExpired, RefreshTokenRevoked, RefreshTokenReused and AccountDisabled.
         """
@@ -64,7 +64,9 @@ class RefreshToken:
             raise refusal()  # type: ignore[call-arg]
         assert refreshed.expire_time is not None
         if refreshed.verdict is Verdict.REPLAYED:
-            token = self._refresh_tokens.unseal(refreshed.sealed, presented)
+            token = presented
+            for sealed in refreshed.sealed:
+                token = self._refresh_tokens.unseal(sealed, token)
         user = refreshed.user
         access = await self._access_tokens.sign(
             user.user_id, refreshed.session_id, user.role, refreshed.revision

@@ -34,9 +34,9 @@ class RotateSigningKeys:
             if key.state is not KeyState.RETIRED:
                 await self._maker.check(key)
         while True:
-            done = await self._store.rotate(
-                await self._maker.make(KeyState.NEXT), self._minimum_age, leaked=leaked
-            )
+            # The store may have published the one before, so each attempt brings its own.
+            following = await self._maker.make(KeyState.NEXT)
+            done = await self._store.rotate(following, self._minimum_age, leaked=leaked)
             if isinstance(done, Rotation):
                 return done
             await self._wait(done, waits)

@@ -6,8 +6,9 @@ from antiphon.auth.v1 import auth_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.capabilities.identity.errors import ApiKeyInvalid
+from services.capabilities.identity.model import CALLER_KINDS
 from services.capabilities.identity.revocations import FeedItem, Heartbeat, Revocation, RevocationKind, Synced
-from services.kernel.principal import Kind, Principal
+from services.kernel.principal import Principal
 
 _REVOKED = {
     auth_pb2.REVOCATION_KIND_SESSION: RevocationKind.SESSION,
@@ -15,11 +16,10 @@ _REVOKED = {
     auth_pb2.REVOCATION_KIND_USER_DELETED: RevocationKind.USER_DELETED,
     auth_pb2.REVOCATION_KIND_API_KEY: RevocationKind.API_KEY,
 }
-# A program's account calls like a person; only a service token makes a caller one of the deployment's services.
-_CALLERS = {
-    auth_pb2.ROLE_USER: Kind.USER,
-    auth_pb2.ROLE_SERVICE: Kind.USER,
-    auth_pb2.ROLE_ADMIN: Kind.ADMIN,
+_ROLES = {
+    auth_pb2.ROLE_USER: "user",
+    auth_pb2.ROLE_SERVICE: "service",
+    auth_pb2.ROLE_ADMIN: "admin",
 }
 
 
@@ -27,7 +27,7 @@ def key_owner(response: auth_pb2.VerifyTokenResponse) -> Principal:
     """Whose API key it is. Raises ApiKeyInvalid for one that is not accepted, ValueError for an answer that is about no API key."""
     if not response.active:
         raise ApiKeyInvalid
-    kind = _CALLERS.get(response.role)
+    kind = CALLER_KINDS.get(_ROLES.get(response.role, ""))
     if kind is None or not response.user_id or not response.api_key_id:
         raise ValueError("the answer names no key and no person")
     return Principal(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.capabilities.identity.errors import TokenExpired, TokenInvalid
-from services.kernel.principal import Principal
+from services.kernel.principal import Kind, Principal
 
 OWN_TYPE = "at+jwt"
 """The `typ` of own access tokens (RFC 9068 §2.1)."""
@@ -20,10 +21,19 @@ REVISION_CLAIM = "rev"
 SERVICE_ISSUER = "antiphon-service"
 SERVICE_TYPE = "antiphon-service+jwt"
 
+API_KEY_PREFIX = "ak_"
+
+API_KEY_FORM = re.compile(API_KEY_PREFIX + r"([a-z2-7]{16})_[A-Za-z0-9]{43}")
+"""An API key, whole: the group is its public id, the rest its secret."""
+
 CLOCK_SKEW_SECONDS = 30.0
 """How far in the future a token may have been issued, by the clock of another machine."""
 
 _FAR_FUTURE = 253_402_300_800.0
+
+# A program's account calls like a person; only a service token makes a caller one of the deployment's services.
+CALLER_KINDS: Mapping[str, Kind] = {"user": Kind.USER, "service": Kind.USER, "admin": Kind.ADMIN}
+"""What an account is as a caller, by its role as tokens spell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +108,15 @@ class Proof:
     """Who showed a credential, and when that was issued, in Unix seconds; 0 when it does not say.
 
     `revision` is the position in the feed of revocations that it knows of: for an access token its claim `rev`, for an API key
-    the position from which it was looked up. Entries about its person, or its key, after that one make it void. `key_id` names the key
-    that it was checked with, where an issuer has several.
+    the position from which it was looked up. Entries about its person, or its key, after that one make it void. `key_id` and `key` are
+    what it was checked with, where an issuer publishes its keys.
     """
 
     principal: Principal
     issued_at: float
     revision: int = 0
     key_id: str = ""
+    key: object = field(default=None, repr=False, compare=False)
 
     @property
     def revocable(self) -> bool:

@@ -19,9 +19,13 @@ class KeySource(Protocol):
         """The key of this id; None when the issuer has none of it.
 
         Raises KeysUnavailable when that can't be told now. A key that is known is given at once, unless the issuer was not asked
-        for longer than it may take to hear of a withdrawn one; while the issuer can't be reached known keys stay good. Asking
-        for unknown ids does not cost the issuer a call each.
+        for longer than it may take to hear of a withdrawn one; while the issuer can't be reached known keys stay good for as long as
+        the source allows. Asking for unknown ids does not cost the issuer a call each.
         """
+        ...
+
+    def known(self, kid: str) -> PublicKeyTypes | None:
+        """What `find` would give at once, from memory; None where it would have to look. Asked on every call."""
         ...
 
 
@@ -38,15 +42,10 @@ class TokenVerifier(Protocol):
         """All that its tokens may be signed with."""
         ...
 
-    @property
-    def believed_seconds(self) -> float:
-        """How long a proof needs no second look."""
-        ...
+    def vouches(self, proof: Proof) -> bool:
+        """Whether a proof that has not expired is as good as when it was made, from memory, within a microsecond.
 
-    async def vouches(self, proof: Proof) -> bool:
-        """Whether a proof that has not expired is as good as when it was made, which costs much less than to make it again.
-
-        False: verify the token anew. Raises KeysUnavailable.
+        False: verify the token anew. No proof outlives the key that it was made with.
         """
         ...
 
@@ -89,6 +88,10 @@ class Revocations(Protocol):
     @property
     def position(self) -> int:
         """How far the feed was followed."""
+        ...
+
+    def is_deleted(self, user_id: str) -> bool:
+        """Whether this person was deleted so lately that somebody may still hold a credential of theirs."""
         ...
 
     def is_revoked(self, proof: Proof) -> bool:

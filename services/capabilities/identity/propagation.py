@@ -13,10 +13,11 @@ by the database's clock alone. Every other duration is measured inside one proce
 
 The rest of LEARNT_SECONDS is for a commit that takes a moment: c is stamped just before it.
 
-The other way round, a key that is dropped at d signs nothing that is believed after d + LEARNT_SECONDS: whoever checks a token uses a set
-from a fetch that began at most max(STALE_SECONDS, FETCH_SECONDS) ago, of a table read RING_SECONDS before that, and believes what it
-found for PROOF_SECONDS. While Auth can't be reached a process goes on with the keys that it knows; how long login sessions pass then is
-for the revocations to say.
+The other way round, a key that is dropped at d signs nothing that is believed after d + LEARNT_SECONDS: a token is believed, checked
+before or not, while its key is in a set from a fetch that began at most max(STALE_SECONDS, FETCH_SECONDS) ago, of a table read
+RING_SECONDS before that. A process that can't fetch goes on with the set that it has until that is as old as the operator lets login
+sessions pass without Auth (`identity.offline_grace`, at least as long as the two above), and then believes no token until it can. So
+does Auth's own process while its table can't be read.
 """
 
 from __future__ import annotations
@@ -35,9 +36,6 @@ FETCH_SECONDS = 3.0
 
 RETRY_SECONDS = 2.0
 """Unknown key ids cost a fetch at most this often."""
-
-PROOF_SECONDS = 2.0
-"""How long a token that was checked is believed without being checked again."""
 
 LEARNT_SECONDS = 6.0
 """After this every process knows a new key, and none believes a dropped one."""

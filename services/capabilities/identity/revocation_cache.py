@@ -15,13 +15,10 @@ from typing import Any, cast
 from services.capabilities.identity.errors import RevocationsUnknown
 from services.capabilities.identity.model import Proof
 from services.capabilities.identity.ports import RevocationSource
-from services.capabilities.identity.revocations import Revocation, RevocationKind, Synced
+from services.capabilities.identity.revocations import SILENT_SECONDS, Revocation, RevocationKind, Synced
 from services.kernel.errors import Unavailable
 
 _log = logging.getLogger(__name__)
-
-SILENT_SECONDS = 3.0
-"""Heartbeats come every second; after this the feed counts as lost, which health says."""
 
 _START_SECONDS = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
@@ -120,6 +117,10 @@ class RevocationCache:
     def silence(self) -> float:
         """For how many seconds nobody has said that nothing is missing; infinite before the first time."""
         return max(0.0, self._clock() - self._heard_at)
+
+    def is_deleted(self, user_id: str) -> bool:
+        """See `ports.Revocations`."""
+        return user_id in self._known.deleted
 
     def is_revoked(self, proof: Proof) -> bool:
         """See `ports.Revocations`."""

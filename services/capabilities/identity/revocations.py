@@ -42,4 +42,7 @@ class Heartbeat:
     """Nothing is missing up to now. Comes at least every second while the source itself is up to date."""
 
 
+SILENT_SECONDS = 3.0
+"""After this without a word the feed counts as lost, which health says."""
+
 FeedItem = Revocation | Synced | Heartbeat

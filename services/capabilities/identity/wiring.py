@@ -32,11 +32,10 @@ async def build(
     audience: str,
     keys: KeySource,
     secret: DeploymentSecret,
-    api_keys: ApiKeyVerifier | None = None,
-    revocations: Revocations | None = None,
+    api_keys: ApiKeyVerifier,
+    revocations: Revocations,
 ) -> AsyncIterator[TokenAuthenticator]:
     """The authenticator of a process. `issuer` and `audience` are those of own access tokens, `keys` those of Auth.
-    Without `api_keys` no API key is accepted, without `revocations` nothing is revoked.
 
     Raises StartupError for a foreign issuer that could not be trusted safely.
     """

@@ -11,6 +11,9 @@ from services.kernel.principal import Principal
 WINDOW_SECONDS = 60.0
 """A window begins with a caller's first call."""
 
+CALLS_PER_ADDRESS = 20
+"""How many times an account's number of calls all accounts together may have from one address."""
+
 _NETWORK_BITS = 64
 
 

@@ -7,10 +7,18 @@ import hmac
 import math
 from collections.abc import Mapping
 
-from services.capabilities.limits.model import CLASSES, By, LimitClass, Networks, Numbers, known_caller
+from services.capabilities.limits.model import (
+    CALLS_PER_ADDRESS,
+    CLASSES,
+    By,
+    LimitClass,
+    Networks,
+    Numbers,
+    known_caller,
+)
 from services.capabilities.limits.ports import Counters, Tally
 from services.kernel.errors import QuotaViolation, Unavailable
-from services.kernel.limits import Allowance, Limit, RateLimited
+from services.kernel.limits import AccountLimit, Allowance, Limit, RateLimited
 from services.kernel.names import folded
 from services.kernel.principal import Kind, Principal
 from services.kernel.startup import StartupError
@@ -42,32 +50,28 @@ class ClassLimits:
             )
         if not numbers.known and not numbers.anonymous:
             return None
-        return _ClassLimit(limit_class, numbers, self._counters, self._networks, self._key, self._tally)
+        counting = _Counting(limit_class, self._counters, self._tally)
+        if limit_class.by is By.ADDRESS_AND_ACCOUNT:
+            return _AddressLimit(counting, numbers.anonymous, self._networks, self._key)
+        return _CallerLimit(counting, numbers, self._networks)
 
 
-class _ClassLimit:
-    def __init__(
-        self,
-        limit_class: LimitClass,
-        numbers: Numbers,
-        counters: Counters,
-        networks: Networks,
-        key: bytes,
-        tally: Tally,
-    ) -> None:
-        self.account_field = limit_class.account_field
-        self._class = limit_class
-        self._name = limit_class.name
+class _CallerLimit:
+    """What counts by caller, or by address whoever calls."""
+
+    account: AccountLimit | None = None
+
+    def __init__(self, counting: _Counting, numbers: Numbers, networks: Networks) -> None:
+        self._count = counting.count
+        self._by_caller = counting.limit_class.by is By.CALLER
+        self._name = counting.limit_class.name
         self._numbers = numbers
-        self._count = counters.take
         self._networks = networks
-        self._key = key
-        self._tally = tally
 
-    async def take(self, principal: Principal, address: str, account: str = "") -> Allowance | None:
+    async def take(self, principal: Principal, address: str) -> Allowance | None:
         """See `services.kernel.limits.Limit`."""
         caller = subject = ""
-        if self._class.by is By.CALLER:
+        if self._by_caller:
             caller, subject = known_caller(principal)
             if not caller and principal.kind is Kind.SERVICE:
                 return None
@@ -75,9 +79,61 @@ class _ClassLimit:
         if not number:
             return None
         if not caller:
-            caller, subject = self._unknown_caller(address, account)
+            caller, subject = f"address:{self._networks.of(address)}", "address"
+        return await self._count(self._name, caller, subject, number)
+
+
+class _AddressLimit:
+    """All accounts of an address together, in front of what counts by account: else whoever makes up accounts would have as many
+    windows as it likes."""
+
+    def __init__(self, counting: _Counting, number: int, networks: Networks, key: bytes) -> None:
+        self.account: AccountLimit | None = _AccountLimit(counting, number, networks, key)
+        self._count = counting.count
+        # A class of its own among the counts, so that the windows of accounts never push out this one.
+        self._name = f"{counting.limit_class.name} address"
+        self._number = CALLS_PER_ADDRESS * number
+        self._networks = networks
+
+    async def take(self, principal: Principal, address: str) -> Allowance | None:
+        """See `services.kernel.limits.Limit`."""
+        await self._count(self._name, f"address:{self._networks.of(address)}", "address", self._number)
+        return None
+
+
+class _AccountLimit:
+    def __init__(self, counting: _Counting, number: int, networks: Networks, key: bytes) -> None:
+        self.field = counting.limit_class.account_field
+        self._count = counting.count
+        self._name = counting.limit_class.name
+        self._number = number
+        self._networks = networks
+        self._key = key
+
+    async def take(self, address: str, account: str) -> Allowance | None:
+        """See `services.kernel.limits.AccountLimit`."""
+        name = folded(account[:_ACCOUNT_CHARACTERS]).encode(errors="replace")
+        digest = hmac.digest(self._key, name, hashlib.sha256)[:_ACCOUNT_BYTES]
+        caller = f"address:{self._networks.of(address)} account:{digest.hex()}"
+        return await self._count(self._name, caller, "address and account", self._number)
+
+
+class _Counting:
+    """What becomes of a call of one class."""
+
+    def __init__(self, limit_class: LimitClass, counters: Counters, tally: Tally) -> None:
+        self.limit_class = limit_class
+        self._name = limit_class.name
+        self._take = counters.take
+        self._tally = tally
+
+    async def count(self, name: str, caller: str, subject: str, number: int) -> Allowance | None:
+        """Count a call of `caller`, a `subject`, under `name`; None when that can't be done now and the call passes.
+
+        Raises RateLimited, and Unavailable when it must not pass.
+        """
         try:
-            count = await self._count(self._name, caller, number)
+            count = await self._take(name, caller, number)
         except Unavailable as error:
             self._uncounted(error)
             return None
@@ -87,16 +143,8 @@ class _ClassLimit:
             raise self._refusal(subject, allowance)
         return allowance
 
-    def _unknown_caller(self, address: str, account: str) -> tuple[str, str]:
-        network = self._networks.of(address)
-        if self._class.by is not By.ADDRESS_AND_ACCOUNT:
-            return f"address:{network}", "address"
-        name = folded(account[:_ACCOUNT_CHARACTERS]).encode(errors="replace")
-        digest = hmac.digest(self._key, name, hashlib.sha256)[:_ACCOUNT_BYTES]
-        return f"address:{network} account:{digest.hex()}", "address and account"
-
     def _uncounted(self, error: Unavailable) -> None:
-        passed = self._class.fails_open
+        passed = self.limit_class.fails_open
         self._tally.uncounted(self._name, passed=passed)
         if not passed:
             raise Unavailable(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from collections.abc import Callable
+from typing import Any
 
 from antiphon.usage.v1 import usage_pb2
 
 from services.infra.postgres.database import Database
 
 _PAGE = 2000
-_BEFORE_ALL = UUID(int=0)
 
 
 def without_person(payload: bytes) -> bytes:
@@ -20,41 +20,48 @@ def without_person(payload: bytes) -> bytes:
     return event.SerializeToString(deterministic=True)
 
 
+def _user_id(payload: bytes) -> str:
+    return usage_pb2.UsageEvent.FromString(payload).user_id
+
+
 class OutboxPeople:
-    """The people in `<schema>.outbox`. It has no column for them, since its rows leave it soon and in one direction: it is read from end
-    to end instead, a page at a time."""
+    """The people in `<schema>.outbox`. An event of theirs is found by its `user_id`; those that do not say whose they are, as an older
+    version wrote them, are told it first, once for all people."""
 
     def __init__(self, database: Database, schema: str) -> None:
         self._database = database
-        self._find = f"""
-            with page as materialized (
-                select event_id, payload from {schema}.outbox where event_id > %(after)s
-                order by event_id limit {_PAGE}
-            )
-            select array(select event_id from page where position(%(user)s::bytea in payload) > 0),
-                   (select event_id from page order by event_id desc limit 1)
-        """.encode()
-        self._lock = f"select event_id, payload from {schema}.outbox where event_id = any(%s) order by event_id for update".encode()
-        self._replace = f"update {schema}.outbox set payload = %s where event_id = %s".encode()
+        self._unknown = _Rows(f"{schema}.outbox", "user_id is null", "user_id")
+        self._theirs = _Rows(
+            f"{schema}.outbox", "user_id = %(user)s and user_id <> ''", "user_id = '', payload"
+        )
 
     async def forget(self, user_id: str) -> None:
-        """Rewrite the events of a person. Raises Unavailable; repeating it is safe."""
-        after: UUID | None = _BEFORE_ALL
-        while after is not None:
-            async with self._database.connection() as connection:
-                cursor = await connection.execute(self._find, {"after": after, "user": user_id.encode()})
-                row = await cursor.fetchone()
-            assert row is not None
-            found, after = row
-            if found:
-                await self._rewrite(found, user_id)
+        """Rewrite the events of a person. Raises Unavailable; repeating it is safe, also in several processes at once."""
+        await self._change(self._unknown, user_id, _user_id)
+        await self._change(self._theirs, user_id, without_person)
 
-    async def _rewrite(self, event_ids: list[UUID], user_id: str) -> None:
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(self._lock, (event_ids,))
-            changes = [
-                (without_person(payload), event_id)
-                for event_id, payload in await cursor.fetchall()
-                if usage_pb2.UsageEvent.FromString(payload).user_id == user_id
-            ]
-            await cursor.executemany(self._replace, changes)
+    async def _change(self, rows: _Rows, user_id: str, value: Callable[[bytes], str | bytes]) -> None:
+        """Give each of the rows the value that follows from its payload, a page at a time, until there are none."""
+        values = {"user": user_id}
+        while True:
+            async with self._database.connection() as connection:
+                cursor = await connection.execute(rows.exist, values)
+                row = await cursor.fetchone()
+            if row is None or not row[0]:
+                return
+            # Rows that another process changes are waited for here, and then left out.
+            async with self._database.transaction() as connection:
+                cursor = await connection.execute(rows.lock, values)
+                changes: list[tuple[Any, ...]] = [
+                    (value(payload), event_id) for event_id, payload in await cursor.fetchall()
+                ]
+                await cursor.executemany(rows.change, changes)
+
+
+class _Rows:
+    """The statements on some rows of an outbox, which leave those rows by being changed."""
+
+    def __init__(self, table: str, which: str, column: str) -> None:
+        self.exist = f"select exists (select from {table} where {which})".encode()
+        self.lock = f"select event_id, payload from {table} where {which} order by event_id limit {_PAGE} for update".encode()
+        self.change = f"update {table} set {column} = %s where event_id = %s".encode()

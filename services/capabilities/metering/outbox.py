@@ -1,7 +1,7 @@
 """The outbox: usage events wait here, written in the transaction of the result that they belong to, until they are shipped.
 
-A service's own statement inserts into `<schema>.outbox (event_id, payload)`, so that result and event are one step; `payload` is a
-serialized antiphon.usage.v1.UsageEvent.
+A service's own statement inserts into `<schema>.outbox (event_id, user_id, payload)`, so that result and event are one step; `payload` is
+a serialized antiphon.usage.v1.UsageEvent, and `user_id` its user, empty when there is none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def payload(event: UsageEvent) -> bytes:
 
 
 def ddl(schema: str) -> str:
-    """The table, for the migration of the service whose schema it lives in."""
+    """The table, for the migration of the service whose schema it lives in. Histories that have run it rely on it as it is."""
     return f"""
         create table {schema}.outbox (
             event_id uuid primary key,
@@ -24,3 +24,15 @@ def ddl(schema: str) -> str:
             created_at timestamptz not null default now()
         )
     """
+
+
+def ddl_people(schema: str) -> tuple[str, ...]:
+    """What finds a person's events, for a later migration of that service. Histories that have run it rely on it as it is.
+
+    Rows that were there before, and those of an older version that still runs, do not say whose they are: their `user_id` is null.
+    """
+    return (
+        f"alter table {schema}.outbox add column user_id text",
+        f"create index idx_outbox_user_id on {schema}.outbox (user_id, event_id) where user_id <> ''",
+        f"create index idx_outbox_user_id_unknown on {schema}.outbox (event_id) where user_id is null",
+    )

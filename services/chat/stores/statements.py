@@ -131,8 +131,8 @@ with {_LEASE}, ended as (
     where %(free_claim)s and c.caller = ended.caller and c.request_id = ended.request_id
       and c.resource_id = %(generation_id)s::uuid
 ), metered as (
-    insert into chat.outbox (event_id, payload)
-    select %(event_id)s::uuid, %(event)s from ended where %(event_id)s::uuid is not null
+    insert into chat.outbox (event_id, user_id, payload)
+    select %(event_id)s::uuid, %(event_user_id)s, %(event)s from ended where %(event_id)s::uuid is not null
 )
 select exists (select from ended)
 """

@@ -90,5 +90,6 @@ def finish_values(
         "model": generation.model,
         "free_claim": ending.free_claim,
         "event_id": usage_event.event_id if usage_event else None,
+        "event_user_id": usage_event.user_id if usage_event else "",
         "event": outbox.payload(usage_event) if usage_event else None,
     }

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from services.capabilities.claims.model import body_digest
 from services.chat.model import Message, Session
 from services.chat.ports import Catalog, SessionStore
-from services.kernel.errors import NotFound, PermissionDenied
+from services.kernel.errors import NotFound
 from services.kernel.ids import new_id
+from services.kernel.ownership import whose
 from services.kernel.paging import Page, PageTokens
 from services.kernel.principal import Principal
 
@@ -83,13 +84,7 @@ class ListSessions:
 
         Raises PermissionDenied for another person's `user_id`, and InvalidArgument for a foreign page token.
         """
-        owner = user_id.lower() or principal.user_id
-        if owner != principal.user_id and not principal.is_admin:
-            raise PermissionDenied(
-                "the sessions of other people are for administrators",
-                reason="ROLE_REQUIRED",
-                metadata={"role": "admin"},
-            )
+        owner = whose(principal, user_id)
         filter_ = (owner, project, include_archived)
         request = self.tokens.request(page_size, page_token, skip, "chat.sessions", filter_)
         page = await self.store.sessions(owner, project, include_archived, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.runtime.call import Interceptor
 from services.runtime.interceptors.access_log import AccessLog
+from services.runtime.interceptors.account_limits import AccountLimits
 from services.runtime.interceptors.admission import Admission
 from services.runtime.interceptors.authentication import Authentication
 from services.runtime.interceptors.decoding import Decoding
@@ -20,10 +21,12 @@ ORDER: tuple[type[Interceptor], ...] = (
     Errors,
     Admission,
     Authentication,
-    Decoding,
-    # By the caller that authentication found, and where guesses are counted by the account that the message names. A request that breaks
-    # the rules counts too: finding that out is work.
+    # By the caller that authentication found, before the message is read: reading megabytes is work, and so is finding out that they
+    # break the rules.
     Limits,
+    Decoding,
+    # Guesses count by the account that the message names.
+    AccountLimits,
     Validation,
 )
 """Outermost first."""

@@ -8,7 +8,11 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from services.kernel.errors import InvalidArgument, ResourceExhausted
+from services.kernel.policy import Access
 from services.runtime.call import Call, Method, Proceed
+
+PUBLIC_BYTES = 64 * 1024
+"""The most that RPCs take which look at no credential; what they ask for is an e-mail and a password."""
 
 
 class Decoding:
@@ -18,12 +22,16 @@ class Decoding:
         self._limit = max_message_bytes
 
     def bind(self, method: Method, proceed: Proceed) -> Proceed:
-        parse, limit = method.request_class.FromString, self._limit
+        public = method.policy.access is Access.PUBLIC
+        parse, limit = (
+            method.request_class.FromString,
+            min(self._limit, PUBLIC_BYTES) if public else self._limit,
+        )
 
         def decode(data: bytes) -> Message:
             if len(data) > limit:
                 raise ResourceExhausted(
-                    f"The request has {len(data)} bytes, and this server takes {limit} at most.",
+                    f"The request has {len(data)} bytes, and {method.path} takes {limit} at most.",
                     reason="MESSAGE_TOO_LARGE",
                 )
             try:

@@ -1,4 +1,4 @@
-"""Counts calls, refuses those past their caller's limit, and tells how many are left in `ratelimit-*` trailing metadata."""
+"""Counts calls by their caller, refuses those past the limit, and tells how many are left in `ratelimit-*` trailing metadata."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ class Limits:
         limit = method.limit
         if limit is None or method.internal:
             return proceed
-        take, account_field = limit.take, limit.account_field
+        take = limit.take
 
         async def layer(call: Call) -> Any:
             request = call.request
-            account = getattr(call.message, account_field) if account_field else ""
             try:
-                allowance = await take(request.principal, request.address, account)
+                allowance = await take(request.principal, request.address)
             except RateLimited as error:
                 tell(call, error.allowance)
                 raise

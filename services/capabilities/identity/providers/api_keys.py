@@ -12,7 +12,7 @@ from services.capabilities.identity.providers.service import ServiceTokens
 from services.kernel.errors import Unavailable
 from services.kernel.principal import Principal
 
-LOOKUP_SECONDS = 5.0
+LOOKUP_SECONDS = 2.0
 
 
 class ApiKeysByRpc:

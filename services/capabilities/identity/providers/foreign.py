@@ -81,8 +81,6 @@ def public_pem(pem: str, algorithms: Iterable[str]) -> FixedKey:
 class ForeignTokens:
     """Verifies one other system's access tokens; its people become users with an id of their own."""
 
-    believed_seconds = 300.0
-
     def __init__(self, rules: ForeignRules, key: FixedKey | KeySource) -> None:
         self._rules = rules
         self._key = key
@@ -94,34 +92,42 @@ class ForeignTokens:
         """What this issuer may sign with."""
         return self._signatures.algorithms
 
-    async def vouches(self, proof: Proof) -> bool:
+    def vouches(self, proof: Proof) -> bool:
         """See `TokenVerifier`. The one key that was set stays; published ones may be replaced under the same id."""
-        return isinstance(self._key, FixedKey)
+        return isinstance(self._key, FixedKey) or self._key.known(proof.key_id) == proof.key
 
     async def verify(self, token: UnverifiedToken, now: float) -> Proof:
         """See `TokenVerifier`."""
         rules = self._rules
         if token.algorithm not in self.algorithms or (rules.issuer and token.issuer != rules.issuer):
             raise TokenInvalid
-        self._signatures.check(token, await self._find(token))
+        kid, key = await self._find(token)
+        self._signatures.check(token, self._prepared(key, token))
         if rules.audience:
             token.check_audience(rules.audience)
         self._check_kind(token)
         issued, expires = token.lifetime(now, leeway=rules.leeway)
         user_id = foreign_user_id(rules.issuer, self._subject(token))
-        return Proof(Principal(Kind.USER, user_id=user_id, expire_time=expires), issued)
+        principal = Principal(Kind.USER, user_id=user_id, expire_time=expires)
+        return Proof(principal, issued, key_id=kid, key=key)
 
-    async def _find(self, token: UnverifiedToken) -> Any:
+    async def _find(self, token: UnverifiedToken) -> tuple[str, Any]:
+        """The key of the token, and its id where it is a published one."""
         if isinstance(self._key, FixedKey):
-            return self._key.key
+            return "", self._key.key
         kid = token.header.get("kid")
         if not isinstance(kid, str) or not 0 < len(kid) <= _MAXIMUM_KID:
             raise TokenInvalid
         found = await self._key.find(kid)
         if found is None:
             raise TokenInvalid
+        return kid, found
+
+    def _prepared(self, key: Any, token: UnverifiedToken) -> Any:
+        if isinstance(self._key, FixedKey):
+            return key
         try:
-            return self._signatures.prepare(found, only=token.algorithm)
+            return self._signatures.prepare(key, only=token.algorithm)
         except ValueError:
             raise TokenInvalid from None
 

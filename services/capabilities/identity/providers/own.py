@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from services.capabilities.identity.errors import TokenInvalid
-from services.capabilities.identity.model import OWN_TYPE, REVISION_CLAIM, Proof, UnverifiedToken
+from services.capabilities.identity.model import (
+    CALLER_KINDS,
+    OWN_TYPE,
+    REVISION_CLAIM,
+    Proof,
+    UnverifiedToken,
+)
 from services.capabilities.identity.ports import KeySource
-from services.capabilities.identity.propagation import PROOF_SECONDS
 from services.capabilities.identity.signatures import Signatures
-from services.kernel.principal import Kind, Principal
+from services.kernel.principal import Principal
 
 _MAXIMUM_KID = 128
-
-# A program's account logs in like a person; only a service token makes a caller one of the deployment's services.
-_KINDS = {"user": Kind.USER, "service": Kind.USER, "admin": Kind.ADMIN}
 
 
 class OwnTokens:
     """Verifies RS256 tokens with the keys of Auth."""
-
-    believed_seconds = PROOF_SECONDS
 
     def __init__(self, keys: KeySource, *, issuer: str, audience: str) -> None:
         self._keys = keys
@@ -31,9 +31,9 @@ class OwnTokens:
         """RS256 alone."""
         return self._signatures.algorithms
 
-    async def vouches(self, proof: Proof) -> bool:
-        """See `TokenVerifier`. Ids of own keys are their digests, so that a key of the same id is the same key."""
-        return await self._keys.find(proof.key_id) is not None
+    def vouches(self, proof: Proof) -> bool:
+        """See `TokenVerifier`."""
+        return self._keys.known(proof.key_id) == proof.key
 
     async def verify(self, token: UnverifiedToken, now: float) -> Proof:
         """See `TokenVerifier`."""
@@ -48,13 +48,13 @@ class OwnTokens:
         self._signatures.check(token, key)
         token.check_audience(self._audience)
         issued, expires = token.lifetime(now)
-        kind = _KINDS.get(token.text("role"))
+        kind = CALLER_KINDS.get(token.text("role"))
         if kind is None:
             raise TokenInvalid
         principal = Principal(
             kind, user_id=token.uuid("sub"), session_id=token.uuid("sid"), expire_time=expires
         )
-        return Proof(principal, issued, _revision(token), kid)
+        return Proof(principal, issued, _revision(token), kid, key)
 
 
 def _revision(token: UnverifiedToken) -> int:

@@ -12,12 +12,10 @@ from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from services.capabilities.identity.mapping import feed_item
 from services.capabilities.identity.providers.refused import Refusals
 from services.capabilities.identity.providers.service import ServiceTokens
-from services.capabilities.identity.revocations import FeedItem
+from services.capabilities.identity.revocations import SILENT_SECONDS, FeedItem
 from services.kernel.errors import Unavailable
 
 _log = logging.getLogger(__name__)
-
-SILENT_SECONDS = 3.0
 
 
 class RevocationsByRpc:

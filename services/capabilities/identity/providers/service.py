@@ -58,7 +58,6 @@ class ServiceTokenVerifier:
     """Believes what `ServiceTokens` with the same secret minted."""
 
     issuer = SERVICE_ISSUER
-    believed_seconds = 300.0
 
     def __init__(self, secret: DeploymentSecret) -> None:
         self._signatures = Signatures(("HS256",))
@@ -69,7 +68,7 @@ class ServiceTokenVerifier:
         """HS256 alone."""
         return self._signatures.algorithms
 
-    async def vouches(self, proof: Proof) -> bool:
+    def vouches(self, proof: Proof) -> bool:
         """See `TokenVerifier`: the secret stays."""
         return True
 

@@ -11,8 +11,6 @@ from services.capabilities.limits.model import WINDOW_SECONDS, Count
 MAXIMUM_CALLERS = 100_000
 _PRUNE_BATCH = 1000
 
-_Key = tuple[str, str]
-
 
 class _Window:
     __slots__ = ("ends_at", "used")
@@ -25,8 +23,8 @@ class _Window:
 class MemoryCounters:
     """Keeps the promises of Counters where no other process counts.
 
-    Of `most` callers at once; past that, the windows that have ended go first, and then the callers that were not seen for longest. Not
-    for other threads.
+    Of `most` callers of each class at once; past that, the class's windows that have ended go first, and then its callers that were not
+    seen for longest. Not for other threads.
     """
 
     def __init__(
@@ -39,22 +37,22 @@ class MemoryCounters:
         self._seconds = window
         self._most = most
         self._clock = clock
-        # In the order of their beginnings, and so, as all are of one length, of their ends.
-        self._windows: OrderedDict[_Key, _Window] = OrderedDict()
-        # The least recently seen first.
-        self._seen: OrderedDict[_Key, None] = OrderedDict()
+        # Who fills one class pushes nobody out of another.
+        self._classes: dict[str, _Class] = {}
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return sum(len(counted.windows) for counted in self._classes.values())
 
     async def take(self, name: str, caller: str, limit: int) -> Count:
         """See `Counters`; does not suspend, and never fails."""
-        key, now = (name, caller), self._clock()
-        window = self._windows.get(key)
+        counted, now = self._classes.get(name), self._clock()
+        if counted is None:
+            counted = self._classes[name] = _Class(self._most)
+        window = counted.windows.get(caller)
         if window is None or now >= window.ends_at:
-            window = self._begin(key, now)
+            window = counted.begin(caller, now, now + self._seconds)
         else:
-            self._seen.move_to_end(key)
+            counted.seen.move_to_end(caller)
         reset_after = window.ends_at - now
         if window.used >= limit:
             return Count(False, 0, reset_after)
@@ -64,25 +62,39 @@ class MemoryCounters:
     async def prune(self) -> int:
         """See `Counters`."""
         now, count = self._clock(), 0
-        while count < _PRUNE_BATCH and self._forget_ended(now):
-            count += 1
+        for counted in self._classes.values():
+            while count < _PRUNE_BATCH and counted.forget_ended(now):
+                count += 1
         return count
 
-    def _begin(self, key: _Key, now: float) -> _Window:
-        self._windows.pop(key, None)
-        if len(self._windows) >= self._most and not self._forget_ended(now):
-            longest_unseen, _ = self._seen.popitem(last=False)
-            del self._windows[longest_unseen]
-        window = self._windows[key] = _Window(now + self._seconds)
-        self._seen[key] = None
-        self._seen.move_to_end(key)
+
+class _Class:
+    """The windows of one class."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # In the order of their beginnings, and so, as all are of one length, of their ends.
+        self.windows: OrderedDict[str, _Window] = OrderedDict()
+        # The least recently seen first.
+        self.seen: OrderedDict[str, None] = OrderedDict()
+
+    def begin(self, caller: str, now: float, ends_at: float) -> _Window:
+        """A new window of this caller."""
+        self.windows.pop(caller, None)
+        if len(self.windows) >= self._most and not self.forget_ended(now):
+            longest_unseen, _ = self.seen.popitem(last=False)
+            del self.windows[longest_unseen]
+        window = self.windows[caller] = _Window(ends_at)
+        self.seen[caller] = None
+        self.seen.move_to_end(caller)
         return window
 
-    def _forget_ended(self, now: float) -> bool:
-        if not self._windows:
+    def forget_ended(self, now: float) -> bool:
+        """Forget the window that ends first, if it has; tells so."""
+        if not self.windows:
             return False
-        key, window = next(iter(self._windows.items()))
+        caller, window = next(iter(self.windows.items()))
         if now < window.ends_at:
             return False
-        del self._windows[key], self._seen[key]
+        del self.windows[caller], self.seen[caller]
         return True

@@ -44,8 +44,8 @@ class SqlCounters:
     """Keeps the promises of Counters by one statement on one row per class and caller, with the database's clock.
 
     While a statement is under way, the calls that arrive gather for the next one. A caller who is known to have reached its limit is refused
-    from memory until its window ends. After a failure nobody waits: for a second all are told Unavailable, then the next call asks again.
-    Belongs to the event loop that it is used in; `aclose` at the end.
+    from memory until its window ends. After a failure nobody waits: for a second all are told Unavailable, then the next call asks again,
+    and the others are told Unavailable until it has its answer. Belongs to the event loop that it is used in; `aclose` at the end.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SqlCounters:
         self._answer_seconds = answer_seconds
         self._clock = clock
         length = f"interval '{round(window * 1_000_000)} microseconds'"
-        self._take = database.dedicated(_take(schema, length), _settings(answer_seconds))
+        self._take = database.dedicated(_take(schema, length, answer_seconds), _settings(answer_seconds))
         self._prune = _prune(schema, length).encode()
         self._pending: dict[_Key, _Asked] = {}
         self._waiting = 0
@@ -85,6 +85,9 @@ class SqlCounters:
                 return Count(False, 0, left)
             del self._full[key]
         if self._closed or self._waiting >= MAXIMUM_WAITING or self._clock() < self._ask_again_at:
+            raise _unavailable()
+        if self._away and self._worker is not None:
+            # One call finds out whether the database is back, and may have to wait a while for that.
             raise _unavailable()
         asked = self._pending.get(key)
         if asked is None:
@@ -227,10 +230,11 @@ def _settings(seconds: float) -> str:
     )
 
 
-def _take(schema: str, length: str) -> str:
-    # A statement that waits for a row may find a window there that began after it was sent, so `began_at` is compared with the moment
-    # of asking. Windows that begin in the future are those of a clock that was set back, and count for nothing.
-    ended = f"excluded.began_at not between held.began_at - {length} and held.began_at + {length} - interval '1 microsecond'"
+def _take(schema: str, length: str, answer_seconds: float) -> str:
+    # A statement that waits for a row may find a window there that began after it was sent, by as much as it may wait. Windows that
+    # begin further in the future are those of a clock that was set back, and count for nothing.
+    ahead = f"interval '{round(answer_seconds * 1_000_000)} microseconds'"
+    ended = f"excluded.began_at not between held.began_at - {ahead} and held.began_at + {length} - interval '1 microsecond'"
     # In one order, so that statements of two replicas never wait for one another in a circle.
     return f"""
         insert into {schema}.limits as held (class, caller, began_at, used)

@@ -77,7 +77,8 @@ class ApiKeyServiceServicer:
         `request_id` names the key and leaves the secret empty.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
-        (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        (SCOPE_REQUIRED, for a scope that the caller lacks), FAILED_PRECONDITION (TOO_MANY_API_KEYS), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,7 +87,8 @@ class ApiKeyServiceServicer:
     def ListApiKeys(self, request, context):
         """ListApiKeys lists the caller's keys, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+        for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,16 +97,18 @@ class ApiKeyServiceServicer:
     def GetApiKey(self, request, context):
         """GetApiKey gives one of the caller's keys.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+        administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateApiKey(self, request, context):
-        """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
+        """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
+        that lives longer than the key that the caller calls with),
         FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -114,7 +118,8 @@ class ApiKeyServiceServicer:
     def RevokeApiKey(self, request, context):
         """RevokeApiKey ends a key. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+        administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

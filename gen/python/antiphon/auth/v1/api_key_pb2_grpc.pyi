@@ -42,28 +42,33 @@ class ApiKeyServiceStub:
     `request_id` names the key and leaves the secret empty.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
-    (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    (SCOPE_REQUIRED, for a scope that the caller lacks), FAILED_PRECONDITION (TOO_MANY_API_KEYS), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.ListApiKeysRequest, _api_key_pb2.ListApiKeysResponse]
     """ListApiKeys lists the caller's keys, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+    for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.GetApiKeyRequest, _api_key_pb2.GetApiKeyResponse]
     """GetApiKey gives one of the caller's keys.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+    administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RotateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RotateApiKeyRequest, _api_key_pb2.RotateApiKeyResponse]
-    """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
+    """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
+    that lives longer than the key that the caller calls with),
     FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RevokeApiKeyRequest, _api_key_pb2.RevokeApiKeyResponse]
     """RevokeApiKey ends a key. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+    administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
 
 @_typing.type_check_only
@@ -80,28 +85,33 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     `request_id` names the key and leaves the secret empty.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
-    (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    (SCOPE_REQUIRED, for a scope that the caller lacks), FAILED_PRECONDITION (TOO_MANY_API_KEYS), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_api_key_pb2.ListApiKeysRequest, _api_key_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """ListApiKeys lists the caller's keys, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+    for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.GetApiKeyRequest, _api_key_pb2.GetApiKeyResponse]  # type: ignore[assignment]
     """GetApiKey gives one of the caller's keys.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+    administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RotateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RotateApiKeyRequest, _api_key_pb2.RotateApiKeyResponse]  # type: ignore[assignment]
-    """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
+    """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
+    that lives longer than the key that the caller calls with),
     FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RevokeApiKeyRequest, _api_key_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """RevokeApiKey ends a key. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+    administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
 
 class ApiKeyServiceServicer:
@@ -120,7 +130,8 @@ class ApiKeyServiceServicer:
         `request_id` names the key and leaves the secret empty.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (the caller has no account here: the token is of a foreign issuer), PERMISSION_DENIED
-        (SCOPE_REQUIRED, for a scope that the caller lacks), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        (SCOPE_REQUIRED, for a scope that the caller lacks), FAILED_PRECONDITION (TOO_MANY_API_KEYS), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def ListApiKeys(
@@ -130,7 +141,8 @@ class ApiKeyServiceServicer:
     ) -> _typing.Union[_api_key_pb2.ListApiKeysResponse, _abc.Awaitable[_api_key_pb2.ListApiKeysResponse]]:
         """ListApiKeys lists the caller's keys, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+        for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def GetApiKey(
@@ -140,7 +152,8 @@ class ApiKeyServiceServicer:
     ) -> _typing.Union[_api_key_pb2.GetApiKeyResponse, _abc.Awaitable[_api_key_pb2.GetApiKeyResponse]]:
         """GetApiKey gives one of the caller's keys.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+        administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def RotateApiKey(
@@ -148,9 +161,10 @@ class ApiKeyServiceServicer:
         request: _api_key_pb2.RotateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_pb2.RotateApiKeyResponse, _abc.Awaitable[_api_key_pb2.RotateApiKeyResponse]]:
-        """RotateApiKey gives a key a new secret; the old one is accepted for the grace period.
+        """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks),
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
+        that lives longer than the key that the caller calls with),
         FAILED_PRECONDITION (API_KEY_ENDED), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
@@ -161,7 +175,8 @@ class ApiKeyServiceServicer:
     ) -> _typing.Union[_api_key_pb2.RevokeApiKeyResponse, _abc.Awaitable[_api_key_pb2.RevokeApiKeyResponse]]:
         """RevokeApiKey ends a key. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+        administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
 def add_ApiKeyServiceServicer_to_server(servicer: ApiKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

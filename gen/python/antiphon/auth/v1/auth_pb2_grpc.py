@@ -89,6 +89,11 @@ class AuthServiceStub:
                 request_serializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
                 response_deserializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.GetJwksResponse.FromString,
                 _registered_method=True)
+        self.ListSigningKeys = channel.unary_unary(
+                '/antiphon.auth.v1.AuthService/ListSigningKeys',
+                request_serializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.ListSigningKeysRequest.SerializeToString,
+                response_deserializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.ListSigningKeysResponse.FromString,
+                _registered_method=True)
         self.VerifyToken = channel.unary_unary(
                 '/antiphon.auth.v1.AuthService/VerifyToken',
                 request_serializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.VerifyTokenRequest.SerializeToString,
@@ -162,7 +167,8 @@ class AuthServiceServicer:
 
     def RefreshToken(self, request, context):
         """RefreshToken exchanges a refresh token for a new pair of tokens. Within 30 seconds after that the same token is
-        answered with the same successor; later it counts as stolen, and its whole family is revoked.
+        answered with the same successor, or with the one that has taken its place meanwhile; later it counts as stolen, and its
+        whole family is revoked.
 
         Errors: INVALID_ARGUMENT, UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, REFRESH_TOKEN_REUSED),
         PERMISSION_DENIED (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
@@ -213,7 +219,8 @@ class AuthServiceServicer:
     def ListSessions(self, request, context):
         """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+        for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,7 +229,8 @@ class AuthServiceServicer:
     def RevokeSession(self, request, context):
         """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+        administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,6 +240,16 @@ class AuthServiceServicer:
         """GetJwks gives the public keys that access tokens are signed with, those to come included, as a JWK set (RFC 7517).
 
         Errors: RESOURCE_EXHAUSTED (RATE_LIMITED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSigningKeys(self, request, context):
+        """ListSigningKeys gives the services of the deployment the same keys, as often as they ask: what all who share an address
+        may ask of GetJwks is limited.
+
+        Errors: UNAVAILABLE (the keys can't be read now).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -363,6 +381,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.GetJwks,
                     request_deserializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.FromString,
                     response_serializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.GetJwksResponse.SerializeToString,
+            ),
+            'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSigningKeys,
+                    request_deserializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.ListSigningKeysRequest.FromString,
+                    response_serializer=antiphon_dot_auth_dot_v1_dot_auth__pb2.ListSigningKeysResponse.SerializeToString,
             ),
             'VerifyToken': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyToken,
@@ -680,6 +703,33 @@ class AuthService:
             '/antiphon.auth.v1.AuthService/GetJwks',
             antiphon_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
             antiphon_dot_auth_dot_v1_dot_auth__pb2.GetJwksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSigningKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/antiphon.auth.v1.AuthService/ListSigningKeys',
+            antiphon_dot_auth_dot_v1_dot_auth__pb2.ListSigningKeysRequest.SerializeToString,
+            antiphon_dot_auth_dot_v1_dot_auth__pb2.ListSigningKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

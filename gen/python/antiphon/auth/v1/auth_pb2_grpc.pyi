@@ -53,7 +53,8 @@ class AuthServiceStub:
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshTokenRequest, _auth_pb2.RefreshTokenResponse]
     """RefreshToken exchanges a refresh token for a new pair of tokens. Within 30 seconds after that the same token is
-    answered with the same successor; later it counts as stolen, and its whole family is revoked.
+    answered with the same successor, or with the one that has taken its place meanwhile; later it counts as stolen, and its
+    whole family is revoked.
 
     Errors: INVALID_ARGUMENT, UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, REFRESH_TOKEN_REUSED),
     PERMISSION_DENIED (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
@@ -84,17 +85,25 @@ class AuthServiceStub:
     ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]
     """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+    for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]
     """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+    administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetJwks: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]
     """GetJwks gives the public keys that access tokens are signed with, those to come included, as a JWK set (RFC 7517).
 
     Errors: RESOURCE_EXHAUSTED (RATE_LIMITED).
+    """
+    ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSigningKeysRequest, _auth_pb2.ListSigningKeysResponse]
+    """ListSigningKeys gives the services of the deployment the same keys, as often as they ask: what all who share an address
+    may ask of GetJwks is limited.
+
+    Errors: UNAVAILABLE (the keys can't be read now).
     """
     VerifyToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.VerifyTokenRequest, _auth_pb2.VerifyTokenResponse]
     """VerifyToken tells another service whom a credential belongs to.
@@ -164,7 +173,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshTokenRequest, _auth_pb2.RefreshTokenResponse]  # type: ignore[assignment]
     """RefreshToken exchanges a refresh token for a new pair of tokens. Within 30 seconds after that the same token is
-    answered with the same successor; later it counts as stolen, and its whole family is revoked.
+    answered with the same successor, or with the one that has taken its place meanwhile; later it counts as stolen, and its
+    whole family is revoked.
 
     Errors: INVALID_ARGUMENT, UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, REFRESH_TOKEN_REUSED),
     PERMISSION_DENIED (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
@@ -195,17 +205,25 @@ class AuthServiceAsyncStub(AuthServiceStub):
     ListSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+    for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]  # type: ignore[assignment]
     """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+    administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]  # type: ignore[assignment]
     """GetJwks gives the public keys that access tokens are signed with, those to come included, as a JWK set (RFC 7517).
 
     Errors: RESOURCE_EXHAUSTED (RATE_LIMITED).
+    """
+    ListSigningKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSigningKeysRequest, _auth_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
+    """ListSigningKeys gives the services of the deployment the same keys, as often as they ask: what all who share an address
+    may ask of GetJwks is limited.
+
+    Errors: UNAVAILABLE (the keys can't be read now).
     """
     VerifyToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.VerifyTokenRequest, _auth_pb2.VerifyTokenResponse]  # type: ignore[assignment]
     """VerifyToken tells another service whom a credential belongs to.
@@ -287,7 +305,8 @@ class AuthServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.RefreshTokenResponse, _abc.Awaitable[_auth_pb2.RefreshTokenResponse]]:
         """RefreshToken exchanges a refresh token for a new pair of tokens. Within 30 seconds after that the same token is
-        answered with the same successor; later it counts as stolen, and its whole family is revoked.
+        answered with the same successor, or with the one that has taken its place meanwhile; later it counts as stolen, and its
+        whole family is revoked.
 
         Errors: INVALID_ARGUMENT, UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, REFRESH_TOKEN_REUSED),
         PERMISSION_DENIED (ACCOUNT_DISABLED), RESOURCE_EXHAUSTED (RATE_LIMITED).
@@ -343,7 +362,8 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.ListSessionsResponse, _abc.Awaitable[_auth_pb2.ListSessionsResponse]]:
         """ListSessions lists the caller's login sessions that have not ended, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED
+        for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def RevokeSession(
@@ -353,7 +373,8 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.RevokeSessionResponse, _abc.Awaitable[_auth_pb2.RevokeSessionResponse]]:
         """RevokeSession ends one of the caller's login sessions. One that has ended already is no error.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (ROLE_REQUIRED, for another person's), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (for another person's: ROLE_REQUIRED, or SCOPE_REQUIRED for an
+        administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def GetJwks(
@@ -364,6 +385,17 @@ class AuthServiceServicer:
         """GetJwks gives the public keys that access tokens are signed with, those to come included, as a JWK set (RFC 7517).
 
         Errors: RESOURCE_EXHAUSTED (RATE_LIMITED).
+        """
+
+    def ListSigningKeys(
+        self,
+        request: _auth_pb2.ListSigningKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListSigningKeysResponse, _abc.Awaitable[_auth_pb2.ListSigningKeysResponse]]:
+        """ListSigningKeys gives the services of the deployment the same keys, as often as they ask: what all who share an address
+        may ask of GetJwks is limited.
+
+        Errors: UNAVAILABLE (the keys can't be read now).
         """
 
     def VerifyToken(

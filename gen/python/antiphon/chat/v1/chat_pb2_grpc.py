@@ -222,8 +222,8 @@ class ChatServiceServicer:
     def ListSessions(self, request, context):
         """ListSessions lists the caller's sessions, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's `user_id`),
-        RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's `user_id`: ROLE_REQUIRED, or
+        SCOPE_REQUIRED for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -90,8 +90,8 @@ class ChatServiceStub:
     ListSessions: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ListSessionsRequest, _chat_pb2.ListSessionsResponse]
     """ListSessions lists the caller's sessions, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's `user_id`),
-    RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's `user_id`: ROLE_REQUIRED, or
+    SCOPE_REQUIRED for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_chat_pb2.UpdateSessionRequest, _chat_pb2.UpdateSessionResponse]
     """UpdateSession changes the fields of a session that `update_mask` names.
@@ -206,8 +206,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
     ListSessions: _aio.UnaryUnaryMultiCallable[_chat_pb2.ListSessionsRequest, _chat_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """ListSessions lists the caller's sessions, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's `user_id`),
-    RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's `user_id`: ROLE_REQUIRED, or
+    SCOPE_REQUIRED for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     UpdateSession: _aio.UnaryUnaryMultiCallable[_chat_pb2.UpdateSessionRequest, _chat_pb2.UpdateSessionResponse]  # type: ignore[assignment]
     """UpdateSession changes the fields of a session that `update_mask` names.
@@ -359,8 +359,8 @@ class ChatServiceServicer:
     ) -> _typing.Union[_chat_pb2.ListSessionsResponse, _abc.Awaitable[_chat_pb2.ListSessionsResponse]]:
         """ListSessions lists the caller's sessions, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (ROLE_REQUIRED, for another person's `user_id`),
-        RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), PERMISSION_DENIED (for another person's `user_id`: ROLE_REQUIRED, or
+        SCOPE_REQUIRED for an administrator's API key without `admin`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def UpdateSession(

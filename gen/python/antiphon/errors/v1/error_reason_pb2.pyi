@@ -33,6 +33,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_USERNAME_TAKEN: _ClassVar[ErrorReason]
     ERROR_REASON_LAST_ADMINISTRATOR: _ClassVar[ErrorReason]
     ERROR_REASON_API_KEY_ENDED: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_MANY_API_KEYS: _ClassVar[ErrorReason]
     ERROR_REASON_LOGIN_DELAYED: _ClassVar[ErrorReason]
     ERROR_REASON_MODEL_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_MODEL_NOT_READY: _ClassVar[ErrorReason]
@@ -75,6 +76,7 @@ ERROR_REASON_EMAIL_TAKEN: ErrorReason
 ERROR_REASON_USERNAME_TAKEN: ErrorReason
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason
 ERROR_REASON_API_KEY_ENDED: ErrorReason
+ERROR_REASON_TOO_MANY_API_KEYS: ErrorReason
 ERROR_REASON_LOGIN_DELAYED: ErrorReason
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason
 ERROR_REASON_MODEL_NOT_READY: ErrorReason

@@ -1,0 +1,42 @@
+"""What the first start tells its operator to paste."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from services.bootstrap.running import Administrator
+from services.cli.serve import announce
+
+
+def suite(*services: str) -> Any:
+    """As much of a suite as its announcement looks at."""
+    return SimpleNamespace(
+        services=services,
+        settings=SimpleNamespace(data_dir="data", server=SimpleNamespace(reflection=True)),
+        server=SimpleNamespace(address="127.0.0.1:50061", reachable_address="127.0.0.1:50061"),
+        embedded=object(),
+        metrics_port=None,
+        health=SimpleNamespace(broken={}),
+    )
+
+
+def told(capsys: pytest.CaptureFixture[str], *services: str) -> str:
+    announce(suite(*services), Administrator("admin@example.com", "it's secret"))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if " login " in line)
+    return line
+
+
+def test_the_line_keeps_the_password_out_of_the_list_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    line = told(capsys, "auth", "chat")
+    before, pipe, after = line.partition(" | ")
+    assert pipe
+    assert before == """printf '%s\\n' 'it'"'"'s secret'"""
+    assert "--password-stdin admin@example.com && " in after
+    assert after.endswith("chat --server 127.0.0.1:50061 'Hello'")
+
+
+def test_a_server_without_chat_is_not_told_to_chat(capsys: pytest.CaptureFixture[str]) -> None:
+    line = told(capsys, "auth")
+    assert " chat" not in line
+    assert line.endswith("whoami --server 127.0.0.1:50061")
