@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.errors import StandingLost
 from services.auth.model.accounts import Role
-from services.auth.model.audit import AuditEvent, Deed, Origin
+from services.auth.model.audit import AuditEvent, Deed, Origin, Standing
 from services.auth.stores.tables import api_keys, audit_events, revocations, sessions, users
 from services.capabilities.identity.revocations import RevocationKind
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
+from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 from services.kernel.paging import Page, PageRequest
 
@@ -20,7 +21,8 @@ from services.kernel.paging import Page, PageRequest
 async def record(connection: AsyncConnection, deed: Deed) -> None:
     """Write down what is done in this transaction, after the rows that it is about were locked.
 
-    Raises StandingLost when the actor has lost what it was let in for, so that the transaction must not commit.
+    Raises StandingLost when the actor has lost what it was let in for, and Unavailable when its API key was rotated since it was looked
+    up, so that the transaction must not commit.
     """
     await _require_standing(connection, deed.origin)
     values = {
@@ -47,15 +49,21 @@ async def _require_standing(connection: AsyncConnection, origin: Origin) -> None
         conditions.append(living)
     if standing.api_key_id:
         good = exists().where(api_keys.c.id == standing.api_key_id, api_keys.c.revoked_at.is_(None))
-        # A key that was rotated since it was looked up may have been shown with its old secret, which can do less.
-        changed = exists().where(
-            revocations.c.kind == RevocationKind.API_KEY.value,
-            revocations.c.subject_id == standing.api_key_id,
-            revocations.c.id > standing.revision,
-        )
-        conditions += [good, ~changed]
+        conditions.append(good)
     if not await connection.scalar(select(exists().where(*conditions))):
         raise StandingLost
+    if standing.api_key_id and await _was_changed(connection, standing):
+        # It may have been shown with its old secret, which can do less. In a moment this process knows which one it was.
+        raise Unavailable("This API key has just been changed; try again.", retry_after=0.5)
+
+
+async def _was_changed(connection: AsyncConnection, standing: Standing) -> bool:
+    since = exists().where(
+        revocations.c.kind == RevocationKind.API_KEY.value,
+        revocations.c.subject_id == standing.api_key_id,
+        revocations.c.id > standing.revision,
+    )
+    return bool(await connection.scalar(select(since)))
 
 
 class SqlAuditTrail:
