@@ -56,9 +56,7 @@ class AccountVerbs:
         """Opens a login session, keeps its tokens, and makes the calls that follow with them."""
         request = auth_pb2.LoginRequest(email=email, password=password, device_name=device_name)
         deadline = Deadline(self._timeouts.unary if timeout is None else timeout)
-        response = self._transport.unary(_calls.call(_calls.LOGIN, request), deadline.remaining())
-        self._transport.login.begin(Tokens.of(response), deadline)
-        return response
+        return self._transport.login.begin(request, deadline)
 
     def refresh(self, *, timeout: float | None = None) -> Tokens:
         """Renews the tokens now. Calls do so by themselves shortly before an access token ends."""

@@ -169,14 +169,18 @@ class LoginSession:
             await self._off_loop(self._store.save, renewed)
             return renewed
 
-    async def begin(self, tokens: Tokens, deadline: Deadline) -> None:
-        """Keeps the tokens of a new login."""
+    async def begin(self, request: auth_pb2.LoginRequest, deadline: Deadline) -> auth_pb2.LoginResponse:
+        """Logs in, and keeps the tokens. Whoever has to wait for another one's renewal does so before, not between the two."""
 
-        async def save() -> None:
+        async def log_in() -> auth_pb2.LoginResponse:
             async with self._exclusive(deadline):
-                await self._off_loop(self._store.save, tokens)
+                response: auth_pb2.LoginResponse = await self._transport.unary(
+                    _calls.call(_calls.LOGIN, request), deadline.remaining()
+                )
+                await self._off_loop(self._store.save, Tokens.of(response))
+                return response
 
-        await asyncio.shield(self._task(save()))
+        return await asyncio.shield(self._task(log_in()))
 
     async def end(self, timeout: float | None) -> None:
         """Revokes the login session, then forgets its tokens."""

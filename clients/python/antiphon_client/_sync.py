@@ -142,10 +142,14 @@ class LoginSession:
             self._store.save(renewed)
             return renewed
 
-    def begin(self, tokens: Tokens, deadline: Deadline) -> None:
-        """Keeps the tokens of a new login."""
+    def begin(self, request: auth_pb2.LoginRequest, deadline: Deadline) -> auth_pb2.LoginResponse:
+        """Logs in, and keeps the tokens. Whoever has to wait for another one's renewal does so before, not between the two."""
         with self._exclusive(deadline):
-            self._store.save(tokens)
+            response: auth_pb2.LoginResponse = self._transport.unary(
+                _calls.call(_calls.LOGIN, request), deadline.remaining()
+            )
+            self._store.save(Tokens.of(response))
+            return response
 
     def end(self, timeout: float | None) -> None:
         """Revokes the login session, then forgets its tokens."""

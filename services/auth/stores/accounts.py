@@ -178,8 +178,8 @@ class SqlAccounts:
                 # First, as who changes their own role or disables themselves is still who they were.
                 await record(connection, dataclasses.replace(deed, attributes=changes.told))
                 after = await _change(connection, before, changes)
-                if changes.disabled:
-                    # They must not come back with the account.
+                if changes.disabled is not None:
+                    # They must not come back with the account, whatever version disabled it.
                     await end_sessions(connection, sessions.c.user_id == user_id)
                 if mistrusted:
                     await self._revocations.add(connection, RevocationKind.USER, [user_id])

@@ -29,6 +29,7 @@ from services.auth.stores.ended_sessions import end_sessions
 from services.auth.stores.refresh_tokens import find, lock_owner, replay, rotate
 from services.auth.stores.revocations import SqlRevocations
 from services.auth.stores.tables import sessions, users
+from services.auth.stores.token_lives import longest
 from services.capabilities.identity.revocations import RevocationKind
 from services.infra.postgres.database import Database
 from services.infra.postgres.failures import translated
@@ -203,10 +204,12 @@ class SqlSessions:
         return True
 
     async def prune(self) -> int:
-        """Forget some refresh tokens that have expired, and tell how many; 0 when none is left. Safe in every replica."""
+        """Forget some refresh tokens that have expired, and tell how many; 0 when none is left. Safe in every replica.
+
+        A session is known for as long as an access token of it may live, even if that is set to outlive the refresh token."""
         expired = (
             select(sessions.c.id)
-            .where(sessions.c.expires_at < func.now() - timedelta(days=1))
+            .where(sessions.c.expires_at < func.now() - longest(timedelta(days=1)))
             .order_by(sessions.c.expires_at)
             .limit(_PRUNE_BATCH)
             .with_for_update(skip_locked=True)

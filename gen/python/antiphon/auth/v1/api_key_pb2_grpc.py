@@ -106,6 +106,7 @@ class ApiKeyServiceServicer:
 
     def RotateApiKey(self, request, context):
         """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
+        So a key that rotates itself can't repeat a call whose answer was lost: rotate it from a login session then.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
         that lives longer than the key that the caller calls with),

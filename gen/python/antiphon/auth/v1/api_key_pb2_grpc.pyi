@@ -59,6 +59,7 @@ class ApiKeyServiceStub:
     """
     RotateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RotateApiKeyRequest, _api_key_pb2.RotateApiKeyResponse]
     """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
+    So a key that rotates itself can't repeat a call whose answer was lost: rotate it from a login session then.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
     that lives longer than the key that the caller calls with),
@@ -102,6 +103,7 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     """
     RotateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RotateApiKeyRequest, _api_key_pb2.RotateApiKeyResponse]  # type: ignore[assignment]
     """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
+    So a key that rotates itself can't repeat a call whose answer was lost: rotate it from a login session then.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
     that lives longer than the key that the caller calls with),
@@ -162,6 +164,7 @@ class ApiKeyServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_pb2.RotateApiKeyResponse, _abc.Awaitable[_api_key_pb2.RotateApiKeyResponse]]:
         """RotateApiKey gives a key a new secret; the old one is accepted for the grace period, without the scope `keys.write`.
+        So a key that rotates itself can't repeat a call whose answer was lost: rotate it from a login session then.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SCOPE_REQUIRED, for a key with a scope that the caller lacks, or one
         that lives longer than the key that the caller calls with),
