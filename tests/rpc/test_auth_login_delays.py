@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -36,8 +37,8 @@ def email() -> str:
 
 
 def address() -> str:
-    """One that nobody has failed from."""
-    return f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::1"
+    """One that nobody has failed from, as it is written in the trail: without leading zeros."""
+    return str(ipaddress.ip_address(f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::1"))
 
 
 async def account(served: Served) -> str:

@@ -329,7 +329,9 @@ def test_wherever_it_is_cut_a_stream_is_the_record(
     law_server.record = record
     law_server.streams.clear()
     law_server.streams.extend(streams)
-    with Client(law_server.address, retries=Retries(attempts=1000, first_delay=0, resume_attempts=1000)) as client:
+    with Client(
+        law_server.address, retries=Retries(attempts=1000, first_delay=0, resume_attempts=1000)
+    ) as client:
         events = list(client.stream("Hi"))
     assert covers_everything(events, len(record))
     assert text_of(events) == text_of(record)
