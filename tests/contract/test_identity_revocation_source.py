@@ -261,6 +261,22 @@ async def test_a_feed_that_went_back_ends_and_tells_where_it_is_now(world: World
         assert await until_synced(items) == ([], positions[2])
 
 
+async def test_a_feed_that_went_back_before_it_was_read_again_ends_too(table: Table) -> None:
+    # Nobody wakes the log, so the watcher has read further than the log when the table goes back.
+    log = RevocationLog(table, poll_seconds=0.6)
+    await log.start()
+    try:
+        await table.add(*(new_id() for _ in range(6)))
+        positions = [one.position for one in await table.after(0, 100)]
+        async with watching(log, None) as items:
+            await until_synced(items)
+            await table.run("delete from auth.revocations where id > %s", positions[2])
+            with pytest.raises(Unavailable):
+                await following(items)
+    finally:
+        await log.aclose()
+
+
 async def test_a_cache_follows_a_feed_that_went_back_to_nothing(world: World) -> None:
     await world.table.add(*(new_id() for _ in range(6)))
     cache = RevocationCache(world.source, 30.0)

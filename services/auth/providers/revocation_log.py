@@ -56,6 +56,8 @@ class RevocationLog:
         self._woken = asyncio.Event()
         self._heartbeat_at = float("-inf")
         self._failures = 0
+        # Readings that have begun: a watcher that came before one began can't be ahead of what it finds.
+        self._readings = 0
         self._task: asyncio.Task[None] | None = None
         self._ended = self._draining = False
         self.for_peers: RevocationSource = _ForPeers(self)
@@ -110,7 +112,7 @@ class RevocationLog:
         if self._ended or (peer and self._draining):
             raise Unavailable("The feed of revocations ends here; watch it elsewhere.")
         # Nothing suspends from the comparison above to here, so what is read from now on, and only that, comes by the queue.
-        watcher = _Watcher(position, self._queue, peer=peer)
+        watcher = _Watcher(position, self._queue, self._readings, peer=peer)
         self._watchers.add(watcher)
         try:
             yield Synced(position)
@@ -140,6 +142,8 @@ class RevocationLog:
                 self._failures = 0
 
     async def _read(self) -> None:
+        self._readings += 1
+        reading = self._readings
         while True:
             async with asyncio.timeout(_READ_SECONDS):
                 # From the last known entry on: if not even that one is there, the table is not the one that it was.
@@ -155,6 +159,11 @@ class RevocationLog:
                 self._give(news)
             if len(found) < self._page:
                 break
+        for watcher in list(self._watchers):
+            if watcher.began_at > self._position and watcher.came_in < reading:
+                # It had read the table further than this one did when the table went back.
+                self._watchers.discard(watcher)
+                watcher.end("The feed of revocations starts over; watch it again.")
         now = self._clock()
         if now - self._heartbeat_at >= HEARTBEAT_SECONDS:
             self._heartbeat_at = now
@@ -197,11 +206,12 @@ class _ForPeers:
 
 
 class _Watcher:
-    """What waits for one watcher, who has everything up to `position` already."""
+    """What waits for one watcher, who has everything up to `position` already, and came when so many readings had begun."""
 
-    def __init__(self, position: int, limit: int, *, peer: bool) -> None:
+    def __init__(self, position: int, limit: int, came_in: int, *, peer: bool) -> None:
         self.peer = peer
-        self._position = position
+        self.began_at = position
+        self.came_in = came_in
         self._limit = limit
         self._entries: deque[Revocation] = deque()
         self._beat = False
@@ -210,7 +220,7 @@ class _Watcher:
 
     def give(self, entries: Sequence[Revocation]) -> bool:
         """Add entries; False when too many wait."""
-        self._entries.extend(entry for entry in entries if entry.position > self._position)
+        self._entries.extend(entry for entry in entries if entry.position > self.began_at)
         self._news.set()
         return len(self._entries) <= self._limit
 
