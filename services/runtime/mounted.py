@@ -17,8 +17,8 @@ async def _nothing_to_drain(grace: float) -> None:
 class Mounted:
     """A service that runs: its servicers by full name (`antiphon.chat.v1.ChatService`), and what its readiness depends on.
 
-    `limits` are those that its RPCs' policies name; None: no call of it is limited. `drain` is awaited when the process stops, after new calls are refused: it lets work in progress end within `grace` seconds,
-    and brings the rest to a recorded state.
+    `limits` are those that its RPCs' policies name; None: no call of it is limited. `drain` is awaited when the process stops, after
+    new calls are refused: it lets work in progress end within `grace` seconds, and brings the rest to a recorded state.
     """
 
     name: str

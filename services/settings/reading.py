@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from services.kernel.startup import StartupError
 from services.settings import dotenv
+from services.settings.addresses import database_parts, database_url
 from services.settings.kinds import (
     PATH,
     SECRET,
@@ -22,8 +23,6 @@ from services.settings.kinds import (
     SecretStr,
     Setting,
     Unsuitable,
-    database_parts,
-    database_url,
     setting,
     setting_of,
 )

@@ -10,24 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.settings.addresses import (
+    DATABASE_URL,
+    LISTEN_ADDRESS,
+    NETWORKS,
+    PEER_ADDRESS,
+    WEB_ADDRESS,
+    Network,
+)
 from services.settings.identity import ISSUERS, LEEWAY, ForeignIssuer
 from services.settings.kinds import (
     BOOLEAN,
-    DATABASE_URL,
     DURATION,
-    LISTEN_ADDRESS,
     MINUTES,
-    NETWORKS,
     PATH,
-    PEER_ADDRESS,
     PORT,
     POSITIVE_DURATION,
     SECRET,
     SIZE,
     TEXT,
-    WEB_ADDRESS,
     Alias,
-    Network,
     SecretStr,
     one_of,
     setting,

@@ -19,7 +19,7 @@ from services.capabilities.limits.wiring import build
 from services.infra.postgres.database import Database
 from services.runtime.mounted import Mounted
 from services.settings import LimitSettings, ServerSettings
-from services.settings.kinds import NETWORKS
+from services.settings.addresses import NETWORKS
 from tests.fakes.runtime_services import (
     AuthDouble,
     Behaviour,

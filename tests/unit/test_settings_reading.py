@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from services.kernel.startup import StartupError
 from services.settings import ForeignIssuer, Settings, environment
-from services.settings.kinds import DATABASE_URL, DURATION, SIZE, database_parts, database_url
+from services.settings.addresses import DATABASE_URL, database_parts, database_url
+from services.settings.kinds import DURATION, SIZE
 
 
 def load(folder: Path, **environ: str) -> Settings:

@@ -7,10 +7,10 @@
 Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antiphon.chat.v1`); failures are in `errors`.
 """
 
-from antiphon_client._async import AsyncStream
+from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
-from antiphon_client._sync import Stream
+from antiphon_client._stream import Stream
 from antiphon_client._tokens import MemoryTokenStore, Tokens, TokenStore
 from antiphon_client.async_client import AsyncClient
 from antiphon_client.client import Client

@@ -1,4 +1,4 @@
-"""The synchronous machinery: sending, renewing tokens, reading streams. `_async.py` mirrors it line by line."""
+"""The synchronous machinery: sending and renewing tokens. `_async.py` mirrors it line by line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 
 import grpc
 from antiphon.auth.v1 import auth_pb2
-from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client import _calls
 from antiphon_client._options import Address, Keepalive, Retries
-from antiphon_client._record import RecordReader, StreamView
 from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
 from antiphon_client._status import error_of
 from antiphon_client._tokens import REFRESH_PAUSE, REFRESH_TIMEOUT, Tokens, TokenStore, metadata
@@ -179,97 +177,3 @@ class LoginSession:
         return DeadlineExceeded(
             f"the tokens for {self._transport.target} were being changed until time ran out"
         )
-
-
-class Stream(StreamView):
-    """The events of an answer, each once and in order, over as many connections as it takes.
-
-    An iterator and a context manager. Closing it, or leaving the block, ends the watching; what becomes of the generation then
-    is told by its `on_disconnect`. `close` may be called from another thread; the iteration ends then.
-    """
-
-    def __init__(self, transport: Transport, reader: RecordReader, timeout: float | None) -> None:
-        super().__init__(reader)
-        self._transport = transport
-        self._deadline = Deadline(timeout)
-        self._attempts = Attempts(transport.retries, self._deadline, repeatable=True, stream=True)
-        self._call: Any = None
-        self._token = ""
-        self._rejected = ""
-        self._closed = threading.Event()
-
-    def __iter__(self) -> Stream:
-        return self
-
-    def __next__(self) -> chat_pb2.ChatEvent:
-        while not (self._closed.is_set() or self._reader.ended):
-            try:
-                event = self._read()
-            except AntiphonError as failure:
-                self._recover(failure)
-            else:
-                if event is not None:
-                    return event
-        if not self._closed.is_set():
-            self._drain()
-        self.close()
-        raise StopIteration
-
-    def _read(self) -> chat_pb2.ChatEvent | None:
-        if self._call is None:
-            request = self._reader.next_call()
-            self._token = self._transport.token(request, self._rejected, self._deadline)
-            self._call = self._transport.open(request, self._token, self._deadline.remaining())
-        try:
-            for response in self._call:
-                if self._reader.accept(response.event):
-                    self._attempts.progressed()
-                    self._rejected = ""
-                    return response.event  # type: ignore[no-any-return]
-        except grpc.RpcError as error:
-            raise error_of(error, self._transport.target) from error
-        self._reader.cut_short()
-        return None
-
-    def _recover(self, failure: AntiphonError) -> None:
-        if self._closed.is_set():
-            return
-        self._drop()
-        if (
-            failure.reason in RENEWS
-            and self._token
-            and not self._rejected
-            and self._transport.login.renewable()
-        ):
-            self._rejected = self._token
-            return
-        try:
-            pause = self._attempts.after(failure)
-        except AntiphonError:
-            self._closed.set()
-            raise
-        self._closed.wait(pause)
-
-    def _drain(self) -> None:
-        # Nothing follows `finished` but the status; reading it lets the call end well rather than cancelled.
-        if self._call is not None:
-            with contextlib.suppress(grpc.RpcError):
-                next(self._call, None)
-
-    def _drop(self) -> None:
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
-
-    def close(self) -> None:
-        """Ends the watching."""
-        self._closed.set()
-        call = self._call
-        if call is not None:
-            call.cancel()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()

@@ -8,8 +8,9 @@ from typing import Unpack
 from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client import _calls
-from antiphon_client._async import AsyncStream, Transport
+from antiphon_client._async import Transport
 from antiphon_client._async_accounts import AsyncAccountVerbs
+from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import RecordReader

@@ -12,7 +12,8 @@ from antiphon_client._accounts import AccountVerbs
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import RecordReader
-from antiphon_client._sync import Stream, Transport
+from antiphon_client._stream import Stream
+from antiphon_client._sync import Transport
 from antiphon_client._tokens import TokenStore, store_of
 
 

@@ -1,0 +1,120 @@
+"""An answer that is read asynchronously, across broken connections. `_stream.py` is its mirror."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import grpc
+import grpc.aio
+from antiphon.chat.v1 import chat_pb2
+
+from antiphon_client._async import Transport
+from antiphon_client._record import RecordReader, StreamView
+from antiphon_client._retry import RENEWS, Attempts, Deadline
+from antiphon_client._status import error_of
+from antiphon_client.errors import AntiphonError
+
+
+class AsyncStream(StreamView):
+    """The events of an answer, each once and in order, over as many connections as it takes.
+
+    An asynchronous iterator and context manager. Closing it, or leaving the block, ends the watching; what becomes of the
+    generation then is told by its `on_disconnect`. `close` may be called from another task; the iteration ends then.
+    """
+
+    def __init__(self, transport: Transport, reader: RecordReader, timeout: float | None) -> None:
+        super().__init__(reader)
+        self._transport = transport
+        self._deadline = Deadline(timeout)
+        self._attempts = Attempts(transport.retries, self._deadline, repeatable=True, stream=True)
+        self._call: Any = None
+        self._token = ""
+        self._rejected = ""
+        self._closed = asyncio.Event()
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> chat_pb2.ChatEvent:
+        while not (self._closed.is_set() or self._reader.ended):
+            try:
+                event = await self._read()
+            except AntiphonError as failure:
+                await self._recover(failure)
+            except asyncio.CancelledError:
+                # A watching that was closed from another task ends; a caller that was cancelled is.
+                if not self._closed.is_set() or _cancelling():
+                    raise
+            else:
+                if event is not None:
+                    return event
+        if not self._closed.is_set():
+            await self._drain()
+        await self.close()
+        raise StopAsyncIteration
+
+    async def _read(self) -> chat_pb2.ChatEvent | None:
+        if self._call is None:
+            request = self._reader.next_call()
+            self._token = await self._transport.token(request, self._rejected, self._deadline)
+            self._call = self._transport.open(request, self._token, self._deadline.remaining())
+        try:
+            while (response := await self._call.read()) is not grpc.aio.EOF:
+                if self._reader.accept(response.event):
+                    self._attempts.progressed()
+                    self._rejected = ""
+                    return response.event  # type: ignore[no-any-return]
+        except grpc.RpcError as error:
+            raise error_of(error, self._transport.target) from error
+        self._reader.cut_short()
+        return None
+
+    async def _recover(self, failure: AntiphonError) -> None:
+        if self._closed.is_set():
+            return
+        self._drop()
+        if (
+            failure.reason in RENEWS
+            and self._token
+            and not self._rejected
+            and await self._transport.login.renewable()
+        ):
+            self._rejected = self._token
+            return
+        try:
+            pause = self._attempts.after(failure)
+        except AntiphonError:
+            self._closed.set()
+            raise
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), pause)
+
+    async def _drain(self) -> None:
+        # Nothing follows `finished` but the status; reading it lets the call end well rather than cancelled.
+        if self._call is not None:
+            with contextlib.suppress(grpc.RpcError):
+                await self._call.read()
+
+    def _drop(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Ends the watching."""
+        self._closed.set()
+        if self._call is not None:
+            self._call.cancel()
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
