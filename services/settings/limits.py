@@ -17,7 +17,7 @@ class LimitSettings:
     """How many calls a caller may make in a minute, by class of RPC."""
 
     register: int = _calls(3, "Registrations a minute, per address")
-    login: int = _calls(5, "Logins a minute, per address and account")
+    login: int = _calls(5, "Logins a minute, per address and account, and 20 times as many per address")
     refresh: int = _calls(60, "Refreshes and logouts a minute, per address")
     default: int = _calls(600, "Calls a minute of RPCs without a class of their own, per caller")
     admin: int = _calls(100, "Calls a minute of administrators' RPCs, per caller")
