@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,13 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`suite` is as operators run it; `unrecorded` delivers events that it does not store. Both take `token`."""
+    """`suite` is as operators run it; `unrecorded` delivers events that it does not store. Both take `token`, and have `environment`."""
 
     suite: Suite
     unrecorded: Suite
     upstream: str
     token: str
+    environment: Mapping[str, str]
 
 
 @asynccontextmanager
@@ -81,7 +82,16 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
                 running(name, module(program, "serve"), folder, cores.server, environment)
             )
             suites.append(Suite(await process.said(r"address  (\S+)"), process))
-        yield Stage(suites[0], suites[1], url, await _log_in(suites[0].address))
+        yield Stage(suites[0], suites[1], url, await _log_in(suites[0].address), environment)
+
+
+@asynccontextmanager
+async def replica(stage: Stage, cores: Cores) -> AsyncIterator[Suite]:
+    """Another suite like the stage's, on its database, while the block runs. It is not kept apart from the clients."""
+    with work_folder() as folder:
+        command = module("services.cli", "serve")
+        async with running("replica", command, Path(folder), cores.others, stage.environment) as process:
+            yield Suite(await process.said(r"address  (\S+)"), process)
 
 
 def work_folder() -> tempfile.TemporaryDirectory[str]:

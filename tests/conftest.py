@@ -30,6 +30,8 @@ from services.infra.postgres.migrations import upgrade
 from services.infra.postgres.server import EmbeddedServer
 from services.infra.postgres.urls import normalise_url
 
+pytest_plugins = ["tests.peers.readying"]
+
 _FOLDER_PREFIX = "antiphon-tests-"
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02

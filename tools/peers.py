@@ -1,7 +1,8 @@
-"""Readies the real peers of `make test-peers`: a llama.cpp server in an environment of its own, and grpcurl.
+"""Readies the real peers of `make test-peers`: a llama.cpp server in an environment of its own, grpcurl, and a server that speaks
+MongoDB's protocol.
 
 They are kept in the user's cache, so that a fresh clone finds them; in .peers/ where the cache can't be written. Standard
-library only. `python -m tools.peers` readies both and prints where they are. Two calls at once take turns, and what an
+library only. `python -m tools.peers` readies all and prints where they are. Two calls at once take turns, and what an
 interrupted call left is thrown away.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LLAMA_REQUIREMENTS = Path(__file__).with_name("peers-llama.txt")
+MONGO_SOURCES = Path(__file__).with_name("peers-mongo")
 GRPCURL_VERSION = "1.9.3"
 GRPCURL_MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
 # Switched off: what ties the build to this machine's processor, so that a cache may move to another, and what a tiny model
@@ -95,6 +97,35 @@ def grpcurl(say: Say) -> Path:
     return program
 
 
+def mongo(say: Say) -> list[str]:
+    """The command that runs the server of tools/peers-mongo, but for its arguments. Raises PeerMissing."""
+    sources = [MONGO_SOURCES / name for name in ("pom.xml", "MongoPeer.java")]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    folder = cache() / f"mongo-{digest}"
+    java = shutil.which("java")
+    if java is None:
+        raise PeerMissing(
+            "the MongoDB peer is a Java program, and there is no Java: install a JDK, 17 or later"
+        )
+    libraries = folder / "lib" / "*"
+    command = [java, "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{folder / 'classes'}{os.pathsep}{libraries}"]
+
+    def build() -> None:
+        for program in ("mvn", "javac"):
+            if not shutil.which(program):
+                raise PeerMissing(
+                    f"the MongoDB peer is built with Maven and a JDK, and there is no {program}"
+                )
+        say("Building the MongoDB peer; the first time that takes a minute …")
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}"]
+        _run("the MongoDB peer", ["mvn", "-B", "-q", "-f", str(sources[0]), *goal])
+        classes = ["-d", str(folder / "classes"), "-cp", str(libraries)]
+        _run("the MongoDB peer", ["javac", *classes, str(sources[1])])
+
+    _made_once(folder, build, lambda: (folder / "classes" / "MongoPeer.class").exists())
+    return [*command, "MongoPeer"]
+
+
 def cache() -> Path:
     """The folder of all peers: in the user's cache, else in the checkout."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -162,7 +193,12 @@ def _run(peer: str, command: list[str], environment: dict[str, str] | None = Non
 
 def main() -> None:
     missing = False
-    for name, make in {"llama.cpp": llama_python, "grpcurl": grpcurl}.items():
+    peers: dict[str, Callable[[Say], object]] = {
+        "llama.cpp": llama_python,
+        "grpcurl": grpcurl,
+        "MongoDB": mongo,
+    }
+    for name, make in peers.items():
         try:
             print(f"{name}: {make(lambda text: print(text, file=sys.stderr, flush=True))}")
         except PeerMissing as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from services.bootstrap.resources import schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
 from services.bootstrap.suite import SERVICES
 from services.infra.postgres import migrations
@@ -50,7 +51,13 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     yield _settings(environ)
     yield _look("address", lambda: _address(settings))
     yield _look("metrics", lambda: _metrics(settings))
-    embedded = settings.database.url is None
+    try:
+        # Auth that is elsewhere has its database there.
+        schemas = schemas_of(settings, ("chat",) if _auth_is_elsewhere(settings) else SERVICES)
+    except StartupError as error:
+        schemas = ("auth",)
+        yield Finding("mongo", Verdict.BAD, error.message, error.advice)
+    embedded = settings.database.url is None and bool(schemas)
     if embedded:
         yield _look("data directory", lambda: _data_dir(settings.data_dir))
     secret: DeploymentSecret | None = None
@@ -67,8 +74,11 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             yield _secret_file(settings, embedded)
         except StartupError as error:
             yield Finding("secret", Verdict.BAD, error.message, error.advice)
-    async for finding in _database(settings, secret):
-        yield finding
+    if schemas:
+        async for finding in _database(settings, schemas, secret):
+            yield finding
+    if settings.chat.store == "mongo" and settings.mongo.url is not None:
+        yield await _mongo(settings, settings.mongo.url.get_secret_value())
     yield _look("models", lambda: _models(settings, environ))
     for name in SERVICES:
         peer: str | None = getattr(settings.peers, name)
@@ -153,14 +163,35 @@ def _secret_file(settings: Settings, embedded: bool) -> Finding:
     return Finding("secret", Verdict.GOOD, "set" if path is None else str(path))
 
 
-async def _database(settings: Settings, secret: DeploymentSecret | None) -> AsyncIterator[Finding]:
+def _auth_is_elsewhere(settings: Settings) -> bool:
+    """Whether this is a Chat that has no use for PostgreSQL: a suite that has one is looked at as a whole."""
+    return (
+        settings.peers.auth is not None and settings.chat.store == "mongo" and settings.database.url is None
+    )
+
+
+async def _mongo(settings: Settings, url: str) -> Finding:
+    from services.infra.mongo.client import Mongo
+
+    try:
+        mongo = Mongo(url, min(settings.mongo.connect_timeout, _DATABASE_SECONDS))
+        await mongo.open(_DATABASE_SECONDS, lambda _: None)
+    except StartupError as error:
+        return Finding("mongo", Verdict.BAD, error.message, error.advice)
+    await mongo.close()
+    return Finding("mongo", Verdict.GOOD, mongo.address)
+
+
+async def _database(
+    settings: Settings, schemas: Sequence[str], secret: DeploymentSecret | None
+) -> AsyncIterator[Finding]:
     if settings.database.url is None and not (settings.data_dir / "postgres").exists():
         yield Finding("database", Verdict.GOOD, "embedded; the first start makes it")
         return
     try:
         async with _reachable(settings) as database:
             yield Finding("database", Verdict.GOOD, database.address)
-            yield await _schemas(settings, database)
+            yield await _schemas(settings, schemas, database)
             if secret is not None:
                 yield await _keys(settings, database, secret)
     except StartupError as error:
@@ -187,8 +218,8 @@ async def _opened(url: str, direct_url: str | None) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def _schemas(settings: Settings, database: Database) -> Finding:
-    found = await migrations.status(database.direct_url, SERVICES)
+async def _schemas(settings: Settings, schemas: Sequence[str], database: Database) -> Finding:
+    found = await migrations.status(database.direct_url, schemas)
     waiting = [status for status in found if status.state is not State.CURRENT]
     if not waiting:
         return Finding(
@@ -232,19 +263,12 @@ async def _keys(settings: Settings, database: Database, secret: DeploymentSecret
 
 
 def _models(settings: Settings, environ: Mapping[str, str]) -> Finding:
-    from services.chat.providers.catalog import load_catalog
+    from services.chat.providers.catalog import configured_catalog
     from services.chat.providers.echo import EchoProvider
 
-    chat = settings.chat
-    secrets = {"OPENAI_API_KEY": chat.openai_api_key, "GITHUB_TOKEN": chat.github_token}
-    keys = {
-        **environ,
-        **{name: value.get_secret_value() for name, value in secrets.items() if value is not None},
-    }
-    base_urls = {"openai": chat.openai_base_url} if chat.openai_base_url else {}
-    echo = EchoProvider(chat.echo_interval_ms / 1000)
+    echo = EchoProvider(settings.chat.echo_interval_ms / 1000)
     # Who would be called does not matter here: nobody is.
-    catalog = load_catalog(chat.models_file, base_urls, keys, lambda _endpoint, _model: echo, echo)
+    catalog = configured_catalog(settings.chat, environ, lambda _endpoint, _model: echo, echo)
     models = catalog.models.values()
     ready = [model.name for model in models if model.ready]
     waiting = sorted({model.not_ready_reason for model in models if not model.ready})
@@ -256,6 +280,21 @@ def _models(settings: Settings, environ: Mapping[str, str]) -> Finding:
             f"For a real one: {'; or '.join(waiting)}."
             if waiting
             else "Add one to ANTIPHON_CHAT__MODELS_FILE.",
+        )
+    # The built-in catalog has fallbacks for whoever has several keys; a file of one's own means those that it names.
+    passed_over = settings.chat.models_file and {
+        name: catalog.models[name].not_ready_reason
+        for model in models
+        if model.ready
+        for name in model.fallbacks
+        if not catalog.models[name].ready
+    }
+    if passed_over:
+        return Finding(
+            "models",
+            Verdict.NOTE,
+            f"ready: {', '.join(ready)}; not ready, and passed over as fallbacks: {', '.join(passed_over)}",
+            f"For them to take over when others fail: {'; '.join(sorted(set(passed_over.values())))}.",
         )
     return Finding("models", Verdict.GOOD, f"ready: {', '.join(ready)}")
 

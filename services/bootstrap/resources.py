@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from services.infra.postgres import migrations
 from services.infra.postgres.database import Database, Warmer
 from services.infra.postgres.embedded import EmbeddedPostgres
+from services.kernel.startup import StartupError
 from services.settings import DatabaseSettings, Settings
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,18 @@ class OpenDatabase:
 
     database: Database
     embedded: EmbeddedPostgres | None
+
+
+def schemas_of(settings: Settings, services: Sequence[str]) -> tuple[str, ...]:
+    """Which of these services keep something in PostgreSQL; where there are none, none is started or connected to. Raises StartupError."""
+    if "chat" not in services or settings.chat.store != "mongo":
+        return tuple(services)
+    if settings.mongo.url is None:
+        raise StartupError(
+            "ANTIPHON_CHAT__STORE is mongo, and no MongoDB is named.",
+            "Set MONGODB_URL=mongodb://user:password@host/antiphon, or leave ANTIPHON_CHAT__STORE out to keep chats in PostgreSQL.",
+        )
+    return tuple(service for service in services if service != "chat")
 
 
 @asynccontextmanager

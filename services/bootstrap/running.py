@@ -13,7 +13,7 @@ from services.bootstrap.suite import Suite, serving
 from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
-from services.runtime.signals import Stop
+from services.runtime.signals import Reload, Stop
 from services.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -35,13 +35,14 @@ Announce = Callable[[Suite, "Administrator | None"], None]
 async def run(
     settings: Settings, services: Sequence[str], log: Log, environ: Mapping[str, str], announce: Announce
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; a second one cuts the grace period short. `announce` is called once all is ready to be used.
+    """Serve until SIGTERM or Ctrl-C; a second one cuts the grace period short. SIGHUP has the services reload what they can. `announce`
+    is called once all is ready to be used.
 
     Returns after a stop that was asked for. Raises StartupError when the start fails, and when the embedded PostgreSQL ends by itself.
     """
-    stop, served = Stop(), asyncio.Event()
-    with stop.by_signals():
-        work = asyncio.create_task(_serve(settings, services, log, environ, announce, stop, served))
+    stop, reload, served = Stop(), Reload(), asyncio.Event()
+    with stop.by_signals(), reload.by_signal(stop):
+        work = asyncio.create_task(_serve(settings, services, log, environ, announce, stop, reload, served))
         hurry = asyncio.create_task(_hurry(stop, served, work))
         try:
             await work
@@ -66,6 +67,7 @@ async def _serve(
     environ: Mapping[str, str],
     announce: Announce,
     stop: Stop,
+    reload: Reload,
     served: asyncio.Event,
 ) -> None:
     lost = ""
@@ -81,13 +83,30 @@ async def _serve(
         # Streams keep many objects for their time and leave few cycles: with Python's own thresholds the collector walks through
         # all of them every few seconds, and each time tokens wait for some 50 ms.
         gc.set_threshold(*_GC_THRESHOLDS)
-        lost = await _until(stop, suite)
+        reloading = asyncio.create_task(_reload(reload, suite), name="reload")
+        try:
+            lost = await _until(stop, suite)
+        finally:
+            reloading.cancel()
+            await asyncio.gather(reloading, return_exceptions=True)
         _log.info("stopping", extra={"calls_in_progress": suite.server.calls_in_progress})
     if lost:
         raise StartupError(
             f"The embedded PostgreSQL ended by itself: {lost}.",
             "Start the suite again; PostgreSQL recovers what was committed. Its log is in the data directory.",
         )
+
+
+async def _reload(reload: Reload, suite: Suite) -> None:
+    """Have the services reload, whenever that is asked for."""
+    while True:
+        await reload.requested.wait()
+        reload.requested.clear()
+        for service in suite.mounted:
+            try:
+                await service.reload()
+            except Exception:
+                _log.exception("a reload failed", extra={"service": service.name})
 
 
 async def _until(stop: Stop, suite: Suite) -> str:

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.bootstrap.resources import OpenDatabase, open_database
+from services.bootstrap.resources import OpenDatabase, open_database, schemas_of
 from services.bootstrap.secret import deployment_secret
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
@@ -34,16 +34,42 @@ SERVICES = ("auth", "chat")
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A suite that serves. `embedded` is its own PostgreSQL, None with a database of the operator's."""
+    """A suite that serves."""
 
     settings: Settings
     services: tuple[str, ...]
+    mounted: tuple[Mounted, ...]
     server: Server
     health: Health
-    database: Database
-    embedded: EmbeddedPostgres | None
     metrics_port: int | None
+    _opened: OpenDatabase | None
     _auth: Auth | None
+
+    @property
+    def database(self) -> Database:
+        """Its PostgreSQL. Raises LookupError when it has none."""
+        if self._opened is None:
+            raise LookupError("no service of this process keeps anything in PostgreSQL")
+        return self._opened.database
+
+    @property
+    def embedded(self) -> EmbeddedPostgres | None:
+        """Its own PostgreSQL server; None with a database of the operator's, and with none."""
+        return None if self._opened is None else self._opened.embedded
+
+    @property
+    def data(self) -> str:
+        """Where its data is, for people."""
+        found = []
+        if self._opened is not None:
+            embedded = self._opened.embedded is not None
+            found.append(str(self.settings.data_dir) if embedded else self._opened.database.address)
+        if "chat" in self.services and self.settings.chat.store == "mongo":
+            from services.infra.mongo.urls import read_address
+
+            assert self.settings.mongo.url is not None
+            found.append(read_address(self.settings.mongo.url.get_secret_value()).described)
+        return ", ".join(found)
 
     def first_administrator(self) -> AbstractAsyncContextManager[FirstAdministrator | None]:
         """Inside the block: the administrator whom this start made, to be shown; None on later starts, and without Auth."""
@@ -78,16 +104,22 @@ async def serving(
             f"{' and '.join(services)} without Auth in this process needs to know where Auth is.",
             "Set ANTIPHON_PEERS__AUTH=host:port, or serve auth too.",
         )
+    schemas = schemas_of(settings, services)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         # Ports first: that they are taken should not be learnt after a database was started.
         server = Server(settings.server, metrics, log)
         stack.push_async_callback(server.close)
         metrics_port = await stack.enter_async_context(metrics.page(settings.metrics.address))
-        secret = deployment_secret(settings, embedded=settings.database.url is None)
-        opened = await stack.enter_async_context(
-            open_database(settings, services, lambda: _prepare(services))
-        )
+        # The data directory has a secret for a suite that keeps its data there; who shares a database shares the secret.
+        secret = deployment_secret(settings, embedded=bool(schemas) and settings.database.url is None)
+        opened = None
+        if schemas:
+            opened = await stack.enter_async_context(
+                open_database(settings, schemas, lambda: _prepare(services, schemas))
+            )
+        else:
+            _prepare(services, schemas)
         door = await _door(settings, services, opened, secret, metrics, stack)
         authenticator, known = await _authenticator(settings, door, secret, metrics, stack)
         mounted: list[Mounted] = []
@@ -103,9 +135,9 @@ async def serving(
                 await stack.enter_async_context(
                     chat_wiring.build(
                         settings,
-                        opened.database,
+                        None if opened is None else opened.database,
                         secret,
-                        sole_owner=opened.embedded is not None,
+                        sole_owner=opened is not None and opened.embedded is not None,
                         environ=environ,
                         revocations=door.revocations,
                         metrics=metrics,
@@ -119,11 +151,20 @@ async def serving(
             dataclasses.replace(service, checks=(*service.checks, known, door.keys)) for service in mounted
         ]
         health = await stack.enter_async_context(server.serving(mounted, authenticator))
-        yield Suite(settings, services, server, health, opened.database, opened.embedded, metrics_port, auth)
+        yield Suite(
+            settings,
+            services,
+            tuple(mounted),
+            server,
+            health,
+            metrics_port,
+            opened,
+            auth,
+        )
 
 
-def _prepare(services: Sequence[str]) -> list[Warmer]:
-    """Import what the services need, and say what they warm their connections with."""
+def _prepare(services: Sequence[str], schemas: Sequence[str]) -> list[Warmer]:
+    """Import what the services need, and say what those with these schemas warm their connections with."""
     warmers: list[Warmer] = []
     from services.capabilities.identity import wiring as _identity  # noqa: F401 - imported early, used later.
 
@@ -132,14 +173,17 @@ def _prepare(services: Sequence[str]) -> list[Warmer]:
     if "chat" in services:
         from services.chat import wiring as chat
 
-        warmers.append(chat.warm_connection)
+        if "chat" in schemas:
+            warmers.append(chat.warm_connection)
+        else:
+            from services.chat.stores.mongo import opening as _mongo  # noqa: F401 - imported early, used later.
     return warmers
 
 
 async def _door(
     settings: Settings,
     services: Sequence[str],
-    opened: OpenDatabase,
+    opened: OpenDatabase | None,
     secret: DeploymentSecret,
     metrics: Metrics,
     stack: AsyncExitStack,
@@ -148,6 +192,7 @@ async def _door(
     if "auth" in services:
         from services.auth import wiring as auth
 
+        assert opened is not None
         return await stack.enter_async_context(
             auth.build(
                 settings, opened.database, secret, sole_owner=opened.embedded is not None, metrics=metrics

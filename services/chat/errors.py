@@ -1,7 +1,7 @@
 """The failures of Chat.
 
 NotFound ─────────── ModelNotFound
-FailedPrecondition ─ ModelNotReady, ProviderRefused, ProviderCredential, EventsPruned
+FailedPrecondition ─ ModelNotReady, ProviderRefused, ProviderCredential, ProviderModelGone, EventsPruned
 InvalidArgument ──── UnsupportedInput, ContextTooLong
 ResourceExhausted ── ProviderRateLimited, AnswerTooLong
 Unavailable ──────── ProviderUnavailable, ProviderProtocol
@@ -64,37 +64,55 @@ class ContextTooLong(errors.InvalidArgument):
         )
 
 
-class ProviderRefused(errors.FailedPrecondition):
+class ProviderFailure(errors.ServiceError):
+    """A failure of a model's call, with what its caller is not told.
+
+    `upstream_request_id` is the provider's own name of the call, `said` its words in short, both for the log. `asked_pause` is for how
+    many seconds the provider asked to be left alone; None when it did not.
+    """
+
+    upstream_request_id: str = ""
+    said: str = ""
+    asked_pause: float | None = None
+
+
+class ProviderRefused(ProviderFailure, errors.FailedPrecondition):
     """The provider refused the request as such."""
 
     reason = "PROVIDER_REFUSED"
 
 
-class ProviderCredential(errors.FailedPrecondition):
+class ProviderCredential(ProviderFailure, errors.FailedPrecondition):
     """The provider did not accept the deployment's key."""
 
     reason = "PROVIDER_CREDENTIAL"
 
 
-class ProviderRateLimited(errors.ResourceExhausted):
+class ProviderModelGone(ProviderFailure, errors.FailedPrecondition):
+    """The provider does not have the model, or nothing is at its address."""
+
+    reason = "MODEL_NOT_READY"
+
+
+class ProviderRateLimited(ProviderFailure, errors.ResourceExhausted):
     """The provider limits the deployment."""
 
     reason = "PROVIDER_RATE_LIMITED"
 
 
-class ProviderUnavailable(errors.Unavailable):
+class ProviderUnavailable(ProviderFailure, errors.Unavailable):
     """The provider can't be reached, failed, or closed its answer early."""
 
     reason = "PROVIDER_UNAVAILABLE"
 
 
-class ProviderProtocol(errors.Unavailable):
+class ProviderProtocol(ProviderFailure, errors.Unavailable):
     """The provider sent what is not its protocol."""
 
     reason = "PROVIDER_PROTOCOL"
 
 
-class ProviderTimeout(errors.DeadlineExceeded):
+class ProviderTimeout(ProviderFailure, errors.DeadlineExceeded):
     """The provider was silent for too long; metadata `stage` says when."""
 
     reason = "PROVIDER_TIMEOUT"

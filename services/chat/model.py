@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.capabilities.metering.model import Usage
+from services.capabilities.metering.model import Unit, Usage, UsageStatus
+
+_TITLE_LENGTH = 60
 
 
 class Role(StrEnum):
@@ -94,6 +97,15 @@ class Message:
         return "".join(self.texts)
 
 
+def title_of(text: str) -> str:
+    """A session's title from its first message: its first words, in one line."""
+    line = re.sub(r"\s+", " ", text).strip()
+    if len(line) <= _TITLE_LENGTH:
+        return line
+    cut = line[:_TITLE_LENGTH]
+    return (cut[: cut.rfind(" ")] if " " in cut[_TITLE_LENGTH // 2 :] else cut) + "…"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A chat of one person."""
@@ -160,6 +172,16 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """Another model answers than `Started` said: before the first delta, once for each model that failed. `reason` is why `failed_model` did."""
+
+    model: str
+    provider: str
+    failed_model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last event of a generation that ended well or was cancelled."""
 
@@ -169,7 +191,7 @@ class Finished:
 
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta
-Body = Started | Delta | Finished
+Body = Started | Fallback | Delta | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +221,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The making of one answer, as far as it has come."""
+    """The making of one answer, as far as it has come. `model` and `provider` are those that answer, `requested_model` was asked first.
+    `forgotten` says that its session was deleted: it is nobody's to see, though it may still run."""
 
     generation_id: str
     session_id: str
@@ -223,6 +246,8 @@ class Generation:
     operation: str = ""
     api_key_id: str = ""
     input_tokens_estimate: int = 0
+    requested_model: str = ""
+    forgotten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +284,8 @@ class ChatCall:
 class NewGeneration:
     """All that is stored before the provider is called, in one step.
 
-    `session` is set when this call opens it. `user_message` is set when the call adds one to a session.
+    `session` is set when this call opens it. `user_message` is set when the call adds one to a session. `title` is for a session that
+    was there before and has none.
     """
 
     generation: Generation
@@ -268,6 +294,7 @@ class NewGeneration:
     session: Session | None
     user_message: Message | None
     started: Event
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +302,8 @@ class Ending:
     """How a generation ended: what its final, atomic write stores.
 
     `message` is the answer, as far as it was made; None when nothing was. `last_events` are those that are not on record yet,
-    `finished` among them when there is one. `free_claim` lets the request_id be used again.
+    `finished` among them when there is one. `free_claim` lets the request_id be used again. `model` and `provider` are those that
+    answered.
     """
 
     state: State
@@ -288,3 +316,16 @@ class Ending:
     reasoning: str
     end_time: datetime
     free_claim: bool
+    model: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSummary:
+    """What the calls of one person with one model and one status add up to. `user_id` is empty for anonymous callers."""
+
+    user_id: str
+    model: str
+    status: UsageStatus
+    event_count: int
+    quantities: Mapping[Unit, int]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from services.capabilities.metering.model import Usage, UsageEvent
+from services.capabilities.metering.model import Unit, Usage, UsageEvent
 from services.chat.model import (
     Capability,
     Delta,
@@ -22,6 +22,7 @@ from services.chat.model import (
     Session,
     State,
     Tool,
+    UsageSummary,
 )
 from services.kernel.paging import Page, PageRequest
 
@@ -44,6 +45,15 @@ class Flush:
         return self.events[-1].seq
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What others want of the generations of a lease: the ids of those that are to be cancelled, and of those that are watched from
+    elsewhere."""
+
+    to_cancel: frozenset[str] = frozenset()
+    watched: frozenset[str] = frozenset()
+
+
 class RecordStore(Protocol):
     """Keeps the records of generations.
 
@@ -57,9 +67,9 @@ class RecordStore(Protocol):
         """A new lease that lasts for `ttl` unless renewed."""
         ...
 
-    async def renew(self, lease: Lease, ttl: timedelta) -> Sequence[str] | None:
-        """Make the lease last for `ttl` from now. Returns the ids of its running generations that somebody has asked to cancel;
-        None when the lease was taken over."""
+    async def renew(self, lease: Lease, ttl: timedelta) -> Renewal | None:
+        """Make the lease last for `ttl` from now. Returns what others want of its running generations; None when the lease was taken
+        over."""
         ...
 
     async def running(self, lease: Lease) -> Sequence[str]:
@@ -77,11 +87,17 @@ class RecordStore(Protocol):
         ...
 
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
-        """Store the claim, the session and message when they are new, the generation and its first event, all or nothing.
+        """Store the claim, the session and message when they are new, the generation and its first event, all or nothing; with
+        `new.title` also the title of a session that has none.
 
         Returns None when that was done. When another call holds the claim with the same digest, nothing is stored and the id of that
         call's generation is returned. Raises AlreadyExists (REQUEST_ID_REUSED) when the digests differ, and LeaseLost.
         """
+        ...
+
+    async def claimed(self, caller: str, request_id: str, digest: bytes) -> str | None:
+        """The id of the generation of the call that holds the claim; None when it is free. Raises AlreadyExists (REQUEST_ID_REUSED)
+        when that call's digest was another one."""
         ...
 
     async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
@@ -92,12 +108,14 @@ class RecordStore(Protocol):
     async def finish(
         self, lease: Lease, generation: Generation, ending: Ending, usage_event: UsageEvent | None
     ) -> bool:
-        """End a running generation: its state, last events, message and usage event, all or nothing. Returns False
+        """End a running generation: its state, last events, message and usage event, all or nothing. Of one whose session was deleted
+        only the end and what was used are stored, nothing of its content, and its claim is not freed. Returns False
         when the generation is not this lease's any more; True also when this very ending is stored already."""
         ...
 
     async def generation(self, generation_id: str) -> Generation | None:
-        """The generation as stored. While it runs, `text`, `reasoning`, `tool_calls` and `last_seq` are those of the record."""
+        """The generation as stored. While it runs, `text`, `reasoning`, `tool_calls` and `last_seq` are those of the record. It is
+        `forgotten` once its session was deleted."""
         ...
 
     async def state(self, generation_id: str) -> State | None:
@@ -105,7 +123,8 @@ class RecordStore(Protocol):
         ...
 
     async def events(self, generation_id: str, after_seq: int, limit: int) -> Sequence[Event]:
-        """Events of the record that begin after `after_seq`, in order, of at most about `limit` stored rows."""
+        """Events of the record that begin after `after_seq`, in order, of at most about `limit` stored rows: all there are when there
+        are fewer rows. Adjacent text deltas may come as one."""
         ...
 
     async def request_cancel(self, generation_id: str) -> None:
@@ -125,11 +144,45 @@ class RecordStore(Protocol):
         """Forget some of the request_ids that were claimed that long ago. Returns how many; 0 when none is left."""
         ...
 
+    async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
+        """What the generations used whose usage events have an id made in [start, end): by user, model and status, in that order, at
+        most the first `limit`."""
+        ...
+
     async def context(
         self, session_id: str, user_id: str, limit: int
     ) -> tuple[Session, Sequence[Message]] | None:
         """A person's session and its last messages, oldest first: at most `limit`, and at most about 4 MiB of them, but always the last one.
         None when there is no such session of this person."""
+        ...
+
+
+class Tails(Protocol):
+    """Lets replicas watch the records that others write: who watches is known to the writer, and growth to who watches.
+
+    A watch lasts for `ttl` unless repeated, so that one of a dead process ends by itself. All methods raise Unavailable when the store
+    can't be reached.
+    """
+
+    async def watch(self, watcher_id: str, generation_ids: Collection[str], ttl: timedelta) -> None:
+        """`watcher_id`, a process, watches these generations for `ttl` from now."""
+        ...
+
+    async def unwatch(self, watcher_id: str, generation_id: str) -> None:
+        """It watches this one no more."""
+        ...
+
+    async def watched(self, generation_ids: Collection[str]) -> frozenset[str]:
+        """Those of the generations that somebody watches now."""
+        ...
+
+    async def announce(self, generation_ids: Collection[str]) -> None:
+        """Tell who watches that these records have grown or ended. What is lost on the way is found by polling."""
+        ...
+
+    def growth(self) -> AsyncIterator[str]:
+        """The ids of generations, as they are announced, until closed. Raises Unavailable when it was cut off; a store that can't tell
+        ends the iteration at once, and is polled."""
         ...
 
 
@@ -157,19 +210,65 @@ class SessionStore(Protocol):
         for, so that it stays below 3 MiB unless a single message is larger."""
         ...
 
+    async def update_session(
+        self, session_id: str, user_id: str, changes: Mapping[str, str | bool], update_time: datetime
+    ) -> Session | None:
+        """Set fields of a person's session by their names in the model, `title`, `project`, `model`, `system_prompt` and `archived`.
+        Returns the session as it is then; None when there is none."""
+        ...
+
+    async def delete_session(self, session_id: str, user_id: str) -> Sequence[str] | None:
+        """Remove a person's session, its messages, and all content of its generations: what stays says how much was used, and is
+        `forgotten`. Those that run are asked to cancel, and their ids are returned; their ends store no content either. Claims stay, so
+        that no late retry makes anew what was deleted. None when there is no such session."""
+        ...
+
+    async def fork_session(
+        self, session: Session, message_id: str, claim: tuple[str, str, bytes] | None
+    ) -> Session | None:
+        """Store a session with copies of the messages of `forked_from_session_id` up to and with `message_id`, all or nothing, under ids
+        that keep their order. None when the person has no such session, or it has no such message. Claims are as for `create_session`."""
+        ...
+
+    async def create_message(
+        self, message: Message, user_id: str, claim: tuple[str, str, bytes] | None
+    ) -> Message | None:
+        """Add a message to the person's session `message.session_id`, which counts as changed then. One of a user gives a session
+        without a title its own (`model.title_of`). None when there is no such session; claims are as for `create_session`, with the
+        message of the first call."""
+        ...
+
+    async def message(self, message_id: str, user_id: str) -> Message | None:
+        """A message of a person: of a session, or the answer to a call without one."""
+        ...
+
+    async def search(self, user_id: str, session_id: str, query: str, page: PageRequest) -> Page[Message]:
+        """Messages in a person's sessions, or in one of them, whose text has all words of `query` whatever their case, best first, and of
+        equally good ones the newest first. The key of a page is the store's own. `total_size` is not told. Of messages that all match, at least
+        the newest 5,000 are looked at. Of large messages a page holds fewer, as for `messages`."""
+        ...
+
 
 class LeaseLost(Exception):
     """The lease was taken over: this process was taken for dead."""
 
 
+def _unheard() -> None:
+    """Nobody asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """What a provider is asked: the model by the provider's own name, and the whole context, oldest first."""
+    """What a provider is asked: the model by the provider's own name, and the whole context, oldest first.
+
+    `connected` is called once the model has been reached, before it answers.
+    """
 
     upstream_model: str
     messages: Sequence[Message]
     parameters: Parameters
     tools: Sequence[Tool]
+    connected: Callable[[], None] = field(default=_unheard, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +286,21 @@ class Provider(Protocol):
     def stream(self, call: ModelCall) -> AsyncIterator[Sequence[Delta] | Done]:
         """The answer: groups of deltas in order, as they arrive, then exactly one Done.
 
-        Raises ProviderRefused, ProviderCredential, ProviderRateLimited, ProviderUnavailable, ProviderProtocol and ProviderTimeout;
-        an iteration that ends without Done is a defect. Closing or cancelling the iteration closes the connection to the model at
-        once.
+        Raises ProviderRefused, ProviderCredential, ProviderModelGone, ProviderRateLimited, ProviderUnavailable, ProviderProtocol and
+        ProviderTimeout; an iteration that ends without Done is a defect. Closing or cancelling the iteration closes the connection
+        to the model at once.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogModel:
-    """An entry of the catalog. `not_ready_reason` is empty when calls can be answered; `context_tokens` 0 when unknown."""
+    """An entry of the catalog. `not_ready_reason` is empty when calls can be answered; `context_tokens` 0 when unknown.
+
+    `endpoint` is the address that it is called at, which models share; `fallbacks` are the names of the models that are asked, in this
+    order, when it fails before its first token; `prices` are nano-USD for a million units; `family` names the tokenizer whose counts are
+    estimated; `total_timeout` bounds its answers, in seconds, in the place of the setting, None leaves it to that.
+    """
 
     name: str
     provider_name: str
@@ -207,6 +311,11 @@ class CatalogModel:
     capabilities: frozenset[Capability]
     not_ready_reason: str
     provider: Provider
+    endpoint: str = ""
+    fallbacks: tuple[str, ...] = ()
+    prices: Mapping[Unit, int] = field(default_factory=dict)
+    family: str = ""
+    total_timeout: float | None = None
 
     @property
     def ready(self) -> bool:

@@ -7,21 +7,27 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
+from antiphon.chat.v1 import chat_pb2
+from antiphon.usage.v1 import usage_pb2
 
 from services.chat.mapping.events import event_to_proto
-from services.chat.mapping.requests import chat_call, require_storable
-from services.chat.mapping.resources import (
-    generation_to_proto,
-    message_to_proto,
-    model_to_proto,
-    session_to_proto,
-)
+from services.chat.mapping.requests import chat_call, conversation
+from services.chat.mapping.resources import generation_to_proto, model_to_proto, summary_to_proto
+from services.chat.mapping.sessions import moment
 from services.chat.model import Event
 from services.chat.ports import Catalog
-from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
-from services.chat.usecases.sessions import CreateSession, GetSession, ListMessages, ListSessions
+from services.chat.session_servicer import SessionServicer, SessionUseCases
+from services.chat.usecases.count_tokens import CountTokens
+from services.chat.usecases.deadlines import before_deadline
+from services.chat.usecases.generations import (
+    AwaitGeneration,
+    CancelGeneration,
+    FindGeneration,
+    ResumeTokens,
+    WatchGeneration,
+)
 from services.chat.usecases.start_chat import StartChat
+from services.chat.usecases.usage import SummarizeUsage
 from services.kernel.principal import Principal
 from services.kernel.request import current
 
@@ -33,17 +39,18 @@ class UseCases:
     start: StartChat
     watch: WatchGeneration
     find: FindGeneration
+    whole: AwaitGeneration
     cancel: CancelGeneration
-    create_session: CreateSession
-    get_session: GetSession
-    list_sessions: ListSessions
-    list_messages: ListMessages
+    count_tokens: CountTokens
+    summarize_usage: SummarizeUsage
+    sessions: SessionUseCases
 
 
-class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
-    """Serves what is built; the runtime answers for the rest of the contract."""
+class ChatServicer(SessionServicer):
+    """Serves the whole contract."""
 
     def __init__(self, use: UseCases, catalog: Catalog, tokens: ResumeTokens, digest_key: bytes) -> None:
+        super().__init__(use.sessions)
         self._use = use
         self._catalog = catalog
         self._tokens = tokens
@@ -57,7 +64,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         call = chat_call(request, "StreamChat", self._digest_key)
         generation_id = await self._use.start(caller.principal, call, caller.remaining())
         token = self._token(caller.principal, generation_id)
-        async with aclosing(self._use.watch(generation_id, 0)) as events:  # type: ignore[type-var]
+        async with aclosing(self._watch(generation_id, 0)) as events:  # type: ignore[type-var]
             async for event in events:
                 yield chat_pb2.StreamChatResponse(event=_sent(event, token))
 
@@ -67,10 +74,8 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         call = chat_call(request, "Chat", self._digest_key)
         generation_id = await self._use.start(caller.principal, call, caller.remaining())
         token = self._token(caller.principal, generation_id)
-        async with aclosing(self._use.watch(generation_id, 0)) as events:  # type: ignore[type-var]
-            async for _ in events:
-                pass
-        generation = await self._use.find(caller.principal, generation_id, token)
+        async with aclosing(self._watch(generation_id, 0)) as events:  # type: ignore[type-var]
+            generation = await self._use.whole(caller.principal, events, generation_id, token)
         return chat_pb2.ChatResponse(generation=generation_to_proto(generation), resume_token=token)
 
     async def ResumeStream(
@@ -80,7 +85,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         principal = current().principal
         found = await self._use.find(principal, request.generation_id.lower(), request.resume_token)
         token = "" if found.user_id else request.resume_token
-        async with aclosing(self._use.watch(found.generation_id, request.after_seq)) as events:  # type: ignore[type-var]
+        async with aclosing(self._watch(found.generation_id, request.after_seq)) as events:  # type: ignore[type-var]
             async for event in events:
                 yield chat_pb2.ResumeStreamResponse(event=_sent(event, token))
 
@@ -102,61 +107,6 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         )
         return chat_pb2.GetGenerationResponse(generation=generation_to_proto(generation))
 
-    async def CreateSession(
-        self, request: chat_pb2.CreateSessionRequest, context: Any
-    ) -> chat_pb2.CreateSessionResponse:
-        """Open an empty session."""
-        require_storable(title=request.title, project=request.project, system_prompt=request.system_prompt)
-        session = await self._use.create_session(
-            current().principal,
-            request.request_id,
-            request.title,
-            request.project,
-            request.model,
-            request.system_prompt,
-        )
-        return chat_pb2.CreateSessionResponse(session=session_to_proto(session))
-
-    async def GetSession(
-        self, request: chat_pb2.GetSessionRequest, context: Any
-    ) -> chat_pb2.GetSessionResponse:
-        """One session."""
-        session = await self._use.get_session(current().principal, request.session_id)
-        return chat_pb2.GetSessionResponse(session=session_to_proto(session))
-
-    async def ListSessions(
-        self, request: chat_pb2.ListSessionsRequest, context: Any
-    ) -> chat_pb2.ListSessionsResponse:
-        """A page of sessions."""
-        require_storable(project=request.project)
-        page, next_page_token = await self._use.list_sessions(
-            current().principal,
-            request.user_id,
-            request.project,
-            request.include_archived,
-            request.page_size,
-            request.page_token,
-            request.skip,
-        )
-        return chat_pb2.ListSessionsResponse(
-            sessions=[session_to_proto(session) for session in page.items],
-            next_page_token=next_page_token,
-            total_size=page.total_size,
-        )
-
-    async def ListMessages(
-        self, request: chat_pb2.ListMessagesRequest, context: Any
-    ) -> chat_pb2.ListMessagesResponse:
-        """A page of messages."""
-        page, next_page_token = await self._use.list_messages(
-            current().principal, request.session_id, request.page_size, request.page_token, request.skip
-        )
-        return chat_pb2.ListMessagesResponse(
-            messages=[message_to_proto(message) for message in page.items],
-            next_page_token=next_page_token,
-            total_size=page.total_size,
-        )
-
     async def ListModels(
         self, request: chat_pb2.ListModelsRequest, context: Any
     ) -> chat_pb2.ListModelsResponse:
@@ -166,6 +116,40 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         return chat_pb2.ListModelsResponse(
             models=[model_to_proto(model) for model in (default, *others)], default_model=default.name
         )
+
+    async def CountTokens(
+        self, request: chat_pb2.CountTokensRequest, context: Any
+    ) -> chat_pb2.CountTokensResponse:
+        """An estimate, made offline."""
+        count = await self._use.count_tokens(
+            request.model, request.system_prompt, conversation(request.conversation)
+        )
+        return chat_pb2.CountTokensResponse(
+            input_tokens=count.input_tokens,
+            provenance=usage_pb2.PROVENANCE_ESTIMATED
+            if count.input_tokens
+            else usage_pb2.PROVENANCE_UNSPECIFIED,
+            model=count.model,
+            error_percent=count.error_percent,
+        )
+
+    async def SummarizeUsage(
+        self, request: chat_pb2.SummarizeUsageRequest, context: Any
+    ) -> chat_pb2.SummarizeUsageResponse:
+        """What was used, added up."""
+        summaries = await self._use.summarize_usage(
+            moment("start_time", request.start_time), moment("end_time", request.end_time)
+        )
+        return chat_pb2.SummarizeUsageResponse(
+            event_count=sum(summary.event_count for summary in summaries),
+            summaries=[summary_to_proto(summary) for summary in summaries],
+        )
+
+    def _watch(self, generation_id: str, after_seq: int) -> AsyncIterator[Event]:
+        """The events after `after_seq`, as long as the caller waits."""
+        events = self._use.watch(generation_id, after_seq)
+        remaining = current().remaining()
+        return events if remaining is None else before_deadline(remaining, generation_id, events)
 
     def _token(self, principal: Principal, generation_id: str) -> str:
         return "" if principal.user_id else self._tokens.make(generation_id)

@@ -8,35 +8,56 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import aiohttp
+from prometheus_client import CollectorRegistry
 
 from services.capabilities.identity.deletions import SETTLE_SECONDS, DeletionFollower
 from services.capabilities.identity.ports import RevocationSource
-from services.capabilities.limits import wiring as limits_wiring
 from services.capabilities.metering.model import UsageEvent
+from services.chat.generation.breaker import Breakers
 from services.chat.generation.generations import Bounds, Generations
 from services.chat.generation.leases import LeaseKeeper
+from services.chat.generation.metrics import ChatMetrics
 from services.chat.generation.retention import keep_bounded
+from services.chat.generation.routing import Routing
+from services.chat.generation.tails import RemoteTails
 from services.chat.generation.writer import RecordWriter
-from services.chat.providers.catalog import Endpoint, FileCatalog, load_catalog
+from services.chat.ports import Catalog, SessionStore
+from services.chat.providers.catalog import Endpoint, FileCatalog, configured_catalog
 from services.chat.providers.echo import EchoProvider
 from services.chat.providers.openai import OpenAIProvider, Timeouts
+from services.chat.providers.reloading import CatalogReload
 from services.chat.servicer import ChatServicer, UseCases
-from services.chat.stores.deletions import SqlDeletions
-from services.chat.stores.records import SqlRecordStore
-from services.chat.stores.sessions import SqlSessionStore
+from services.chat.session_servicer import SessionUseCases
+from services.chat.stores.opening import NAME, Stores, opened
 from services.chat.stores.warming import warm
-from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
-from services.chat.usecases.sessions import CreateSession, GetSession, ListMessages, ListSessions
+from services.chat.usecases.claiming import RequestClaims
+from services.chat.usecases.count_tokens import CountTokens
+from services.chat.usecases.generations import (
+    AwaitGeneration,
+    CancelGeneration,
+    FindGeneration,
+    ResumeTokens,
+    WatchGeneration,
+)
+from services.chat.usecases.messages import CreateMessage, GetMessage, ListMessages
+from services.chat.usecases.search import SearchMessages
+from services.chat.usecases.sessions import (
+    CreateSession,
+    DeleteSession,
+    ForkSession,
+    GetSession,
+    ListSessions,
+    UpdateSession,
+)
 from services.chat.usecases.start_chat import StartChat
-from services.infra.postgres.checks import DatabaseCheck
+from services.chat.usecases.usage import SummarizeUsage
 from services.infra.postgres.database import Database
+from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
 from services.kernel.secret import DeploymentSecret
 from services.runtime.metrics import Metrics
 from services.runtime.mounted import Mounted
 from services.settings import ChatSettings, Settings
-
-NAME = "chat"
 
 # Has every connection of the pool prepare the statements of a chat call.
 warm_connection = warm
@@ -45,7 +66,7 @@ warm_connection = warm
 @asynccontextmanager
 async def build(
     settings: Settings,
-    database: Database,
+    database: Database | None,
     secret: DeploymentSecret,
     *,
     sole_owner: bool,
@@ -55,50 +76,70 @@ async def build(
 ) -> AsyncIterator[Mounted]:
     """Chat on an open database, ready to be served; at the end its tasks are ended, and its lease is given up.
 
-    `sole_owner` says that no other process can be at work on this database; `environ` has the keys that the catalog names;
-    `revocations` tells who was deleted, and has to outlive the block.
+    With ANTIPHON_CHAT__STORE=mongo there need be no `database`: Chat opens its MongoDB itself. `sole_owner` says that no other process
+    can be at work on this database; `environ` has the keys that the catalog names; `revocations` tells who was deleted, and has to
+    outlive the block. Raises StartupError.
     """
-    chat = settings.chat
-    records, sessions = SqlRecordStore(database), SqlSessionStore(database)
-    keeper = LeaseKeeper(records, timedelta(seconds=chat.lease_ttl), sole_owner=sole_owner)
-    writer = RecordWriter(records, keeper)
-    bounds = Bounds(chat.total_timeout, chat.max_answer_bytes, chat.max_generations)
-    generations = Generations(
-        records, writer, keeper, bounds, _metered if settings.analytics.enabled else _unmetered
+    stores = opened(
+        settings, database, limits_key=secret.derive("chat.limits"), sole_owner=sole_owner, metrics=metrics
     )
+    async with stores as kept, _built(settings, kept, secret, environ, revocations, metrics) as mounted:
+        yield mounted
+
+
+@asynccontextmanager
+async def _built(
+    settings: Settings,
+    stores: Stores,
+    secret: DeploymentSecret,
+    environ: Mapping[str, str],
+    revocations: RevocationSource,
+    metrics: Metrics | None,
+) -> AsyncIterator[Mounted]:
+    chat, records, tails = settings.chat, stores.records, stores.tails
+    keeper = LeaseKeeper(records, timedelta(seconds=chat.lease_ttl), sole_owner=stores.sole_owner)
+    writer = RecordWriter(records, keeper)
+    breakers = Breakers(chat.breaker_failures, chat.breaker_cooldown)
+    figures = ChatMetrics(CollectorRegistry() if metrics is None else metrics.registry)
+    generations = Generations(
+        records,
+        writer,
+        keeper,
+        Bounds(chat.max_answer_bytes, chat.max_generations),
+        Routing(chat.total_timeout, chat.retries, breakers, figures),
+        _metered if settings.analytics.enabled else _unmetered,
+        tails,
+    )
+    figures.count_running(generations.__len__)
+    figures.show_breakers(breakers.states)
+    remote = RemoteTails(tails, records, new_id())
     deletions = DeletionFollower(
         revocations,
-        SqlDeletions(database, generations.cancel_soon),
+        stores.deletions(generations.cancel_soon),
         settle=SETTLE_SECONDS + settings.identity.offline_grace,
     )
 
+    async def drain(grace: float) -> None:
+        remote.drain()
+        await generations.drain(grace)
+
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    async with (
-        aiohttp.ClientSession(connector=connector) as http,
-        limits_wiring.build(
-            settings.limits,
-            database,
-            NAME,
-            key=secret.derive("chat.limits"),
-            sole_owner=sole_owner,
-            metrics=metrics,
-        ) as limits,
-    ):
+    async with aiohttp.ClientSession(connector=connector) as http:
         catalog = _catalog(chat, environ, http)
+        reload = CatalogReload(catalog, lambda: _catalog(chat, environ, http))
         tokens = ResumeTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))
         digest_key = secret.derive("chat.digests")
         find = FindGeneration(records, generations, tokens)
-        get_session = GetSession(sessions)
         use = UseCases(
             start=StartChat(records, catalog, generations, keeper),
-            watch=WatchGeneration(records, generations),
+            watch=WatchGeneration(records, generations, remote),
             find=find,
+            whole=AwaitGeneration(find, generations),
             cancel=CancelGeneration(find, records, generations),
-            create_session=CreateSession(sessions, catalog, digest_key),
-            get_session=get_session,
-            list_sessions=ListSessions(sessions, pages),
-            list_messages=ListMessages(get_session, sessions, pages),
+            count_tokens=CountTokens(catalog),
+            summarize_usage=SummarizeUsage(records),
+            sessions=_session_use_cases(stores.sessions, catalog, pages, digest_key, generations),
         )
         servicer = ChatServicer(use, catalog, tokens, digest_key)
         await keeper.acquire()
@@ -109,33 +150,53 @@ async def build(
                 records, timedelta(seconds=chat.event_retention), timedelta(seconds=chat.answer_retention)
             ),
             deletions=deletions.run(),
+            watchers=generations.run(),
+            remote=remote.run(),
         ) as tasks:
             try:
                 await keeper.take_over(generations)
                 yield Mounted(
                     name=NAME,
                     servicers={"antiphon.chat.v1.ChatService": servicer},
-                    checks=(DatabaseCheck(database), _LeaseCheck(keeper), _TasksCheck(tasks)),
-                    drain=generations.drain,
-                    limits=limits,
+                    checks=(stores.check, _LeaseCheck(keeper), _TasksCheck(tasks)),
+                    drain=drain,
+                    reload=reload,
+                    limits=stores.limits,
                 )
             finally:
                 await generations.close()
         await keeper.release()
 
 
-def _catalog(chat: ChatSettings, environ: Mapping[str, str], http: aiohttp.ClientSession) -> FileCatalog:
-    timeouts = Timeouts(chat.connect_timeout, chat.first_token_timeout, chat.idle_timeout)
-    keys = dict(environ)
-    for name, value in (("OPENAI_API_KEY", chat.openai_api_key), ("GITHUB_TOKEN", chat.github_token)):
-        if value is not None:
-            keys[name] = value.get_secret_value()
+def _session_use_cases(
+    store: SessionStore, catalog: Catalog, pages: PageTokens, digest_key: bytes, generations: Generations
+) -> SessionUseCases:
+    claims, get_session = RequestClaims(digest_key), GetSession(store)
+    return SessionUseCases(
+        create_session=CreateSession(store, catalog, claims),
+        get_session=get_session,
+        list_sessions=ListSessions(store, pages),
+        update_session=UpdateSession(store, catalog),
+        delete_session=DeleteSession(store, generations.cancel_soon),
+        fork_session=ForkSession(store, claims),
+        create_message=CreateMessage(store, claims),
+        get_message=GetMessage(store),
+        list_messages=ListMessages(get_session, store, pages),
+        search=SearchMessages(get_session, store, pages),
+    )
 
+
+def _catalog(chat: ChatSettings, environ: Mapping[str, str], http: aiohttp.ClientSession) -> FileCatalog:
     def make(endpoint: Endpoint, model: str) -> OpenAIProvider:
+        chosen = endpoint.timeouts
+        timeouts = Timeouts(
+            chosen.connect or chat.connect_timeout,
+            chosen.first_token or chat.first_token_timeout,
+            chosen.idle or chat.idle_timeout,
+        )
         return OpenAIProvider(http, endpoint.base_url, endpoint.key, timeouts, model, endpoint.name)
 
-    base_urls = {"openai": chat.openai_base_url} if chat.openai_base_url else {}
-    return load_catalog(chat.models_file, base_urls, keys, make, EchoProvider(chat.echo_interval_ms / 1000))
+    return configured_catalog(chat, environ, make, EchoProvider(chat.echo_interval_ms / 1000))
 
 
 def _metered(event: UsageEvent) -> UsageEvent | None:

@@ -19,6 +19,8 @@ _ADVICE = {
     "MODEL_NOT_FOUND": "`antiphon models` lists the models.",
     "MODEL_NOT_READY": "`antiphon models` shows which models are ready.",
     "GENERATION_INTERRUPTED": "What you see was kept; ask again for another answer.",
+    "CONTEXT_TOO_LONG": "Ask with a shorter text, or a model with a larger window: antiphon models",
+    "EVENTS_PRUNED": "The chat session still has what was answered: antiphon chats show SESSION",
     "SESSION_BUSY": "Wait until the other answer is finished, or cancel it.",
     "PROVIDER_CREDENTIAL": "The operator of the server has to look after the provider's key.",
 }
@@ -35,6 +37,7 @@ _THINGS = {
         "`antiphon logins list` shows yours; another person's need --user EMAIL_OR_ID.",
     ),
     "chat.session": ("chat session", "`antiphon chats list` shows yours."),
+    "chat.message": ("message", "`antiphon chats show SESSION --ids` shows those of a chat session."),
 }
 # Fields of requests, as whoever types commands knows them.
 _ARGUMENTS = {
@@ -43,8 +46,15 @@ _ARGUMENTS = {
     "email": "the e-mail",
     "expire_time": "--expires",
     "grace": "--grace",
+    "message": "the text",
+    "message_id": "the id of the message",
+    "model": "the model",
+    "project": "the project",
+    "query": "the words",
     "scopes": "--scope",
     "session_id": "the id of the session",
+    "system_prompt": "the instructions",
+    "title": "the title",
     "user_id": "the id of the account",
     "username": "--username",
 }

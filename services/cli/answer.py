@@ -20,15 +20,18 @@ class Answer(Protocol):
     def show(self, event: chat_pb2.ChatEvent) -> None:
         """Shows an event; the first `started`, the last `finished`, unless the answer breaks off."""
 
+    def remark(self, text: str) -> None:
+        """Says something about the answer while it is being written, on standard error."""
+
     def end(self) -> None:
         """Told that nothing more comes, whatever the reason. May be called twice."""
 
 
-def answer_for(as_json: bool) -> Answer:
+def answer_for(as_json: bool, *, with_usage: bool = False) -> Answer:
     """What fits standard output."""
     if as_json:
         return JsonAnswer()
-    return TextAnswer(on_terminal=sys.stdout.isatty())
+    return TextAnswer(on_terminal=sys.stdout.isatty(), with_usage=with_usage)
 
 
 class JsonAnswer:
@@ -38,6 +41,10 @@ class JsonAnswer:
         """Prints the event."""
         print_json(as_dict(event))
 
+    def remark(self, text: str) -> None:
+        """Notes it: no line of the output is anything but an event."""
+        note(text)
+
     def end(self) -> None:
         """Nothing is left to print."""
 
@@ -45,8 +52,9 @@ class JsonAnswer:
 class TextAnswer:
     """The text as it is written: in a pipe the text alone; on a terminal with the model's reasoning, dimmed, before it."""
 
-    def __init__(self, *, on_terminal: bool) -> None:
+    def __init__(self, *, on_terminal: bool, with_usage: bool = False) -> None:
         self._on_terminal = on_terminal
+        self._with_usage = with_usage
         self._styled = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._reasons = False
         self._at_line_start = True
@@ -68,8 +76,19 @@ class TextAnswer:
             self._add(event.tool_call_delta)
         elif kind == "citation":
             self._citations.append(event.citation)
+        elif kind == "fallback":
+            instead = event.fallback
+            self.remark(
+                f"({instead.failed_model} did not answer ({instead.error_reason}); {instead.model} answers)"
+            )
         elif kind == "finished":
             self._finish(event.finished)
+
+    def remark(self, text: str) -> None:
+        """Notes it, on a terminal on a line of its own. What is piped on has no gap where it was said."""
+        if self._on_terminal:
+            self.end()
+        note(text)
 
     def end(self) -> None:
         """Ends the line."""
@@ -96,6 +115,10 @@ class TextAnswer:
             note("(the provider withheld the rest)")
         elif finished.reason == chat_pb2.FINISH_REASON_CANCELLED:
             note("(cancelled; what was written is kept)")
+        if self._with_usage and finished.usage.quantities:
+            from services.cli.quantities import described
+
+            note(f"({described(finished.usage)})")
 
     def _leave_reasoning(self) -> None:
         if self._reasons:

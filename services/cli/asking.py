@@ -5,27 +5,42 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 from antiphon.chat.v1 import chat_pb2
 
-from antiphon_client import AntiphonError, ChatOptions, Client, Stream
+from antiphon_client import AntiphonError, ChatOptions, Client, Reconnect, Stream
+from antiphon_client.errors import Unreachable
 from services.cli.answer import Answer
 from services.cli.output import note
 
 CANCEL_SECONDS = 10.0
+NAMED_SECONDS = 2.0
+"""How long a Ctrl-C waits for the first event: what has no name yet can't be cancelled."""
 INTERRUPTED = 130
 
 
 def ask(
-    client: Client, question: str | Sequence[chat_pb2.Message], options: ChatOptions, answer: Answer
+    client: Client,
+    question: str | Sequence[chat_pb2.Message],
+    options: ChatOptions,
+    answer: Answer,
+    *,
+    patience: int = 2,
 ) -> bool:
-    """Shows the answer; False when it was cancelled."""
+    """Shows the answer; False when it was cancelled. The `patience`-th Ctrl-C breaks off."""
+
+    def lost(reconnect: Reconnect) -> None:
+        # Before the first event nothing is lost: the question is asked again, or the command fails soon.
+        if stream.generation_id and reconnect.attempt == 1:
+            answer.remark("(the connection was lost; resuming …)")
+
     try:
-        with client.stream(question, **options) as stream:
-            with Interrupt(stream) as interrupt:
+        with client.stream(question, on_reconnect=lost, **options) as stream:
+            with Interrupt(stream, patience) as interrupt:
                 for event in stream:
                     answer.show(event)
                 if interrupt.happened:
@@ -52,24 +67,37 @@ def _cancel(client: Client, stream: Stream, answer: Answer) -> None:
             answer.show(event)
     except AntiphonError as error:
         answer.end()
-        note(f"antiphon: the answer could not be cancelled: {error.message}")
+        why = "no server answers" if isinstance(error, Unreachable) else error.message
+        note(f"antiphon: the answer could not be cancelled: {why}")
 
 
 class Interrupt:
-    """Within the block the first Ctrl-C closes the stream, so that its iteration ends in order; a second one breaks off."""
+    """Within the block the first Ctrl-C closes the stream, so that its iteration ends in order; the `patience`-th one breaks off."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, patience: int = 2) -> None:
         self._stream = stream
+        self._left = patience
         self._previous: Any = None
         self.happened = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.happened:
+        self._left -= 1
+        if self._left <= 0:
             # An exception that is raised here may come up where it is swallowed, in a finaliser or a callback of gRPC's.
             os._exit(INTERRUPTED)
+        if self.happened:
+            # Past the buffers of standard error, which the code that was interrupted may be using.
+            os.write(2, b"\n(waiting for the server; once more leaves)\n")
+            return
         self.happened = True
         # From a thread of its own: the main one may be waiting inside the very call that is to be closed.
-        threading.Thread(target=self._stream.close, daemon=True).start()
+        threading.Thread(target=self._close, daemon=True).start()
+
+    def _close(self) -> None:
+        deadline = time.monotonic() + NAMED_SECONDS
+        while not self._stream.generation_id and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._stream.close()
 
     def __enter__(self) -> Interrupt:
         self._previous = signal.signal(signal.SIGINT, self._handle)

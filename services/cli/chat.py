@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.answer import answer_for
+from services.cli.answer import Answer, answer_for
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.output import CommandFailed, as_dict, print_json
+from services.cli.output import CommandFailed, as_dict, note, print_json
 from services.cli.texts import no_text
 
 if TYPE_CHECKING:
@@ -46,12 +46,19 @@ def chat(
     no_stream: Annotated[
         bool, typer.Option("--no-stream", help="Print the answer when it is complete.")
     ] = False,
+    usage: Annotated[
+        bool, typer.Option("--usage", help="Note after each answer what it used, on standard error.")
+    ] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Print how many tokens the text has, and ask nothing.")
+    ] = False,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Ask a model. The answer is printed as it is written; Ctrl-C cancels it.
 
-    Without a login the call is anonymous and keeps no chat session. With --json each event is an object on a line of its own.
+    Without TEXT, on a terminal: a conversation; /help lists its commands. Without a login the call is anonymous and keeps no chat
+    session. With --json each event is an object on a line of its own.
 
     \b
     Examples:
@@ -66,16 +73,20 @@ def chat(
     }
     with calling(server, as_json) as client:
         question = _question(text or [], as_json)
-        if question is None:
+        if count:
+            if question is None:
+                raise CommandFailed("there is nothing to count", 'antiphon chat --count "Hello"', status=2)
+            _print_count(client.count_tokens(question, model=model, system_prompt=system), as_json)
+        elif question is None:
             from services.cli.conversation import converse
 
-            converse(client, options, server)
+            converse(client, options, server, with_usage=usage)
         elif no_stream:
-            _print_whole(client.chat(question, **options), as_json)
+            _print_whole(client.chat(question, **options), answer_for(as_json, with_usage=usage), as_json)
         else:
             from services.cli.asking import ask
 
-            if not ask(client, question, options, answer_for(as_json)):
+            if not ask(client, question, options, answer_for(as_json, with_usage=usage)):
                 raise typer.Exit(130)
 
 
@@ -97,16 +108,31 @@ def _question(words: Sequence[str], as_json: bool) -> str | None:
     return text
 
 
-def _print_whole(response: chat_pb2.ChatResponse, as_json: bool) -> None:
+def _print_count(counted: chat_pb2.CountTokensResponse, as_json: bool) -> None:
+    if as_json:
+        print_json(as_dict(counted))
+        return
+    from antiphon.usage.v1 import usage_pb2
+
+    print(counted.input_tokens, flush=True)
+    if counted.provenance == usage_pb2.PROVENANCE_ESTIMATED:
+        # What is told of the error holds for nine texts of ten.
+        error = f", mostly within {counted.error_percent} %" if counted.error_percent else ""
+        note(f"(estimated for {counted.model}{error})")
+
+
+def _print_whole(response: chat_pb2.ChatResponse, answer: Answer, as_json: bool) -> None:
     if as_json:
         print_json(as_dict(response))
         return
     from antiphon.chat.v1 import chat_pb2
 
     generation = response.generation
-    answer = answer_for(as_json)
+    if generation.requested_model not in ("", generation.model):
+        answer.remark(f"({generation.requested_model} did not answer; {generation.model} answers)")
     answer.show(chat_pb2.ChatEvent(text_delta=chat_pb2.TextDelta(text=generation.text)))
     for index, call in enumerate(generation.tool_calls):
         delta = chat_pb2.ToolCallDelta(index=index, name=call.name, arguments_json=call.arguments_json)
         answer.show(chat_pb2.ChatEvent(tool_call_delta=delta))
-    answer.show(chat_pb2.ChatEvent(finished=chat_pb2.Finished(reason=generation.finish_reason)))
+    finished = chat_pb2.Finished(reason=generation.finish_reason, usage=generation.usage)
+    answer.show(chat_pb2.ChatEvent(finished=finished))

@@ -2,79 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
-
-from antiphon.chat.v1 import chat_pb2
-
 from antiphon_client import AntiphonError, ChatOptions, Client
-from services.cli.answer import TextAnswer
-from services.cli.asking import ask
-from services.cli.output import CommandFailed, describe, note
-from services.cli.prompts import typed
+from antiphon_client.errors import Unreachable
+from services.cli.advice import advice_on, message_of
+from services.cli.dialogue import Dialogue, dialogue_of
+from services.cli.line_editing import Lines
+from services.cli.output import CommandFailed, note
+from services.cli.slash_commands import COMMANDS, Left, SlashCommands, show_turns
+
+REMINDER_TURNS = 2
+_MAY_PASS = frozenset(
+    {
+        "PROVIDER_PROTOCOL",
+        "PROVIDER_RATE_LIMITED",
+        "PROVIDER_TIMEOUT",
+        "PROVIDER_UNAVAILABLE",
+    }
+)
 
 
-def converse(client: Client, options: ChatOptions, server: str) -> None:
-    """Asks for a line, shows the answer, and so on until the input ends."""
-    # Line editing for input(), where the platform has it.
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401
-    conversation = _Conversation(client, options)
-    note("Ctrl-C cancels an answer, Ctrl-D ends the conversation.")
+def converse(client: Client, options: ChatOptions, server: str, *, with_usage: bool = False) -> None:
+    """Asks for a line, shows the answer, and so on until the person leaves."""
+    dialogue = dialogue_of(client, options, with_usage=with_usage)
+    commands = SlashCommands(client, dialogue)
+    if options.get("session_id"):
+        # A session that does not exist, or is somebody else's, is told before anything is typed.
+        note(f"({dialogue.session().title or 'no title'}; the last turns:)")
+        show_turns(dialogue, REMINDER_TURNS)
+    lines = Lines(list(COMMANDS))
+    note("/help lists the commands.")
+    note("Ctrl-C cancels an answer, Ctrl-D leaves.")
     while True:
         try:
-            line = typed(lambda: input("> ")).strip()
-        except (EOFError, KeyboardInterrupt):
-            print()
-            return
+            line = lines.read()
+            if line:
+                _do(line, dialogue, commands)
+        except (EOFError, Left) as left:
+            if isinstance(left, EOFError):
+                print()
+            break
         except CommandFailed as failure:
-            note(f"antiphon: {failure.message}")
-            continue
-        if not line:
-            continue
-        try:
-            conversation.ask(line)
+            _tell(failure.message, failure.advice)
         except AntiphonError as error:
-            note(f"antiphon: {describe(error, server)}")
+            _tell(message_of(error, server), _advice(error, server))
         except KeyboardInterrupt:
             print()
+    if dialogue.options.get("session_id"):
+        note(f"To go on: antiphon chat --session {dialogue.options['session_id']}")
 
 
-class _Conversation:
-    """Keeps the context: the server's chat session, or, for anonymous callers, the messages themselves."""
-
-    def __init__(self, client: Client, options: ChatOptions) -> None:
-        self._client = client
-        self._options = options
-        self._anonymous = not client.access_token()
-        self._messages: list[chat_pb2.Message] = []
-
-    def ask(self, line: str) -> None:
-        """Shows the answer to `line`, and remembers both."""
-        answer = _Remembering()
-        if not self._anonymous:
-            ask(self._client, line, self._options, answer)
-            self._options["session_id"] = answer.session_id or self._options.get("session_id", "")
-            return
-        asked = [*self._messages, _said(chat_pb2.MESSAGE_ROLE_USER, line)]
-        ask(self._client, asked, self._options, answer)
-        if answer.text:
-            self._messages = [*asked, _said(chat_pb2.MESSAGE_ROLE_ASSISTANT, answer.text)]
+def _do(line: str, dialogue: Dialogue, commands: SlashCommands) -> None:
+    if line.startswith("/") and not line.startswith("//"):
+        commands.run(line)
+    else:
+        dialogue.ask(line[1:] if line.startswith("//") else line)
 
 
-def _said(role: chat_pb2.MessageRole, text: str) -> chat_pb2.Message:
-    return chat_pb2.Message(role=role, parts=[chat_pb2.Part(text=text)])
+def _advice(error: AntiphonError, server: str) -> str:
+    if error.reason == "CONTEXT_TOO_LONG":
+        return "/new begins a new conversation."
+    if error.reason == "GENERATION_INTERRUPTED":
+        return "What you see was kept; /retry asks again."
+    advice = advice_on(error, server)
+    if error.reason in _MAY_PASS or isinstance(error, Unreachable):
+        advice = f"{advice}\n/retry asks again.".lstrip()
+    return advice
 
 
-class _Remembering(TextAnswer):
-    """Shows an answer on the terminal and remembers what the next question needs."""
-
-    def __init__(self) -> None:
-        super().__init__(on_terminal=True)
-        self.text = ""
-        self.session_id = ""
-
-    def show(self, event: chat_pb2.ChatEvent) -> None:
-        """Writes what the event adds."""
-        self.text += event.text_delta.text
-        self.session_id = event.started.session_id or self.session_id
-        super().show(event)
+def _tell(message: str, advice: str) -> None:
+    note(f"antiphon: {message}")
+    for line in advice.splitlines():
+        note(f"  {line}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.bootstrap.resources import schemas_of
 from services.cli.connection import AsJson
 from services.cli.output import print_json, print_table, reporting
 from services.infra.postgres import migrations
@@ -50,7 +51,7 @@ def migrate(
 
 async def _migrate(settings: Settings, *, change: bool) -> tuple[list[SchemaStatus], list[SchemaStatus]]:
     """Where the schemas stood, and where they stand."""
-    services = services_with_migrations()
+    services = schemas_of(settings, services_with_migrations())
     async with _database(settings) as url:
         before = await (migrations.upgrade if change else migrations.status)(url, services)
         return before, await migrations.status(url, services)

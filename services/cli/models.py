@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import as_dict, print_json, print_table
+from services.cli.quantities import priced
 
 
 def models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """List the models, which are ready, and why others are not. The default one has a star.
+
+    Prices are those of the catalog, in USD per million units. Fallbacks answer when a model fails before its first word.
 
     \b
     Example:
@@ -18,13 +23,30 @@ def models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
         if as_json:
             print_json(as_dict(catalog))
             return
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 f"{model.name}{' *' if model.name == catalog.default_model else ''}",
                 "ready" if model.ready else "not ready",
                 model.provider,
+                f"{model.context_tokens:,} tokens" if model.context_tokens else "",
+                priced(model.prices),
+                ", ".join(model.fallbacks),
                 (model.description or model.display_name) if model.ready else model.not_ready_reason,
             )
             for model in catalog.models
         ]
-        print_table(("MODEL", "STATE", "PROVIDER", "ABOUT"), rows, "the catalog is empty")
+        headers: tuple[str, ...] = (
+            "MODEL",
+            "STATE",
+            "PROVIDER",
+            "CONTEXT",
+            "USD PER MILLION",
+            "FALLBACKS",
+            "ABOUT",
+        )
+        if sys.stdout.isatty():
+            # A column that says nothing takes room from those that do. In a pipe each has its place.
+            told = [number for number in range(len(headers)) if any(row[number] for row in rows)]
+            headers = tuple(headers[number] for number in told)
+            rows = [tuple(row[number] for number in told) for row in rows]
+        print_table(headers, rows, "the catalog is empty")

@@ -65,6 +65,12 @@ COMMANDS = (
     Command("chat", "services.cli.chat", "chat"),
     Command("list", "services.cli.chats", "list_chats", group="chats"),
     Command("show", "services.cli.chats", "show_chat", group="chats"),
+    Command("export", "services.cli.chat_export", "export_chat", group="chats"),
+    Command("search", "services.cli.chats", "search_chats", group="chats"),
+    Command("fork", "services.cli.chats", "fork_chat", group="chats"),
+    Command("rename", "services.cli.chats", "rename_chat", group="chats"),
+    Command("archive", "services.cli.chats", "archive_chat", group="chats"),
+    Command("delete", "services.cli.chats", "delete_chat", group="chats"),
     Command("models", "services.cli.models", "models"),
     Command(
         "serve", "services.cli.serve", "serve", needs_server=True, summary="Run the suite, or some of it."
@@ -101,7 +107,7 @@ COMMANDS = (
     ),
 )
 GROUPS = {
-    "chats": "Chat sessions: list them, show one.",
+    "chats": "Chat sessions: list, show, export, search, fork, rename, archive, delete them.",
     "keys": "API keys for programs: make, list, rotate, revoke them.",
     "logins": "Login sessions: list them, end one.",
     "signing-keys": "Keys that access tokens are signed with, on the server: list them, rotate them.",

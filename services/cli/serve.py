@@ -87,9 +87,7 @@ def announce(suite: Suite, administrator: Administrator | None) -> None:
     lines = [
         f"Antiphon is up: {', '.join(suite.services)}.",
         f"  address  {suite.server.address}",
-        f"  data     {settings.data_dir}"
-        if suite.embedded is not None
-        else f"  data     {suite.database.address}",
+        f"  data     {suite.data}",
     ]
     if suite.metrics_port is not None:
         host = settings.metrics.address.rpartition(":")[0]

@@ -6,7 +6,9 @@ import os
 import threading
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _lock = threading.Lock()
 _last = 0
 
@@ -27,6 +29,18 @@ def new_id() -> str:
     random = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
     value = ((stamp >> 12) << 80) | (0x7 << 76) | ((stamp & 0xFFF) << 64) | (0b10 << 62) | random
     return str(uuid.UUID(int=value))
+
+
+def stamp_of(id_: str) -> int:
+    """What the order of UUIDv7s goes by, as `new_id` makes them: 48 bits of milliseconds and 12 of their fraction, as one number."""
+    value = uuid.UUID(id_).int
+    return ((value >> 80) << 12) | ((value >> 64) & 0xFFF)
+
+
+def first_id_at(moment: datetime) -> str:
+    """The least UUIDv7 of a moment's millisecond: ids made before it are smaller, those made from it on are not."""
+    millis = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return str(uuid.UUID(int=(max(millis, 0) << 80) | (0x7 << 76) | (0b10 << 62)))
 
 
 def is_random_uuid(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -102,8 +103,10 @@ def incoming(method: Method, proceed: Proceed) -> type[_Incoming]:
 
 
 async def finish(call: Call) -> None:
-    """End a call that failed with its status. Never returns: gRPC unwinds by an exception of its own."""
-    await call.context.abort(call.code, call.details, call.trailing)
+    """End a call that failed with its status. gRPC unwinds by an exception of its own, unless there is nobody to be told any more."""
+    # The caller's connection may break at this very moment; gRPC would log that with a traceback, as if it were a defect.
+    with contextlib.suppress(grpc.aio.InternalError):
+        await call.context.abort(call.code, call.details, call.trailing)
 
 
 def servicer_call(method: Method) -> Proceed:

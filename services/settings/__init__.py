@@ -16,6 +16,7 @@ from services.settings.sections import (
     LimitSettings,
     LogSettings,
     MetricsSettings,
+    MongoSettings,
     PeerSettings,
     ServerSettings,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
+    "MongoSettings",
     "PeerSettings",
     "SecretStr",
     "ServerSettings",

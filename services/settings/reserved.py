@@ -1,7 +1,6 @@
 """Names that `Settings` does not read itself: those of services still to come, and those of the command line's client."""
 
 RESERVED_NAMES = {
-    "MONGODB_URL": "MongoDB, as another store of Chat and Analytics",
     "S3_ENDPOINT": "S3 or MinIO: its address",
     "S3_ACCESS_KEY": "S3 or MinIO: access key",
     "S3_SECRET_KEY": "S3 or MinIO: secret key",

@@ -47,6 +47,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
+    "MongoSettings",
     "PeerSettings",
     "ServerSettings",
 ]
@@ -96,6 +97,19 @@ class DatabaseSettings:
     connect_timeout: float = setting(POSITIVE_DURATION, 5.0, "How long one attempt to connect may take.")
     start_timeout: float = setting(DURATION, 60.0, "How long a start waits for the database.")
     statement_timeout: float = setting(POSITIVE_DURATION, 30.0, "How long a statement may take.")
+
+
+@dataclass(frozen=True, slots=True)
+class MongoSettings:
+    """MongoDB, as another store of Chat."""
+
+    url: SecretStr | None = setting(
+        SECRET,
+        None,
+        "Address, `mongodb://user:password@host/database`; the database is `antiphon` unless it names one.",
+        "MONGODB_URL",
+    )
+    connect_timeout: float = setting(POSITIVE_DURATION, 5.0, "How long one attempt to reach it may take.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +254,11 @@ class IdentitySettings:
 class ChatSettings:
     """The Chat service."""
 
-    store: str = setting(one_of("postgres"), "postgres", "Where sessions, messages and records are kept.")
+    store: str = setting(
+        one_of("postgres", "mongo"),
+        "postgres",
+        "Where sessions, messages and records are kept; `mongo` needs MONGODB_URL, and then Chat needs no PostgreSQL.",
+    )
     models_file: Path | None = setting(
         PATH, None, "TOML file of the models on offer; `echo` is always there."
     )
@@ -257,6 +275,17 @@ class ChatSettings:
         POSITIVE_DURATION, 60.0, "How long a model may be silent between two tokens."
     )
     total_timeout: float = setting(POSITIVE_DURATION, 600.0, "How long an answer may take as a whole.")
+    retries: int = setting(
+        whole(0, 10), 2, "How often a model is asked again that fails before its first token, in one call."
+    )
+    breaker_failures: int = setting(
+        whole(0, 1_000_000),
+        5,
+        "Failures of an endpoint in a row after which it is left alone for a while; 0: never.",
+    )
+    breaker_cooldown: float = setting(
+        POSITIVE_DURATION, 15.0, "How long an endpoint that failed so often is left alone before it is tried."
+    )
     max_answer_bytes: int = setting(
         SIZE, 3 * 1024**2, "Largest answer that is kept; clients take 4 MiB at once by default."
     )
@@ -293,6 +322,7 @@ class Sections:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    mongo: MongoSettings = field(default_factory=MongoSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.chat.ports import SessionStore
 from tests.fakes.auth_stores import Stores, memory_stores, two_processes
+from tests.fakes.chat_stores import ChatStores, mongo_stores, postgres_stores
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -17,3 +19,20 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         return
     async with two_processes(request.getfixturevalue("migrated_url")) as made:
         yield made
+
+
+@pytest.fixture(params=["postgres", pytest.param("mongo", marks=pytest.mark.peers)])
+async def chat_stores(request: pytest.FixtureRequest) -> AsyncIterator[ChatStores]:
+    """Chat's stores, empty."""
+    if request.param == "mongo":
+        async with mongo_stores(request.getfixturevalue("mongo_url")) as made:
+            yield made
+        return
+    async with postgres_stores(request.getfixturevalue("migrated_url")) as made:
+        yield made
+
+
+@pytest.fixture
+def store(chat_stores: ChatStores) -> SessionStore:
+    """The store of sessions among them."""
+    return chat_stores.sessions

@@ -14,7 +14,7 @@ from services.capabilities.claims.model import Claim
 from services.capabilities.claims.sql import SqlClaims
 from services.capabilities.metering.model import UsageEvent
 from services.chat.model import Lease, NewGeneration, State
-from services.chat.ports import Flush
+from services.chat.ports import Flush, Renewal
 from services.chat.stores.deletions import SqlDeletions
 from services.chat.stores.records import SqlRecordStore
 from services.chat.stores.warming import warm
@@ -142,7 +142,7 @@ async def test_what_runs_is_asked_to_end_and_goes_once_it_has(chat: Chat) -> Non
     assert await chat.rows("select from chat.sessions") == []
 
     # Whoever makes it keeps its lease, and learns of it there; its record is still its own.
-    assert await chat.records.renew(lease, TTL) == [id_]
+    assert await chat.records.renew(lease, TTL) == Renewal(frozenset({id_}))
     assert await chat.records.append(lease, [Flush(id_, [text(4, 4, "!")])]) == {id_}
     found = await chat.records.generation(id_)
     assert found is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 import zlib
 from contextlib import aclosing
@@ -14,6 +16,7 @@ import pytest
 
 from services.chat.errors import (
     ProviderCredential,
+    ProviderModelGone,
     ProviderProtocol,
     ProviderRateLimited,
     ProviderRefused,
@@ -49,8 +52,9 @@ from tests.fakes.chat_upstream import Exchange, Script, event, stop, text, upstr
     [
         (400, ProviderRefused),
         (401, ProviderCredential),
+        (402, ProviderCredential),
         (403, ProviderCredential),
-        (404, ProviderRefused),
+        (404, ProviderModelGone),
         (408, ProviderUnavailable),
         (422, ProviderRefused),
         (429, ProviderRateLimited),
@@ -71,7 +75,7 @@ async def test_a_status_is_told_as_what_it_means(status: int, kind: type[Service
 
 async def test_a_refusal_in_pieces_is_read_whole() -> None:
     async def slowly(exchange: Exchange) -> None:
-        await exchange.head(404, "application/json")
+        await exchange.head(400, "application/json")
         for byte in said("the model 'x' does not exist"):
             await exchange.chunk(bytes([byte]))
         await exchange.end()
@@ -196,6 +200,21 @@ async def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
                 await read(provider)
 
 
+async def test_a_line_of_100_megabytes_is_read_no_further_than_an_event_may_be_long() -> None:
+    sent = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.head()
+        while sent < 100 * 2**20:
+            await exchange.chunk(b"x" * 65_536)
+            sent += 65_536
+
+    assert type(await asyncio.wait_for(refusal(script), 5)) is ProviderProtocol
+    # The rest is what sockets hold.
+    assert sent < 20 * 2**20
+
+
 async def test_a_redirect_is_not_followed() -> None:
     async with upstream(hello) as elsewhere:
         script = answering_with(307, "text/plain", b"", Location=f"{elsewhere.base_url}/chat/completions")
@@ -245,6 +264,25 @@ async def test_silence_is_not_waited_for_long(script: Script, stage: str) -> Non
     assert type(error) is ProviderTimeout
     assert error.metadata["stage"] == stage
     assert time.monotonic() - start < 2.5
+
+
+async def test_a_connection_that_does_not_come_has_a_stage_of_its_own() -> None:
+    # Its queue is full, so that no connection is ever accepted.
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        async with aiohttp.ClientSession() as session:
+            provider = OpenAIProvider(
+                session, f"http://127.0.0.1:{address[1]}/v1", KEY, Timeouts(0.1, 5, 5), "m", "p"
+            )
+            with pytest.raises(ProviderTimeout) as told:
+                await read(provider)
+    assert told.value.metadata["stage"] == "connect"
 
 
 async def test_a_slow_but_steady_answer_is_waited_for() -> None:

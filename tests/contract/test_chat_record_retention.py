@@ -13,12 +13,17 @@ from services.chat.stores.warming import warm
 from services.infra.postgres.database import Database
 from tests.fakes.chat_memory import MemoryRecordStore
 from tests.fakes.chat_records import begun, completed, new_generation, new_session
+from tests.fakes.chat_stores import mongo_stores
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("mongo", marks=pytest.mark.peers)])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[RecordStore]:
     if request.param == "memory":
         yield MemoryRecordStore()
+        return
+    if request.param == "mongo":
+        async with mongo_stores(request.getfixturevalue("mongo_url")) as stores:
+            yield stores.records
         return
     async with Database(request.getfixturevalue("migrated_url"), warm=[warm]) as database:
         yield SqlRecordStore(database)

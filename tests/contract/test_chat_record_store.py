@@ -15,13 +15,15 @@ from services.chat.model import (
     State,
     ToolCall,
 )
-from services.chat.ports import Flush, LeaseLost, RecordStore
+from services.chat.ports import Flush, LeaseLost, RecordStore, Renewal
 from services.chat.stores.records import SqlRecordStore
 from services.chat.stores.warming import warm
 from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists, NotFound
 from services.kernel.ids import new_id
 from tests.fakes.chat_memory import MemoryRecordStore
+from tests.fakes.chat_play import is_dense
+from tests.fakes.chat_play import words as words_of
 from tests.fakes.chat_records import (
     TTL,
     USAGE,
@@ -33,12 +35,17 @@ from tests.fakes.chat_records import (
     text,
     usage_event,
 )
+from tests.fakes.chat_stores import mongo_stores
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("mongo", marks=pytest.mark.peers)])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[RecordStore]:
     if request.param == "memory":
         yield MemoryRecordStore()
+        return
+    if request.param == "mongo":
+        async with mongo_stores(request.getfixturevalue("mongo_url")) as stores:
+            yield stores.records
         return
     async with Database(request.getfixturevalue("migrated_url"), warm=[warm]) as database:
         yield SqlRecordStore(database)
@@ -59,9 +66,15 @@ async def test_events_come_back_in_order_and_from_any_position(store: RecordStor
     lease, id_ = await begun(store, new), new.generation.generation_id
     assert await store.append(lease, [Flush(id_, [text(2, 4, "Hola "), text(5, 5, "mundo")])]) == {id_}
     assert await store.append(lease, [Flush(id_, [text(6, 9, "!")])]) == {id_}
-    assert [(e.first_seq, e.seq) for e in await store.events(id_, 0, 10)] == [(1, 1), (2, 4), (5, 5), (6, 9)]
-    assert [(e.first_seq, e.seq) for e in await store.events(id_, 4, 10)] == [(5, 5), (6, 9)]
-    assert await store.events(id_, 9, 10) == []
+    for after_seq, words in ((0, "Hola mundo!"), (1, "Hola mundo!"), (4, "mundo!"), (5, "!"), (9, "")):
+        events = await store.events(id_, after_seq, 10)
+        assert is_dense(events, after_seq)
+        assert (words_of(events), events[-1].seq if events else 9) == (words, 9)
+    few = await store.events(id_, 4, 1)
+    assert is_dense(few, 4)
+    assert words_of(few).startswith("mundo")
+    # A position within an event is no boundary, which whoever reads sees by where the first one begins.
+    assert (await store.events(id_, 3, 10))[0].first_seq == 2
     found = await store.generation(id_)
     assert found is not None
     assert (found.text, found.last_seq) == ("Hola mundo!", 9)
@@ -261,9 +274,9 @@ async def test_two_take_overs_at_once_share_the_work(store: RecordStore) -> None
 async def test_a_renewal_tells_what_is_to_be_cancelled(store: RecordStore) -> None:
     new = new_generation()
     lease = await begun(store, new)
-    assert await store.renew(lease, TTL) == []
+    assert await store.renew(lease, TTL) == Renewal()
     await store.request_cancel(new.generation.generation_id)
-    assert await store.renew(lease, TTL) == [new.generation.generation_id]
+    assert await store.renew(lease, TTL) == Renewal(frozenset({new.generation.generation_id}))
 
 
 async def test_pruned_events_leave_the_message(store: RecordStore) -> None:

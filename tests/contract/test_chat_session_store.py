@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,35 +25,15 @@ from services.chat.model import (
     ToolCall,
 )
 from services.chat.ports import SessionStore
-from services.chat.stores.records import SqlRecordStore
-from services.chat.stores.sessions import SqlSessionStore
-from services.chat.stores.warming import warm
-from services.infra.postgres.database import Database
 from services.kernel.errors import AlreadyExists
 from services.kernel.ids import new_id
 from services.kernel.paging import PageRequest
-
-
-@pytest.fixture
-async def database(migrated_url: str) -> AsyncIterator[Database]:
-    async with Database(migrated_url, warm=[warm]) as opened:
-        yield opened
-
-
-@pytest.fixture(params=["postgres"])
-async def store(request: pytest.FixtureRequest, database: Database) -> SessionStore:
-    return SqlSessionStore(database)
-
-
-def session(user_id: str = "u1", **changes: Any) -> Session:
-    now = datetime.now(UTC)
-    made = Session(new_id(), user_id, "a title", "demo", "echo", "be brief", False, now, now)
-    return replace(made, **changes)
+from tests.fakes.chat_stores import ChatStores, new_session
 
 
 async def created(store: SessionStore, count: int, **changes: Any) -> list[Session]:
     """So many sessions, newest first."""
-    made = [await store.create_session(session(**changes), None) for _ in range(count)]
+    made = [await store.create_session(new_session(**changes), None) for _ in range(count)]
     return made[::-1]
 
 
@@ -69,7 +48,7 @@ async def test_a_session_is_kept_as_it_is(store: SessionStore) -> None:
         {"archived": True},
     ]
     for changes in kinds:
-        made = session(**changes)
+        made = new_session(**changes)
         assert await store.create_session(made, None) == made
         assert await store.session(made.session_id, "u1") == made
         assert await store.session(made.session_id, None) == made
@@ -143,7 +122,7 @@ async def test_sessions_that_are_opened_meanwhile_disturb_no_paging(store: Sessi
 
 async def test_a_repeated_call_creates_one_session(store: SessionStore) -> None:
     claim = ("u1", new_id(), b"d" * 32)
-    made = await asyncio.gather(*(store.create_session(session(title=f"{n}"), claim) for n in range(8)))
+    made = await asyncio.gather(*(store.create_session(new_session(title=f"{n}"), claim) for n in range(8)))
     assert len({one.session_id for one in made}) == 1
     assert len({one.title for one in made}) == 1
     page = await store.sessions("u1", "", True, PageRequest())
@@ -152,21 +131,21 @@ async def test_a_repeated_call_creates_one_session(store: SessionStore) -> None:
 
 async def test_a_request_id_is_one_callers_and_one_bodys(store: SessionStore) -> None:
     request_id = new_id()
-    first = await store.create_session(session(), ("u1", request_id, b"d" * 32))
+    first = await store.create_session(new_session(), ("u1", request_id, b"d" * 32))
     with pytest.raises(AlreadyExists) as refused:
-        await store.create_session(session(), ("u1", request_id, b"e" * 32))
+        await store.create_session(new_session(), ("u1", request_id, b"e" * 32))
     assert refused.value.reason == "REQUEST_ID_REUSED"
-    theirs = await store.create_session(session("u2"), ("u2", request_id, b"d" * 32))
+    theirs = await store.create_session(new_session("u2"), ("u2", request_id, b"d" * 32))
     assert theirs.session_id != first.session_id
     assert (await store.sessions("u1", "", True, PageRequest())).total_size == 1
 
 
 async def test_messages_are_listed_newest_first_with_all_that_they_have(
-    store: SessionStore, database: Database
+    chat_stores: ChatStores,
 ) -> None:
-    records, now = SqlRecordStore(database), datetime.now(UTC)
+    store, records, now = chat_stores.sessions, chat_stores.records, datetime.now(UTC)
     lease = await records.acquire(new_id(), timedelta(seconds=30))
-    opened = session()
+    opened = new_session()
     asked: list[Message] = []
     answers: list[Message] = []
     for number in range(3):
@@ -192,7 +171,18 @@ async def test_messages_are_listed_newest_first_with_all_that_they_have(
         answers.append(answer)
         done = Event(2, 2, now, Finished(FinishReason.LENGTH, message_id, NO_USAGE))
         ending = Ending(
-            State.COMPLETED, FinishReason.LENGTH, None, NO_USAGE, answer, [done], 2, "", now, False
+            State.COMPLETED,
+            FinishReason.LENGTH,
+            None,
+            NO_USAGE,
+            answer,
+            [done],
+            2,
+            "",
+            now,
+            False,
+            "echo",
+            "echo",
         )
         assert await records.finish(lease, generation, ending, None)
     page = await store.messages(opened.session_id, PageRequest(4))

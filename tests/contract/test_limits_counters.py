@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.limit_places import WINDOW, Place, in_memory, in_postgres, let_in, take_many
+from tests.fakes.limit_places import WINDOW, Place, in_memory, in_mongo, in_postgres, let_in, take_many
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("mongo", marks=pytest.mark.peers)])
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     if request.param == "memory":
         async with in_memory() as made:
+            yield made
+    elif request.param == "mongo":
+        async with in_mongo(request.getfixturevalue("mongo_url")) as made:
             yield made
     else:
         async with in_postgres(request.getfixturevalue("postgres_url")) as made:

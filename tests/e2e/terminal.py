@@ -36,6 +36,7 @@ class Terminal:
         )
         os.close(inside)
         self.shown = ""
+        self._closed = False
 
     def wait_for(self, text: str) -> None:
         """Returns when what is shown since the last time has this text."""
@@ -64,6 +65,11 @@ class Terminal:
                 again += 2
         return self.process.wait(SECONDS)
 
+    def hang_up(self) -> None:
+        """Closes the terminal, as a person closes its window."""
+        os.close(self._screen)
+        self._closed = True
+
     def _read(self) -> bool:
         ready, _, _ = select.select([self._screen], [], [], 1)
         if not ready:
@@ -84,7 +90,8 @@ class Terminal:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        os.close(self._screen)
+        if not self._closed:
+            os.close(self._screen)
 
 
 _CONTROLLED = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

@@ -163,8 +163,8 @@ def test_models_show_which_are_ready_and_why_not(home: Path, server: ScriptedSer
     ]
     done = antiphon(home, server.address, "models")
     assert done.stdout.splitlines() == [
-        "echo *\tready\techo\trepeats what it hears",
-        "gpt-4o\tnot ready\topenai\tset OPENAI_API_KEY",
+        "echo *\tready\techo\t\t\t\trepeats what it hears",
+        "gpt-4o\tnot ready\topenai\t\t\t\tset OPENAI_API_KEY",
     ]
     catalog = json.loads(antiphon(home, server.address, "models", "--json").stdout)
     assert [model["ready"] for model in catalog["models"]] == [True, False]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from services.capabilities.metering.model import UsageEvent
+from services.capabilities.metering.model import Unit, UsageEvent, UsageStatus
 from services.chat.generation.merging import assembled
-from services.chat.model import Ending, Event, Generation, Lease, Message, NewGeneration, Session, State
-from services.chat.ports import Flush, LeaseLost
+from services.chat.model import (
+    Ending,
+    Event,
+    Generation,
+    Lease,
+    Message,
+    NewGeneration,
+    Session,
+    State,
+    UsageSummary,
+)
+from services.chat.ports import Flush, LeaseLost, Renewal
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
+from services.kernel.ids import first_id_at
+
+_CONTEXT_BYTES = 4 * 1024**2
 
 
 @dataclass
@@ -35,6 +49,8 @@ class MemoryRecordStore:
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _sessions: dict[str, Session] = field(default_factory=dict)
     _messages: dict[str, list[Message]] = field(default_factory=dict)
+    _watches: dict[tuple[str, str], float] = field(default_factory=dict)
+    _listeners: list[asyncio.Queue[str]] = field(default_factory=list)
 
     def _reach(self) -> None:
         if self.away:
@@ -48,12 +64,14 @@ class MemoryRecordStore:
         self._leases[owner_id] = (1, time.monotonic() + ttl.total_seconds())
         return Lease(owner_id, 1)
 
-    async def renew(self, lease: Lease, ttl: timedelta) -> Sequence[str] | None:
+    async def renew(self, lease: Lease, ttl: timedelta) -> Renewal | None:
         self._reach()
         if not self._holds(lease):
             return None
         self._leases[lease.owner_id] = (lease.epoch, time.monotonic() + ttl.total_seconds())
-        return [id_ for id_, kept in self._kept.items() if kept.owner == lease and kept.cancel_requested]
+        mine = [id_ for id_, kept in self._kept.items() if kept.owner == lease]
+        to_cancel = frozenset(id_ for id_ in mine if self._kept[id_].cancel_requested)
+        return Renewal(to_cancel, await self.watched(mine))
 
     async def running(self, lease: Lease) -> Sequence[str]:
         self._reach()
@@ -91,11 +109,10 @@ class MemoryRecordStore:
         if not self._holds(lease):
             raise LeaseLost
         generation = new.generation
+        if generation.generation_id in self._kept:
+            return None
         claim = (new.caller, generation.request_id) if generation.request_id else None
-        if claim is not None and claim in self._claims:
-            holder, digest = self._claims[claim]
-            if digest != new.digest:
-                raise AlreadyExists("another body", reason="REQUEST_ID_REUSED")
+        if claim is not None and (holder := await self.claimed(*claim, new.digest)):
             return holder
         if (
             new.session is None
@@ -107,10 +124,20 @@ class MemoryRecordStore:
             self._claims[claim] = (generation.generation_id, new.digest)
         if new.session is not None:
             self._sessions[new.session.session_id] = new.session
+        opened = self._sessions.get(generation.session_id)
+        if new.title and opened is not None and not opened.title:
+            self._sessions[generation.session_id] = replace(opened, title=new.title)
         if new.user_message is not None:
             self._messages.setdefault(generation.session_id, []).append(new.user_message)
         self._kept[generation.generation_id] = _Kept(generation, lease, {1: [new.started]}, claim)
         return None
+
+    async def claimed(self, caller: str, request_id: str, digest: bytes) -> str | None:
+        self._reach()
+        holder, theirs = self._claims.get((caller, request_id), (None, digest))
+        if theirs != digest:
+            raise AlreadyExists("another body", reason="REQUEST_ID_REUSED")
+        return holder
 
     async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
         self._reach()
@@ -144,6 +171,8 @@ class MemoryRecordStore:
             failure=ending.failure,
             usage=ending.usage,
             reasoning=ending.reasoning,
+            model=ending.model,
+            provider=ending.provider,
             last_seq=ending.last_seq,
             end_time=ending.end_time,
         )
@@ -213,6 +242,52 @@ class MemoryRecordStore:
         self._reach()
         return 0
 
+    async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
+        self._reach()
+        first, last = first_id_at(start), first_id_at(end)
+        sums: dict[tuple[str, str, UsageStatus], list[UsageEvent]] = {}
+        for event in self.usage:
+            if first <= event.event_id < last:
+                sums.setdefault((event.user_id, event.model, event.status), []).append(event)
+        return [
+            UsageSummary(*key, len(events), _summed(events))
+            for key, events in sorted(sums.items(), key=lambda item: (*item[0][:2], item[0][2].value))
+        ][:limit]
+
+    # -- who watches from elsewhere
+
+    async def watch(self, watcher_id: str, generation_ids: Collection[str], ttl: timedelta) -> None:
+        self._reach()
+        for generation_id in generation_ids:
+            self._watches[generation_id, watcher_id] = time.monotonic() + ttl.total_seconds()
+
+    async def unwatch(self, watcher_id: str, generation_id: str) -> None:
+        self._reach()
+        self._watches.pop((generation_id, watcher_id), None)
+
+    async def watched(self, generation_ids: Collection[str]) -> frozenset[str]:
+        self._reach()
+        now = time.monotonic()
+        return frozenset(
+            id_ for (id_, _), end in self._watches.items() if end > now and id_ in generation_ids
+        )
+
+    async def announce(self, generation_ids: Collection[str]) -> None:
+        self._reach()
+        for listener in self._listeners:
+            for generation_id in generation_ids:
+                listener.put_nowait(generation_id)
+
+    async def growth(self) -> AsyncIterator[str]:
+        self._reach()
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        self._listeners.append(heard)
+        try:
+            while True:
+                yield await heard.get()
+        finally:
+            self._listeners.remove(heard)
+
     async def context(
         self, session_id: str, user_id: str, limit: int
     ) -> tuple[Session, Sequence[Message]] | None:
@@ -220,4 +295,14 @@ class MemoryRecordStore:
         session = self._sessions.get(session_id)
         if session is None or session.user_id != user_id:
             return None
-        return session, self._messages.get(session_id, [])[-limit:]
+        messages, size = self._messages.get(session_id, [])[-limit:], 0
+        for first in range(len(messages) - 1, -1, -1):
+            size += len(messages[first].text.encode())
+            if size > _CONTEXT_BYTES:
+                return session, messages[min(first + 1, len(messages) - 1) :]
+        return session, messages
+
+
+def _summed(events: Sequence[UsageEvent]) -> dict[Unit, int]:
+    sums = {unit: sum(event.usage.quantities.get(unit, 0) for event in events) for unit in Unit}
+    return {unit: amount for unit, amount in sums.items() if amount}

@@ -10,10 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from services.capabilities.metering.model import UsageEvent
-from services.chat.errors import ModelNotFound
+from services.chat.errors import ModelNotFound, ModelNotReady
+from services.chat.generation.breaker import Breakers
 from services.chat.generation.generations import Bounds, Generations
 from services.chat.generation.leases import LeaseKeeper
+from services.chat.generation.metrics import ChatMetrics
+from services.chat.generation.routing import Routing
+from services.chat.generation.tails import RemoteTails
 from services.chat.generation.writer import RecordWriter
 from services.chat.model import (
     Capability,
@@ -35,6 +41,7 @@ from services.chat.ports import CatalogModel, Done, Flush, ModelCall
 from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
 from services.chat.usecases.start_chat import StartChat
 from services.kernel.errors import Unavailable
+from services.kernel.ids import new_id
 from services.kernel.principal import ANONYMOUS, Kind, Principal
 from tests.fakes.chat_memory import MemoryRecordStore
 
@@ -87,6 +94,7 @@ class ScriptedProvider:
     async def stream(self, call: ModelCall) -> AsyncIterator[Sequence[Delta] | Done]:
         play = Play(call)
         self.plays.append(play)
+        call.connected()
         try:
             while True:
                 item = await play.next()
@@ -156,10 +164,10 @@ def _text(events: Iterable[Event]) -> str:
 
 
 class OneModel:
-    """A catalog of one model."""
+    """A catalog of one model, and of others behind it."""
 
-    def __init__(self, model: CatalogModel) -> None:
-        self.models = {model.name: model}
+    def __init__(self, model: CatalogModel, *others: CatalogModel) -> None:
+        self.models = {one.name: one for one in (model, *others)}
         self.default = model
 
     def known(self, name: str) -> CatalogModel:
@@ -168,7 +176,10 @@ class OneModel:
         return self.models[name]
 
     def find(self, name: str) -> CatalogModel:
-        return self.known(name or self.default.name)
+        model = self.known(name or self.default.name)
+        if not model.ready:
+            raise ModelNotReady(model.name, model.not_ready_reason)
+        return model
 
 
 def a_model(context_tokens: int = 0, capabilities: Iterable[Capability] = ()) -> CatalogModel:
@@ -225,6 +236,7 @@ class Chat:
     find: FindGeneration
     cancel: CancelGeneration
     tokens: ResumeTokens
+    remote: RemoteTails
 
     async def begin(
         self, principal: Principal = ALICE, remaining: float | None = None, **changes: Any
@@ -270,20 +282,25 @@ async def chat(
     max_answer_bytes: int = 1_000_000,
     max_generations: int = 100,
     model: CatalogModel | None = None,
+    others: Sequence[CatalogModel] = (),
+    retries: int = 0,
+    breakers: Breakers | None = None,
 ) -> AsyncIterator[Chat]:
-    """Chat at work, its writer running; everything is ended in the end."""
+    """Chat at work, its writer running; everything is ended in the end. Models are asked again only with `retries`."""
     store = store or SlowStore()
     keeper = LeaseKeeper(store, timedelta(seconds=30), sole_owner=False)
     await keeper.acquire()
     writer = RecordWriter(store, keeper)
-    bounds = Bounds(total_timeout, max_answer_bytes, max_generations)
-    generations = Generations(store, writer, keeper, bounds, lambda event: event)
+    bounds = Bounds(max_answer_bytes, max_generations)
+    routing = Routing(total_timeout, retries, breakers or Breakers(0, 1.0), ChatMetrics(CollectorRegistry()))
+    generations = Generations(store, writer, keeper, bounds, routing, lambda event: event, store)
+    remote = RemoteTails(store, store, new_id())
     model = model or a_model()
     provider = model.provider
     assert isinstance(provider, ScriptedProvider)
     tokens = ResumeTokens(b"k" * 32)
     find = FindGeneration(store, generations, tokens)
-    writing = asyncio.create_task(writer.run())
+    works = [asyncio.create_task(work) for work in (writer.run(), generations.run(), remote.run())]
     try:
         yield Chat(
             store,
@@ -291,16 +308,18 @@ async def chat(
             generations,
             writer,
             provider,
-            StartChat(store, OneModel(model), generations, keeper),
-            WatchGeneration(store, generations),
+            StartChat(store, OneModel(model, *others), generations, keeper),
+            WatchGeneration(store, generations, remote),
             find,
             CancelGeneration(find, store, generations),
             tokens,
+            remote,
         )
     finally:
         await generations.close()
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
 
 
 def words(events: Iterable[Event]) -> str:

@@ -97,12 +97,16 @@ def completed(new: NewGeneration, last_seq: int, words: str) -> Ending:
         reasoning="",
         end_time=now(),
         free_claim=False,
+        model="echo",
+        provider="echo",
     )
 
 
 def failed(last_seq: int, *, free_claim: bool) -> Ending:
     failure = Failure(14, "PROVIDER_UNAVAILABLE", "it is away", {"provider": "x"}, 1.5)
-    return Ending(State.FAILED, None, failure, NO_USAGE, None, (), last_seq, "", now(), free_claim)
+    return Ending(
+        State.FAILED, None, failure, NO_USAGE, None, (), last_seq, "", now(), free_claim, "echo", "echo"
+    )
 
 
 def usage_event(generation: Generation) -> UsageEvent:

@@ -1,4 +1,4 @@
-"""Places that count calls, in memory and in PostgreSQL, and time that passes for them when a test says so."""
+"""Places that count calls, in memory, in PostgreSQL and in MongoDB, and time that passes for them when a test says so."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.capabilities.limits.ddl import ddl
 from services.capabilities.limits.model import Count
 from services.capabilities.limits.ports import Counters
 from services.capabilities.limits.stores.memory import MemoryCounters
+from services.capabilities.limits.stores.mongo import MongoCounters
 from services.capabilities.limits.stores.sql import SqlCounters
+from services.infra.mongo.client import Mongo
 from services.infra.postgres.database import Database
 
 WINDOW = 60.0
@@ -89,6 +92,32 @@ async def in_postgres(url: str) -> AsyncIterator[Place]:
                 await connection.execute(
                     "update place.limits set began_at = began_at - make_interval(secs => %s)", (seconds,)
                 )
+
+        yield Place(counters, pass_seconds)
+
+
+@asynccontextmanager
+async def counting_in_mongo(url: str, clock: Clock | None = None) -> AsyncIterator[MongoCounters]:
+    """A replica that counts in a MongoDB."""
+    async with Mongo(url) as mongo:
+        counters = MongoCounters(mongo, "place", window=WINDOW, answer_seconds=20, clock=clock or Clock())
+        try:
+            await counters.warm()
+            yield counters
+        finally:
+            await counters.aclose()
+
+
+@asynccontextmanager
+async def in_mongo(url: str) -> AsyncIterator[Place]:
+    clock = Clock()
+    async with Mongo(url) as mongo, counting_in_mongo(url, clock) as counters:
+
+        async def pass_seconds(seconds: float) -> None:
+            clock.ahead += seconds
+            async for found in mongo["place_limits"].find():
+                earlier = found["ends_at"] - timedelta(seconds=seconds)
+                await mongo["place_limits"].update_one({"_id": found["_id"]}, {"$set": {"ends_at": earlier}})
 
         yield Place(counters, pass_seconds)
 

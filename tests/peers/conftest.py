@@ -1,13 +1,13 @@
 """Tests that play against real peers: all of this folder, by `make test-peers`."""
 
-import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.peers.grpcurl import Grpcurl
 from tests.peers.llama_server import LlamaServer, llama_server
+from tests.peers.readying import Readier, require
 from tests.peers.suite import Suite, running_suite
 from tools import peers
 
@@ -21,62 +21,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With REQUIRE_PEERS=1 a peer that is missing fails its test, unless the test calls it optional."""
-    report = yield
-    marker = item.get_closest_marker("peers")
-    if report.skipped and marker is not None and not marker.kwargs.get("optional", False):
-        require(report)
-    return report
-
-
-@pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same for a file that skips itself as a whole."""
+    """With REQUIRE_PEERS=1 a file that skips itself as a whole fails."""
     report = yield
     if report.skipped:
         require(report)
     return report
 
 
-def require(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turn a skip into a failure when peers are required."""
-    if os.environ.get("REQUIRE_PEERS", "") not in ("", "0"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
-        report.outcome = "failed"
-        report.longrepr = f"REQUIRE_PEERS is set, and this peer is missing: {reason}"
-
-
 @pytest.fixture(scope="session")
-def peer(pytestconfig: pytest.Config) -> Callable[[Callable[[peers.Say], Path]], Path]:
-    """Readies a peer, and skips where it can't be had. That a build begins is said at once, since it takes its time."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-
-    def say(text: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n{text}", flush=True)
-
-    def ready(make: Callable[[peers.Say], Path]) -> Path:
-        try:
-            return make(say)
-        except peers.PeerMissing as error:
-            pytest.skip(str(error))
-
-    return ready
-
-
-@pytest.fixture(scope="session")
-def llama_python(peer: Callable[[Callable[[peers.Say], Path]], Path]) -> Path:
+def llama_python(peer: Readier) -> Path:
     """The Python that has the llama.cpp server."""
     return peer(peers.llama_python)
 
 
 @pytest.fixture(scope="session")
-def grpcurl_program(peer: Callable[[Callable[[peers.Say], Path]], Path]) -> Path:
+def grpcurl_program(peer: Readier) -> Path:
     """grpcurl."""
     return peer(peers.grpcurl)
 

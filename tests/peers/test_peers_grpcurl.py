@@ -92,7 +92,7 @@ def test_the_details_of_a_failure_are_decoded(anyone: Grpcurl, ana: Grpcurl) -> 
     assert "OPENAI_API_KEY" in failure.metadata["detail"]
 
     failure = ana.refused(f"{CHAT}/SearchMessages", {})
-    assert (failure.code, failure.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")
+    assert (failure.code, failure.reason) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
 
 
 def test_words_are_shown_while_later_ones_are_still_being_made(ana: Grpcurl) -> None:

@@ -48,7 +48,9 @@ def catalogued(
     folder = tmp_path_factory.mktemp("catalogued")
     catalog = folder / "models.toml"
     catalog.write_text(_CATALOG.format(steady=llama.base_url, port=shaky_port, narrow=_NARROW_TOKENS))
-    with running_suite(folder, ANTIPHON_CHAT__MODELS_FILE=str(catalog)) as running:
+    # The model server is away and back within seconds, and is not to be left alone for longer.
+    environ = {"ANTIPHON_CHAT__MODELS_FILE": str(catalog), "ANTIPHON_CHAT__BREAKER_COOLDOWN": "0.2"}
+    with running_suite(folder, **environ) as running:
         yield running
 
 

@@ -28,6 +28,9 @@ def suite_environ() -> dict[str, str]:
         "ANTIPHON_CHAT__IDLE_TIMEOUT": "0.5",
         "ANTIPHON_CHAT__TOTAL_TIMEOUT": "2",
         "ANTIPHON_CHAT__MAX_ANSWER_BYTES": "20000",
+        # What one fault does is told by itself here; how models are asked again, and left alone, is told elsewhere.
+        "ANTIPHON_CHAT__RETRIES": "0",
+        "ANTIPHON_CHAT__BREAKER_FAILURES": "0",
     }
 
 
@@ -94,6 +97,13 @@ async def broken_json(exchange: Exchange) -> None:
     await asyncio.Event().wait()
 
 
+async def endless_line(exchange: Exchange) -> None:
+    await _two_words(exchange)
+    for _ in range(1600):
+        await exchange.chunk(b"x" * 64 * 1024)
+    await asyncio.Event().wait()
+
+
 async def not_the_protocol(exchange: Exchange) -> None:
     await _two_words(exchange)
     await exchange.chunk(b'data: {"choices": "many"}\n\n')
@@ -136,6 +146,14 @@ def credential(status: int) -> Fault:
     )
 
 
+def gone(status: int, said: str) -> Fault:
+    metadata = {
+        "http_status": str(status),
+        "detail": "correct its `upstream`, or its provider's `base_url`, in the catalog",
+    }
+    return Fault(answering(status, said), "FAILED_PRECONDITION", "MODEL_NOT_READY", metadata)
+
+
 FAULTS = {
     "it can't be reached": Fault(hang, "UNAVAILABLE", "PROVIDER_UNAVAILABLE", {}, "", 1.0, "away"),
     "it closes the connection": unavailable(close_at_once),
@@ -147,6 +165,8 @@ FAULTS = {
     "it sends broken JSON": unavailable(broken_json, "one two ", "PROVIDER_PROTOCOL"),
     "it sends something else": unavailable(not_the_protocol, "one two ", "PROVIDER_PROTOCOL"),
     "it fails while it answers": unavailable(error_in_the_stream, "one two "),
+    "it sends a line of 100 MB": unavailable(endless_line, "one two ", "PROVIDER_PROTOCOL"),
+    "it answers with an error and 200": unavailable(answering(200, '{"error": {"message": "overloaded"}}')),
     "it is a web page": unavailable(
         answering(200, "<html>hello</html>", "text/html"), reason="PROVIDER_PROTOCOL"
     ),
@@ -162,7 +182,10 @@ FAULTS = {
         "PROVIDER_REFUSED",
         {"http_status": "400"},
     ),
-    "404": Fault(answering(404), "FAILED_PRECONDITION", "PROVIDER_REFUSED", {"http_status": "404"}),
+    "404": gone(404, "{}"),
+    "404 from a web server": gone(404, "<html>not here</html>"),
+    "410": gone(410, "{}"),
+    "400 for a model that is gone": gone(400, '{"error": {"code": "unknown_model"}}'),
     "a redirection": Fault(
         answering(302, "", Location="http://127.0.0.1:9/"),
         "FAILED_PRECONDITION",
@@ -170,23 +193,10 @@ FAULTS = {
         {"http_status": "302"},
     ),
     "429": Fault(
-        answering(429, Retry_After="7"),
-        "RESOURCE_EXHAUSTED",
-        "PROVIDER_RATE_LIMITED",
-        {"http_status": "429"},
-        retry=7.0,
-    ),
-    "429 without a time": Fault(
         answering(429), "RESOURCE_EXHAUSTED", "PROVIDER_RATE_LIMITED", {"http_status": "429"}, retry=5.0
     ),
     "500": unavailable(answering(500, "oops", "text/plain"), http_status="500"),
-    "503": Fault(
-        answering(503, Retry_After="20"),
-        "UNAVAILABLE",
-        "PROVIDER_UNAVAILABLE",
-        {"http_status": "503"},
-        retry=20.0,
-    ),
+    "503": Fault(answering(503), "UNAVAILABLE", "PROVIDER_UNAVAILABLE", {"http_status": "503"}, retry=5.0),
 }
 
 

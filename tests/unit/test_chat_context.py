@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.chat.errors import ContextTooLong, UnsupportedInput
-from services.chat.generation.tokens import estimate_message_tokens
+from services.chat.generation.tokens import error_percent, estimate_message_tokens
 from services.chat.model import Capability, Message, Parameters, Role, Tool, ToolCall
 from services.chat.usecases.context import build_context
 from tests.fakes.chat_play import a_call, a_model
@@ -48,7 +48,11 @@ def test_a_context_keeps_to_its_budget_and_to_the_conversation(
         return
     assert used == tokens(context)
     answer = min(max(limit or 0, window // 4), window // 2)
-    assert used <= window - answer
+    # The last words are sent when they may fit, what came before them when it fits in all likelihood.
+    budget, error = window - answer, error_percent("")
+    assert used * 100 <= budget * (100 + error)
+    if len(context) > 1 + bool(prompt):
+        assert used * (100 + error) <= budget * 100
     # The system prompt is kept, and stands first.
     assert [m.text for m in context if m.role is Role.SYSTEM] == ([prompt] if prompt else [])
     turns = context[1:] if prompt else context
@@ -69,7 +73,7 @@ def test_a_context_keeps_to_its_budget_and_to_the_conversation(
 def test_no_more_is_dropped_than_has_to_be(history: list[Message], question: Message) -> None:
     whole, used = build_context(a_model(10**9), "", [*history, question], a_call())
     assume(used > 1)
-    window = used * 4 // 3 + 2
+    window = used * (100 + error_percent("")) // 100 * 4 // 3 + 4
     fits, _ = build_context(a_model(window), "", [*history, question], a_call())
     assert fits == whole
 

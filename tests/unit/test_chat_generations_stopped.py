@@ -219,7 +219,7 @@ async def test_what_an_anonymous_caller_leaves_stops_after_a_while() -> None:
         id_ = await it.begin(ANONYMOUS)
         job = it.generations._jobs[id_]
         assert (job.on_disconnect, job.grace) == (OnDisconnect.STOP, 10.0)
-        assert job.timer is not None
+        assert it.generations._audience._unwatched[id_].grace == 10.0
 
 
 async def test_a_provider_that_is_slow_to_close_holds_up_no_other() -> None:

@@ -61,7 +61,7 @@ def the_end(live: LiveGeneration) -> Ending:
     last = live.last_events(None)
     last += live.last_events(Finished(FinishReason.STOP, "m", NO_USAGE))
     return Ending(
-        State.COMPLETED, FinishReason.STOP, None, NO_USAGE, None, last, live.last_seq, "", NOW, False
+        State.COMPLETED, FinishReason.STOP, None, NO_USAGE, None, last, live.last_seq, "", NOW, False, "", ""
     )
 
 

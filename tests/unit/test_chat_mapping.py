@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.capabilities.metering.model import NO_USAGE, Provenance, Unit, Usage
 from services.chat.errors import UnsupportedInput
-from services.chat.mapping.events import event_to_proto, events_from_bytes, events_to_bytes
+from services.chat.generation.merging import assembled
+from services.chat.mapping.events import event_to_proto, events_from_bytes, events_to_bytes, joined_from_bytes
 from services.chat.mapping.names import (
     capability_to_proto,
     finish_reason_from_proto,
@@ -22,6 +23,7 @@ from services.chat.mapping.names import (
 )
 from services.chat.mapping.requests import chat_call
 from services.chat.model import (
+    Body,
     Capability,
     Event,
     Finished,
@@ -35,6 +37,7 @@ from services.chat.model import (
     ToolCallDelta,
 )
 from services.kernel.errors import InvalidArgument
+from tests.fakes.chat_play import is_dense
 
 KEY = b"k" * 32
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -66,6 +69,33 @@ events = st.builds(
 @given(st.lists(events, max_size=6))
 def test_recorded_events_come_back_as_they_were(many: list[Event]) -> None:
     assert events_from_bytes(events_to_bytes(many)) == many
+
+
+@given(
+    st.lists(bodies, min_size=1, max_size=30),
+    st.lists(st.integers(1, 3), min_size=30, max_size=30),
+    st.data(),
+)
+def test_joined_events_add_up_to_the_same(said: list[Body], widths: list[int], data: st.DataObject) -> None:
+    record: list[Event] = []
+    seq = 0
+    for body, width in zip(said, widths, strict=False):
+        record.append(Event(seq + 1, seq + width, datetime.now(UTC), body))
+        seq += width
+    after = data.draw(st.sampled_from([0, *(event.seq for event in record)]))
+    rest = [event for event in record if event.seq > after]
+    joined = joined_from_bytes(events_to_bytes(record), after)
+    assert is_dense(joined, after)
+    assert assembled(joined) == assembled(rest)
+    assert {event.seq for event in joined} <= {event.seq for event in rest}
+    assert joined_from_bytes(events_to_bytes(joined), after) == joined
+
+
+def test_a_record_that_is_cut_off_is_refused() -> None:
+    payload = events_to_bytes([Event(1, 1, datetime.now(UTC), TextDelta("x" * 200))])
+    for end in range(1, len(payload)):
+        with pytest.raises(ValueError, match="cut off"):
+            events_from_bytes(payload[:end])
 
 
 def test_empty_deltas_are_events_as_well() -> None:

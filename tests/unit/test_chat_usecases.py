@@ -20,8 +20,8 @@ from services.chat.model import (
     State,
     TextDelta,
     ToolCallDelta,
+    title_of,
 )
-from services.chat.usecases.start_chat import title_of
 from services.kernel.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from tests.fakes.chat_play import (
     ALICE,

@@ -13,9 +13,9 @@ def suite(*services: str) -> Any:
     """As much of a suite as its announcement looks at."""
     return SimpleNamespace(
         services=services,
-        settings=SimpleNamespace(data_dir="data", server=SimpleNamespace(reflection=True)),
+        settings=SimpleNamespace(server=SimpleNamespace(reflection=True)),
         server=SimpleNamespace(address="127.0.0.1:50061", reachable_address="127.0.0.1:50061"),
-        embedded=object(),
+        data="data",
         metrics_port=None,
         health=SimpleNamespace(broken={}),
     )

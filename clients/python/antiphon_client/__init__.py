@@ -10,6 +10,7 @@ Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antip
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
+from antiphon_client._record import Reconnect
 from antiphon_client._stream import Stream
 from antiphon_client._tokens import MemoryTokenStore, Tokens, TokenStore
 from antiphon_client.async_client import AsyncClient
@@ -26,6 +27,7 @@ __all__ = [
     "Client",
     "Keepalive",
     "MemoryTokenStore",
+    "Reconnect",
     "Retries",
     "Stream",
     "Timeouts",

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from antiphon.auth.v1 import api_key_pb2, auth_pb2
 
 from antiphon_client import _account_calls, _calls
-from antiphon_client._async import Transport
-from antiphon_client._options import Timeouts
+from antiphon_client._async_calling import AsyncCalling
 from antiphon_client._retry import Deadline
 from antiphon_client._tokens import Tokens
 
 
-class AsyncAccountVerbs:
+class AsyncAccountVerbs(AsyncCalling):
     """The part of a client that is about who calls. A login session is a device's; a chat session is a conversation."""
-
-    _timeouts: Timeouts
-    _transport: Transport
-
-    async def _unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
-        return await self._transport.unary(call, self._timeouts.unary if timeout is None else timeout)
-
-    async def _pages(
-        self, method: _calls.Method[_calls.Req, _calls.Res], request: _calls.Req, timeout: float | None
-    ) -> AsyncIterator[_calls.Res]:
-        # Every list of the contract pages by the same names, which no type of protobuf's says.
-        paged: Any = request
-        while True:
-            page: Any = await self._unary(_calls.call(method, request), timeout)
-            yield page
-            if not page.next_page_token:
-                return
-            paged.page_token, paged.skip = page.next_page_token, 0
 
     async def register(
         self,

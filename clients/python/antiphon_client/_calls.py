@@ -102,13 +102,8 @@ CANCEL = method_of(
 GET_GENERATION = method_of(
     _CHAT, "GetGeneration", chat_pb2.GetGenerationRequest, chat_pb2.GetGenerationResponse
 )
-CREATE_SESSION = method_of(
-    _CHAT, "CreateSession", chat_pb2.CreateSessionRequest, chat_pb2.CreateSessionResponse
-)
-GET_SESSION = method_of(_CHAT, "GetSession", chat_pb2.GetSessionRequest, chat_pb2.GetSessionResponse)
-LIST_SESSIONS = method_of(_CHAT, "ListSessions", chat_pb2.ListSessionsRequest, chat_pb2.ListSessionsResponse)
-LIST_MESSAGES = method_of(_CHAT, "ListMessages", chat_pb2.ListMessagesRequest, chat_pb2.ListMessagesResponse)
 LIST_MODELS = method_of(_CHAT, "ListModels", chat_pb2.ListModelsRequest, chat_pb2.ListModelsResponse)
+COUNT_TOKENS = method_of(_CHAT, "CountTokens", chat_pb2.CountTokensRequest, chat_pb2.CountTokensResponse)
 
 
 def call(
@@ -121,17 +116,6 @@ def call(
 def new_request_id() -> str:
     """A random UUID: anonymous callers are told apart by nothing else."""
     return str(uuid.uuid4())
-
-
-def create_session(
-    title: str, project: str, model: str, system_prompt: str, request_id: str
-) -> Call[chat_pb2.CreateSessionRequest, chat_pb2.CreateSessionResponse]:
-    """CreateSession, safe to repeat."""
-    request_id = request_id or new_request_id()
-    request = chat_pb2.CreateSessionRequest(
-        request_id=request_id, title=title, project=project, model=model, system_prompt=system_prompt
-    )
-    return call(CREATE_SESSION, request, request_id)
 
 
 def stream_chat(
@@ -148,6 +132,18 @@ def chat(
     """Chat, safe to repeat."""
     fields = _chat_fields(message, options)
     return call(CHAT, chat_pb2.ChatRequest(**fields), fields["request_id"])
+
+
+def count_tokens(
+    message: str | Sequence[chat_pb2.Message], model: str, system_prompt: str
+) -> Call[chat_pb2.CountTokensRequest, chat_pb2.CountTokensResponse]:
+    """CountTokens; a text counts as a conversation of one message."""
+    if isinstance(message, str):
+        parts = [chat_pb2.Part(text=message)]
+        message = [chat_pb2.Message(role=chat_pb2.MESSAGE_ROLE_USER, parts=parts)]
+    conversation = chat_pb2.Conversation(messages=message)
+    request = chat_pb2.CountTokensRequest(model=model, conversation=conversation, system_prompt=system_prompt)
+    return call(COUNT_TOKENS, request)
 
 
 def _chat_fields(message: str | Sequence[chat_pb2.Message], options: ChatOptions) -> _ChatFields:

@@ -32,13 +32,13 @@ class Retries:
     """How often a call that may safely be repeated is tried, and how long the pauses are, in seconds.
 
     `attempts` counts the tries of a call, and of a stream until its first event; `resume_attempts` those of a stream since its
-    last event. A pause begins with
+    last event: by default they last for about a minute, longer than a server takes to be started again. A pause begins with
     `first_delay`, doubles up to `max_delay`, and loses up to half of itself by chance. A server that asks for a longer pause
     than `max_delay` is not waited for.
     """
 
     attempts: int = 5
-    resume_attempts: int = 12
+    resume_attempts: int = 24
     first_delay: float = 0.1
     max_delay: float = 5.0
 

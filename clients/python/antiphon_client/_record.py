@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client import _calls
-from antiphon_client.errors import BrokenRecord, Unreachable
+from antiphon_client.errors import AntiphonError, BrokenRecord, Unreachable
 
 StreamCall = (
     _calls.Call[chat_pb2.StreamChatRequest, chat_pb2.StreamChatResponse]
     | _calls.Call[chat_pb2.ResumeStreamRequest, chat_pb2.ResumeStreamResponse]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """What a stream tells before it seeks its connection again: why it broke, which try since its last event this will be, counted
+    from 1, and after how many seconds it comes."""
+
+    failure: AntiphonError
+    attempt: int
+    pause: float
+
+
+OnReconnect = Callable[[Reconnect], object]
 
 
 class RecordReader:

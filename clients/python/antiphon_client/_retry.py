@@ -72,6 +72,11 @@ class Attempts:
         self._failed = 0
         self._begun = False
 
+    @property
+    def failed(self) -> int:
+        """How many tries have failed, of a stream since its last event."""
+        return self._failed
+
     def progressed(self) -> None:
         """Something new has arrived, so the count of tries starts again."""
         self._failed = 0

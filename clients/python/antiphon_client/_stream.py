@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from antiphon.chat.v1 import chat_pb2
 
-from antiphon_client._record import RecordReader, StreamView
+from antiphon_client._record import OnReconnect, Reconnect, RecordReader, StreamView
 from antiphon_client._retry import RENEWS, Attempts, Deadline
 from antiphon_client._status import error_of
 from antiphon_client._sync import Transport
@@ -23,11 +23,18 @@ class Stream(StreamView):
     is told by its `on_disconnect`. `close` may be called from another thread; the iteration ends then.
     """
 
-    def __init__(self, transport: Transport, reader: RecordReader, timeout: float | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        reader: RecordReader,
+        timeout: float | None,
+        on_reconnect: OnReconnect | None = None,
+    ) -> None:
         super().__init__(reader)
         self._transport = transport
         self._deadline = Deadline(timeout)
         self._attempts = Attempts(transport.retries, self._deadline, repeatable=True, stream=True)
+        self._on_reconnect = on_reconnect
         self._call: Any = None
         self._token = ""
         self._rejected = ""
@@ -83,6 +90,8 @@ class Stream(StreamView):
         except AntiphonError:
             self._closed.set()
             raise
+        if self._on_reconnect is not None:
+            self._on_reconnect(Reconnect(failure, self._attempts.failed, pause))
         self._closed.wait(pause)
 
     def _drain(self) -> None:

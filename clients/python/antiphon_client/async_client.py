@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
 from antiphon.chat.v1 import chat_pb2
@@ -10,14 +10,15 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import _calls
 from antiphon_client._async import Transport
 from antiphon_client._async_accounts import AsyncAccountVerbs
+from antiphon_client._async_sessions import AsyncSessionVerbs
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
-from antiphon_client._record import RecordReader
+from antiphon_client._record import OnReconnect, RecordReader
 from antiphon_client._tokens import TokenStore, store_of
 
 
-class AsyncClient(AsyncAccountVerbs):
+class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs):
     """A connection to an Antiphon server. Belongs to one event loop; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,
@@ -53,16 +54,22 @@ class AsyncClient(AsyncAccountVerbs):
     # Answers
 
     def stream(
-        self, message: str | Sequence[chat_pb2.Message], **options: Unpack[ChatOptions]
+        self,
+        message: str | Sequence[chat_pb2.Message],
+        *,
+        on_reconnect: OnReconnect | None = None,
+        **options: Unpack[ChatOptions],
     ) -> AsyncStream:
         """An answer, event by event, resumed by itself when the connection breaks.
 
         `message` is a text, answered in the context of the session, or the messages of a whole conversation. Events come as
-        the server made them, durable before they are sent: `started` first, `finished` last.
+        the server made them, durable before they are sent: `started` first, `finished` last. `on_reconnect` is told each time the connection
+        has broken and is about to be sought again.
         """
         timeout = options.get("timeout")
         reader = RecordReader(_calls.stream_chat(message, options))
-        return AsyncStream(self._transport, reader, self._timeouts.stream if timeout is None else timeout)
+        limit = self._timeouts.stream if timeout is None else timeout
+        return AsyncStream(self._transport, reader, limit, on_reconnect)
 
     async def chat(
         self, message: str | Sequence[chat_pb2.Message], **options: Unpack[ChatOptions]
@@ -79,11 +86,13 @@ class AsyncClient(AsyncAccountVerbs):
         *,
         after_seq: int = 0,
         resume_token: str = "",
+        on_reconnect: OnReconnect | None = None,
         timeout: float | None = None,
     ) -> AsyncStream:
         """The events of a generation after the position `after_seq`, and those to come."""
         reader = RecordReader(generation_id=generation_id, after_seq=after_seq, resume_token=resume_token)
-        return AsyncStream(self._transport, reader, self._timeouts.stream if timeout is None else timeout)
+        limit = self._timeouts.stream if timeout is None else timeout
+        return AsyncStream(self._transport, reader, limit, on_reconnect)
 
     async def cancel(
         self, generation_id: str, *, resume_token: str = "", timeout: float | None = None
@@ -99,64 +108,22 @@ class AsyncClient(AsyncAccountVerbs):
         request = chat_pb2.GetGenerationRequest(generation_id=generation_id, resume_token=resume_token)
         return (await self._unary(_calls.call(_calls.GET_GENERATION, request), timeout)).generation
 
-    # Chat sessions
-
-    async def create_session(
-        self,
-        *,
-        title: str = "",
-        project: str = "",
-        model: str = "",
-        system_prompt: str = "",
-        request_id: str = "",
-        timeout: float | None = None,
-    ) -> chat_pb2.Session:
-        """Opens an empty chat session."""
-        return (
-            await self._unary(
-                _calls.create_session(title, project, model, system_prompt, request_id), timeout
-            )
-        ).session
-
-    async def get_session(self, session_id: str, *, timeout: float | None = None) -> chat_pb2.Session:
-        """One of the caller's chat sessions."""
-        request = chat_pb2.GetSessionRequest(session_id=session_id)
-        return (await self._unary(_calls.call(_calls.GET_SESSION, request), timeout)).session
-
-    async def list_sessions(
-        self,
-        *,
-        project: str = "",
-        include_archived: bool = False,
-        user_id: str = "",
-        page_size: int = 0,
-        skip: int = 0,
-        timeout: float | None = None,
-    ) -> AsyncIterator[chat_pb2.Session]:
-        """The caller's chat sessions, newest first; pages are fetched as they are needed. `timeout` is for each page."""
-        request = chat_pb2.ListSessionsRequest(
-            page_size=page_size,
-            skip=skip,
-            project=project,
-            include_archived=include_archived,
-            user_id=user_id,
-        )
-        async for page in self._pages(_calls.LIST_SESSIONS, request, timeout):
-            for session in page.sessions:
-                yield session
-
-    async def list_messages(
-        self, session_id: str, *, page_size: int = 0, skip: int = 0, timeout: float | None = None
-    ) -> AsyncIterator[chat_pb2.Message]:
-        """The messages of a chat session, newest first; pages are fetched as they are needed. `timeout` is for each page."""
-        request = chat_pb2.ListMessagesRequest(session_id=session_id, page_size=page_size, skip=skip)
-        async for page in self._pages(_calls.LIST_MESSAGES, request, timeout):
-            for message in page.messages:
-                yield message
+    # Models
 
     async def list_models(self, *, timeout: float | None = None) -> chat_pb2.ListModelsResponse:
         """The catalog of models, the default one first."""
         return await self._unary(_calls.call(_calls.LIST_MODELS, chat_pb2.ListModelsRequest()), timeout)
+
+    async def count_tokens(
+        self,
+        message: str | Sequence[chat_pb2.Message],
+        *,
+        model: str = "",
+        system_prompt: str = "",
+        timeout: float | None = None,
+    ) -> chat_pb2.CountTokensResponse:
+        """How many tokens an input has: a text, or the messages of a whole conversation."""
+        return await self._unary(_calls.count_tokens(message, model, system_prompt), timeout)
 
     async def close(self) -> None:
         """Ends the connection, and every call that is under way."""

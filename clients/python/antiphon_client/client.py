@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
 from antiphon.chat.v1 import chat_pb2
@@ -11,13 +11,14 @@ from antiphon_client import _calls
 from antiphon_client._accounts import AccountVerbs
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
-from antiphon_client._record import RecordReader
+from antiphon_client._record import OnReconnect, RecordReader
+from antiphon_client._sessions import SessionVerbs
 from antiphon_client._stream import Stream
 from antiphon_client._sync import Transport
 from antiphon_client._tokens import TokenStore, store_of
 
 
-class Client(AccountVerbs):
+class Client(AccountVerbs, SessionVerbs):
     """A connection to an Antiphon server. May be used from several threads; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,
@@ -52,15 +53,23 @@ class Client(AccountVerbs):
 
     # Answers
 
-    def stream(self, message: str | Sequence[chat_pb2.Message], **options: Unpack[ChatOptions]) -> Stream:
+    def stream(
+        self,
+        message: str | Sequence[chat_pb2.Message],
+        *,
+        on_reconnect: OnReconnect | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Stream:
         """An answer, event by event, resumed by itself when the connection breaks.
 
         `message` is a text, answered in the context of the session, or the messages of a whole conversation. Events come as
-        the server made them, durable before they are sent: `started` first, `finished` last.
+        the server made them, durable before they are sent: `started` first, `finished` last. `on_reconnect` is told each time the connection
+        has broken and is about to be sought again.
         """
         timeout = options.get("timeout")
         reader = RecordReader(_calls.stream_chat(message, options))
-        return Stream(self._transport, reader, self._timeouts.stream if timeout is None else timeout)
+        limit = self._timeouts.stream if timeout is None else timeout
+        return Stream(self._transport, reader, limit, on_reconnect)
 
     def chat(
         self, message: str | Sequence[chat_pb2.Message], **options: Unpack[ChatOptions]
@@ -77,11 +86,13 @@ class Client(AccountVerbs):
         *,
         after_seq: int = 0,
         resume_token: str = "",
+        on_reconnect: OnReconnect | None = None,
         timeout: float | None = None,
     ) -> Stream:
         """The events of a generation after the position `after_seq`, and those to come."""
         reader = RecordReader(generation_id=generation_id, after_seq=after_seq, resume_token=resume_token)
-        return Stream(self._transport, reader, self._timeouts.stream if timeout is None else timeout)
+        limit = self._timeouts.stream if timeout is None else timeout
+        return Stream(self._transport, reader, limit, on_reconnect)
 
     def cancel(
         self, generation_id: str, *, resume_token: str = "", timeout: float | None = None
@@ -97,60 +108,22 @@ class Client(AccountVerbs):
         request = chat_pb2.GetGenerationRequest(generation_id=generation_id, resume_token=resume_token)
         return self._unary(_calls.call(_calls.GET_GENERATION, request), timeout).generation
 
-    # Chat sessions
-
-    def create_session(
-        self,
-        *,
-        title: str = "",
-        project: str = "",
-        model: str = "",
-        system_prompt: str = "",
-        request_id: str = "",
-        timeout: float | None = None,
-    ) -> chat_pb2.Session:
-        """Opens an empty chat session."""
-        return self._unary(
-            _calls.create_session(title, project, model, system_prompt, request_id), timeout
-        ).session
-
-    def get_session(self, session_id: str, *, timeout: float | None = None) -> chat_pb2.Session:
-        """One of the caller's chat sessions."""
-        request = chat_pb2.GetSessionRequest(session_id=session_id)
-        return self._unary(_calls.call(_calls.GET_SESSION, request), timeout).session
-
-    def list_sessions(
-        self,
-        *,
-        project: str = "",
-        include_archived: bool = False,
-        user_id: str = "",
-        page_size: int = 0,
-        skip: int = 0,
-        timeout: float | None = None,
-    ) -> Iterator[chat_pb2.Session]:
-        """The caller's chat sessions, newest first; pages are fetched as they are needed. `timeout` is for each page."""
-        request = chat_pb2.ListSessionsRequest(
-            page_size=page_size,
-            skip=skip,
-            project=project,
-            include_archived=include_archived,
-            user_id=user_id,
-        )
-        for page in self._pages(_calls.LIST_SESSIONS, request, timeout):
-            yield from page.sessions
-
-    def list_messages(
-        self, session_id: str, *, page_size: int = 0, skip: int = 0, timeout: float | None = None
-    ) -> Iterator[chat_pb2.Message]:
-        """The messages of a chat session, newest first; pages are fetched as they are needed. `timeout` is for each page."""
-        request = chat_pb2.ListMessagesRequest(session_id=session_id, page_size=page_size, skip=skip)
-        for page in self._pages(_calls.LIST_MESSAGES, request, timeout):
-            yield from page.messages
+    # Models
 
     def list_models(self, *, timeout: float | None = None) -> chat_pb2.ListModelsResponse:
         """The catalog of models, the default one first."""
         return self._unary(_calls.call(_calls.LIST_MODELS, chat_pb2.ListModelsRequest()), timeout)
+
+    def count_tokens(
+        self,
+        message: str | Sequence[chat_pb2.Message],
+        *,
+        model: str = "",
+        system_prompt: str = "",
+        timeout: float | None = None,
+    ) -> chat_pb2.CountTokensResponse:
+        """How many tokens an input has: a text, or the messages of a whole conversation."""
+        return self._unary(_calls.count_tokens(message, model, system_prompt), timeout)
 
     def close(self) -> None:
         """Ends the connection, and every call that is under way."""

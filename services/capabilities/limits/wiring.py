@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
@@ -22,20 +23,24 @@ from services.kernel.limits import RateLimits
 from services.runtime.metrics import Metrics
 from services.settings import LimitSettings
 
+if TYPE_CHECKING:
+    from services.capabilities.limits.stores.mongo import MongoCounters
+    from services.infra.mongo.client import Mongo
+
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def build(
     settings: LimitSettings,
-    database: Database,
+    database: Database | Mongo,
     schema: str,
     *,
     key: bytes,
     sole_owner: bool,
     metrics: Metrics | None = None,
 ) -> AsyncIterator[RateLimits]:
-    """The limits of the service that `schema` belongs to, while the block runs.
+    """The limits of the service that `schema` belongs to, while the block runs; counted in PostgreSQL or MongoDB, whichever it is given.
 
     `sole_owner` says that no other process can be at work on this database: counts are then kept in memory. `key` is what accounts are
     stored under, the same for all replicas.
@@ -47,7 +52,7 @@ async def build(
         async with _pruned(memory):
             yield ClassLimits(memory, numbers, key, tally)
         return
-    shared = SqlCounters(database, schema)
+    shared = _shared(database, schema)
     try:
         # A database that is away at this moment is no reason not to start: the first call asks again.
         with contextlib.suppress(Unavailable):
@@ -56,6 +61,15 @@ async def build(
             yield ClassLimits(shared, numbers, key, tally)
     finally:
         await shared.aclose()
+
+
+def _shared(database: Database | Mongo, service: str) -> SqlCounters | MongoCounters:
+    if isinstance(database, Database):
+        return SqlCounters(database, service)
+    # Who does not use MongoDB need not wait until its driver is imported.
+    from services.capabilities.limits.stores.mongo import MongoCounters
+
+    return MongoCounters(database, service)
 
 
 def numbers_of(settings: LimitSettings) -> dict[str, Numbers]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from antiphon.usage.v1 import usage_pb2
@@ -11,10 +12,18 @@ from services.capabilities.metering.model import Provenance, Unit, Usage, UsageE
 
 def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
     """The usage that a caller is told."""
-    message = usage_pb2.Usage(provenance=cast("usage_pb2.Provenance", usage.provenance.value))
-    for unit, amount in usage.quantities.items():
-        message.quantities.add(unit=cast("usage_pb2.Unit", unit.value), amount=amount)
-    return message
+    return usage_pb2.Usage(
+        provenance=cast("usage_pb2.Provenance", usage.provenance.value),
+        quantities=quantities_to_proto(usage.quantities),
+    )
+
+
+def quantities_to_proto(quantities: Mapping[Unit, int]) -> list[usage_pb2.Quantity]:
+    """Amounts by their units."""
+    return [
+        usage_pb2.Quantity(unit=cast("usage_pb2.Unit", unit.value), amount=amount)
+        for unit, amount in quantities.items()
+    ]
 
 
 def usage_from_proto(message: usage_pb2.Usage) -> Usage:

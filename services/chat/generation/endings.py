@@ -18,6 +18,7 @@ from services.capabilities.metering.model import (
 )
 from services.chat.errors import GenerationInterrupted
 from services.chat.generation.failures import failure_of
+from services.chat.generation.families import family_of
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.tokens import estimate_tokens
 from services.chat.model import (
@@ -57,7 +58,7 @@ def ending_of(live: LiveGeneration, outcome: Outcome) -> Ending:
     whole = live.whole(pending)
     text, reasoning = cast(str, whole["text"]), cast(str, whole["reasoning"])
     calls = cast(tuple[ToolCall, ...], whole["tool_calls"])
-    usage = outcome.usage or _estimated(live.generation, outcome.state, text + reasoning, calls)
+    usage = outcome.usage or _estimated(live.generation, outcome.state, text + reasoning, calls, live.family)
     message = _answer(live.generation, outcome, text, calls)
     if outcome.finish_reason is not None:
         finished = Finished(outcome.finish_reason, message.message_id if message else "", usage)
@@ -73,6 +74,8 @@ def ending_of(live: LiveGeneration, outcome: Outcome) -> Ending:
         reasoning=reasoning,
         end_time=datetime.now(UTC),
         free_claim=outcome.failure is not None and not live.has_content,
+        model=live.generation.model,
+        provider=live.generation.provider,
     )
 
 
@@ -93,7 +96,12 @@ def ending_of_stored(generation: Generation, failure: Failure | None = None) -> 
         finish_reason=None,
         failure=outcome.failure,
         usage=_estimated(
-            generation, outcome.state, generation.text + generation.reasoning, generation.tool_calls
+            generation,
+            outcome.state,
+            generation.text + generation.reasoning,
+            generation.tool_calls,
+            # Whose catalog it was made by is gone; most models are called by names that tell.
+            family_of(generation.model),
         ),
         message=_answer(generation, outcome, generation.text, generation.tool_calls),
         last_events=(),
@@ -101,6 +109,8 @@ def ending_of_stored(generation: Generation, failure: Failure | None = None) -> 
         reasoning=generation.reasoning,
         end_time=datetime.now(UTC),
         free_claim=not made,
+        model=generation.model,
+        provider=generation.provider,
     )
 
 
@@ -116,8 +126,8 @@ def usage_event_of(generation: Generation, ending: Ending, first_token_time: dat
         api_key_id=generation.api_key_id,
         session_id=generation.session_id,
         project=generation.project,
-        model=generation.model,
-        provider=generation.provider,
+        model=ending.model,
+        provider=ending.provider,
         request_id=generation.request_id,
         start_time=generation.create_time,
         latency=max(ending.end_time - generation.create_time, timedelta()),
@@ -142,11 +152,14 @@ def _answer(generation: Generation, outcome: Outcome, text: str, calls: Sequence
     )
 
 
-def _estimated(generation: Generation, state: State, made: str, calls: Sequence[ToolCall]) -> Usage:
+def _estimated(
+    generation: Generation, state: State, made: str, calls: Sequence[ToolCall], family: str
+) -> Usage:
     # A failure that made nothing is taken to have used nothing; a cancelled call has had its prompt read.
     if not made and not calls and state is not State.COMPLETED and state is not State.CANCELLED:
         return NO_USAGE
-    output = estimate_tokens(made) + sum(estimate_tokens(call.name + call.arguments) for call in calls)
+    output = estimate_tokens(made, family)
+    output += sum(estimate_tokens(call.name + call.arguments, family) for call in calls)
     quantities = {Unit.INPUT_TOKENS: generation.input_tokens_estimate, Unit.OUTPUT_TOKENS: output}
     quantities = {unit: amount for unit, amount in quantities.items() if amount > 0}
     return Usage(quantities, Provenance.ESTIMATED) if quantities else NO_USAGE

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -12,14 +11,17 @@ from enum import Enum
 import structlog
 
 from services.capabilities.metering.model import UsageEvent
-from services.chat.errors import AnswerTooLong, GenerationInterrupted, ProviderTimeout
+from services.chat.errors import AnswerTooLong, GenerationInterrupted
+from services.chat.generation.announcing import Announcer
+from services.chat.generation.audience import Audience
 from services.chat.generation.endings import Outcome, ending_of
 from services.chat.generation.failures import MASKED, failure_of
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.recording import EndRecorder
+from services.chat.generation.routing import Candidate, Routing
 from services.chat.generation.writer import LeaseHolder, RecordWriter
-from services.chat.model import FinishReason, Generation, OnDisconnect, State
-from services.chat.ports import CatalogModel, Done, ModelCall, RecordStore
+from services.chat.model import Delta, FinishReason, Generation, OnDisconnect, State
+from services.chat.ports import Done, RecordStore, Tails
 from services.kernel.errors import ResourceExhausted, ServiceError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -39,21 +41,18 @@ class _Stop(Enum):
 @dataclass(slots=True)
 class _Job:
     live: LiveGeneration
-    model: CatalogModel
-    call: ModelCall
+    chain: Iterator[Candidate]
     on_disconnect: OnDisconnect
     grace: float
     deadline: float | None
     reading: asyncio.Task[Done] | None = None
     stop: _Stop | None = None
-    timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one generation, and all together, may take: seconds, bytes, and how many at once."""
+    """What one generation, and all together, may take: bytes, and how many at once."""
 
-    total_timeout: float
     max_answer_bytes: int
     max_generations: int
 
@@ -67,12 +66,17 @@ class Generations:
         writer: RecordWriter,
         holder: LeaseHolder,
         bounds: Bounds,
+        routing: Routing,
         meter: Callable[[UsageEvent], UsageEvent | None],
+        tails: Tails,
     ) -> None:
         self._store = store
+        self._announcer = Announcer(tails)
+        self._audience = Audience(tails, self._disconnected)
         self._holder = holder
         self._writer = writer
         self._bounds = bounds
+        self._routing = routing
         self._recorder = EndRecorder(store, holder, meter)
         self._jobs: dict[str, _Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -83,11 +87,18 @@ class Generations:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def admit(self) -> None:
-        """Raise ResourceExhausted when this process makes as many generations as it may, Unavailable when it is stopping."""
+    async def run(self) -> None:
+        """Tell replicas that watch of growth, and stop what nobody watches any more, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._announcer.run())
+            group.create_task(self._audience.run())
+
+    def admit(self, beginning: int = 0) -> None:
+        """Raise ResourceExhausted when this process makes as many generations as it may, `beginning` others included, Unavailable when it is
+        stopping."""
         if self._draining:
             raise Unavailable("the server is stopping; try again")
-        if len(self._jobs) >= self._bounds.max_generations:
+        if len(self._jobs) + beginning >= self._bounds.max_generations:
             raise ResourceExhausted(
                 "the server makes as many answers as it can; try again soon",
                 reason="OVERLOADED",
@@ -103,17 +114,18 @@ class Generations:
     def start(
         self,
         live: LiveGeneration,
-        model: CatalogModel,
-        call: ModelCall,
+        chain: Iterator[Candidate],
         on_disconnect: OnDisconnect,
         grace: timedelta,
         deadline: float | None,
     ) -> None:
-        """Make a generation that has begun in the store. `deadline` is in the loop's time; None without one."""
-        job = _Job(live, model, call, on_disconnect, grace.total_seconds(), deadline)
+        """Make a generation that has begun in the store, with the first of `chain` that answers. `deadline` is in the loop's time; None
+        without one."""
+        job = _Job(live, chain, on_disconnect, grace.total_seconds(), deadline)
         self._jobs[live.generation_id] = job
         live.on_watchers = lambda count: self._watchers_changed(job, count)
         live.on_lost = lambda: self._stop(job, _Stop.LOST)
+        live.on_grown = lambda: self._announcer.grown(live.generation_id)
         task = asyncio.create_task(self._run(job), name=f"generation {live.generation_id}")
         self._tasks[live.generation_id] = task
         task.add_done_callback(lambda _: self._forget(live.generation_id))
@@ -136,6 +148,7 @@ class Generations:
         self._orphans = running
 
     def _forget(self, generation_id: str) -> None:
+        self._audience.returned(generation_id)
         job = self._jobs.pop(generation_id, None)
         self._tasks.pop(generation_id, None)
         if job is not None and job.live.ending is None:
@@ -143,7 +156,8 @@ class Generations:
             job.live.abandoned(ending_of(job.live, self._interrupted(job)))
         if job is not None:
             # The record refers to its job no more, so that both go when the last watcher goes, and need no garbage collector.
-            job.live.on_watchers = job.live.on_lost = None
+            job.live.on_watchers = job.live.on_lost = job.live.on_grown = None
+            self._routing.metrics.ended(job.live)
 
     # -- ending from outside
 
@@ -198,20 +212,23 @@ class Generations:
                 job.reading.cancel()
 
     def _watchers_changed(self, job: _Job, count: int) -> None:
-        if job.timer is not None:
-            job.timer.cancel()
-            job.timer = None
         if (
             count == 0
             and job.on_disconnect is OnDisconnect.STOP
             and not self._draining
             and job.live.ending is None
         ):
-            job.timer = asyncio.get_running_loop().call_later(job.grace, self._disconnected, job)
+            self._audience.left(job.live.generation_id, job.grace)
+        else:
+            self._audience.returned(job.live.generation_id)
 
-    def _disconnected(self, job: _Job) -> None:
+    def _disconnected(self, generation_id: str) -> None:
         if not self._draining:
-            self._stop(job, _Stop.CANCELLED)
+            self.cancel_soon(generation_id)
+
+    def watched_elsewhere(self, generation_ids: Collection[str]) -> None:
+        """Other replicas watch these of this process's generations, and no others."""
+        self._announcer.watched(generation_ids)
 
     # -- making
 
@@ -225,6 +242,7 @@ class Generations:
                 live.abandoned(ending_of(live, self._interrupted(job)))
                 # When it was the store that was lost, and not the lease, nobody else is going to end it there.
                 await self._recorder.end_stored(live.generation_id)
+                self._announcer.announce(live.generation_id)
             else:
                 await self._recorder.record(live, ending_of(live, outcome))
         except asyncio.CancelledError:
@@ -236,9 +254,6 @@ class Generations:
             if live.ending is None:
                 live.abandoned(ending_of(live, Outcome(State.FAILED, failure=MASKED)))
             await self._recorder.end_stored(live.generation_id, MASKED)
-        finally:
-            if job.timer is not None:
-                job.timer.cancel()
 
     def _interrupted(self, job: _Job) -> Outcome:
         return Outcome(State.INTERRUPTED, failure=failure_of(GenerationInterrupted(job.live.generation_id)))
@@ -264,7 +279,7 @@ class Generations:
             log.info(
                 "a generation failed",
                 generation_id=live.generation_id,
-                model=job.model.name,
+                model=live.generation.model,
                 reason=error.reason,
                 metadata=error.metadata,
             )
@@ -274,44 +289,24 @@ class Generations:
                 "a provider failed in a way that was not foreseen", generation_id=live.generation_id
             )
             return Outcome(State.FAILED, failure=MASKED)
-        if done.upstream_request_id:
-            log.info(
-                "a provider answered",
-                generation_id=live.generation_id,
-                model=job.model.name,
-                upstream_request_id=done.upstream_request_id,
-            )
         return Outcome(State.COMPLETED, done.finish_reason, usage=done.usage)
 
     async def _read(self, job: _Job) -> Done:
-        live, bounds = job.live, self._bounds
-        loop = asyncio.get_running_loop()
-        end = loop.time() + bounds.total_timeout
-        try:
-            async with asyncio.timeout_at(end if job.deadline is None else min(end, job.deadline)) as limit:
-                async with aclosing(job.model.provider.stream(job.call)) as stream:  # type: ignore[type-var]
-                    async for item in stream:
-                        if isinstance(item, Done):
-                            return item
-                        if not item:
-                            continue
-                        live.add(item)
-                        self._writer.mark(live)
-                        if live.size_bytes > bounds.max_answer_bytes:
-                            raise AnswerTooLong(live.generation_id, bounds.max_answer_bytes)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise ProviderTimeout(
-                "the model did not finish its answer in time",
-                metadata={"model": job.model.name, "provider": job.model.provider_name, "stage": "total"},
-            ) from None
-        raise RuntimeError("the provider ended without Done")
+        live, writer, most = job.live, self._writer, self._bounds.max_answer_bytes
+
+        def deliver(group: Sequence[Delta]) -> None:
+            live.add(group)
+            writer.mark(live)
+            if live.size_bytes > most:
+                raise AnswerTooLong(live.generation_id, most)
+
+        return await self._routing.answer(live, job.chain, job.deadline, deliver, lambda: writer.mark(live))
 
     async def end_adopted(self, generation: Generation) -> None:
         """End a generation that nobody makes any more, as interrupted. Raises Unavailable."""
         try:
             await self._recorder.end(generation, None)
+            self._announcer.announce(generation.generation_id)
         except Unavailable:
             raise
         except Exception:

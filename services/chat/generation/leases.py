@@ -82,15 +82,16 @@ class LeaseKeeper:
             await asyncio.sleep(interval)
             asked, prompt = time.monotonic(), prompt + 1
             try:
-                to_cancel = await self._store.renew(self.lease, self._ttl)
-                if to_cancel is None:
+                renewal = await self._store.renew(self.lease, self._ttl)
+                if renewal is None:
                     log.error("this process was taken for dead; its generations are ended by another one")
                     generations.interrupt_all()
                     await self.acquire()
                     continue
                 self._renewed = time.monotonic()
-                for generation_id in to_cancel:
+                for generation_id in renewal.to_cancel:
                     generations.cancel_soon(generation_id)
+                generations.watched_elsewhere(renewal.watched)
                 if self._renewed - asked > interval:
                     prompt = 0
                 # While the store was slow, it was slow to others as well: they get the time to renew before they are taken for dead.

@@ -13,12 +13,15 @@ from services.chat.model import (
     Delta,
     Ending,
     Event,
+    Fallback,
     Finished,
     Generation,
 )
 
 # A fixed cost of every delta beside its text, so that endless empty ones are bounded, too.
 _DELTA_BYTES = 16
+# What is merged for a watcher is a copy of its own, and of one that does not read it stays.
+_SHOWN_AT_ONCE = 256
 
 
 class LiveGeneration:
@@ -32,6 +35,8 @@ class LiveGeneration:
         self.generation = generation
         self.first_token_time: datetime | None = None
         self.size_bytes = 0
+        # Of the tokenizer of the model that was asked last.
+        self.family = ""
         self.ending: Ending | None = None
         self._durable: list[Event] = [started]
         self._pending: list[Merge] = []
@@ -42,6 +47,7 @@ class LiveGeneration:
         self._watchers: set[asyncio.Event] = set()
         self.on_watchers: Callable[[int], None] | None = None
         self.on_lost: Callable[[], None] | None = None
+        self.on_grown: Callable[[], None] | None = None
 
     @property
     def generation_id(self) -> str:
@@ -81,6 +87,13 @@ class LiveGeneration:
             else:
                 last.take(self._last_seq, delta)
 
+    def fall_back(self, fallback: Fallback) -> None:
+        """Another model answers from here on."""
+        self.generation = replace(self.generation, model=fallback.model, provider=fallback.provider)
+        if not self._lost:
+            self._last_seq += 1
+            self._pending.append(Merge(self._last_seq, datetime.now(UTC), fallback))
+
     @property
     def has_pending(self) -> bool:
         """Whether something waits for the writer."""
@@ -97,6 +110,7 @@ class LiveGeneration:
         """These events are durable: show them."""
         self._durable.extend(events)
         self._landed()
+        self._tell_grown()
 
     def refused(self) -> None:
         """The flush was not stored, and will not be: the generation is somebody else's now, or the store is gone."""
@@ -130,12 +144,17 @@ class LiveGeneration:
         self._durable.extend(ending.last_events)
         self.ending = ending
         self._wake()
+        self._tell_grown()
 
     def abandoned(self, ending: Ending) -> None:
         """The end could not be recorded: watchers are told, and the record is finished by whoever takes it over."""
         self._pending.clear()
         self.ending = ending
         self._wake()
+
+    def _tell_grown(self) -> None:
+        if self.on_grown is not None:
+            self.on_grown()
 
     # -- the watchers' side
 
@@ -154,7 +173,7 @@ class LiveGeneration:
         try:
             while True:
                 changed.clear()
-                ready = self._durable[position:]
+                ready = self._durable[position : position + _SHOWN_AT_ONCE]
                 position += len(ready)
                 for event in merged(ready):
                     yield event
@@ -189,6 +208,19 @@ class LiveGeneration:
     def snapshot(self) -> Generation:
         """The generation as far as its record is durable."""
         return replace(self.generation, last_seq=self._durable[-1].seq, **assembled(self._durable))  # type: ignore[arg-type]
+
+    def result(self) -> Generation | None:
+        """The generation as it is in the store, once it has ended well there; None before, and when it failed."""
+        ending = self.ending
+        if ending is None or ending.failure is not None:
+            return None
+        return replace(
+            self.snapshot(),
+            state=ending.state,
+            finish_reason=ending.finish_reason,
+            usage=ending.usage,
+            end_time=ending.end_time,
+        )
 
     def whole(self, last_events: Sequence[Event]) -> dict[str, object]:
         """Text, reasoning and tool calls of the record with `last_events` behind it."""

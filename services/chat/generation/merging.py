@@ -9,6 +9,7 @@ from datetime import datetime
 from services.chat.model import (
     Delta,
     Event,
+    Fallback,
     ReasoningDelta,
     TextDelta,
     ToolCall,
@@ -16,15 +17,15 @@ from services.chat.model import (
 )
 
 # Deltas are merged up to this many characters, so that no event outgrows what a gRPC client takes by default.
-_MERGED_LENGTH = 256 * 1024
+MERGED_LENGTH = 256 * 1024
 
 
 class Merge:
-    """Adjacent deltas of one kind on their way to become one event."""
+    """Adjacent deltas of one kind on their way to become one event; a fallback stays alone."""
 
     __slots__ = ("_delta", "_first_seq", "_length", "_pieces", "_seq", "_time")
 
-    def __init__(self, seq: int, time: datetime, delta: Delta) -> None:
+    def __init__(self, seq: int, time: datetime, delta: Delta | Fallback) -> None:
         self._first_seq = self._seq = seq
         self._time = time
         self._delta = delta
@@ -32,7 +33,7 @@ class Merge:
         self._length = len(self._pieces[0])
 
     def takes(self, delta: Delta) -> bool:
-        if type(delta) is not type(self._delta) or self._length + len(_piece(delta)) > _MERGED_LENGTH:
+        if type(delta) is not type(self._delta) or self._length + len(_piece(delta)) > MERGED_LENGTH:
             return False
         if isinstance(delta, ToolCallDelta) and isinstance(self._delta, ToolCallDelta):
             return delta.index == self._delta.index and not delta.tool_call_id and not delta.name
@@ -47,8 +48,10 @@ class Merge:
     def event(self) -> Event:
         text = "".join(self._pieces)
         delta = self._delta
-        body: Delta
-        if isinstance(delta, TextDelta):
+        body: Delta | Fallback
+        if isinstance(delta, Fallback):
+            body = delta
+        elif isinstance(delta, TextDelta):
             body = TextDelta(text)
         elif isinstance(delta, ReasoningDelta):
             body = ReasoningDelta(text)
@@ -57,7 +60,9 @@ class Merge:
         return Event(self._first_seq, self._seq, self._time, body)
 
 
-def _piece(delta: Delta) -> str:
+def _piece(delta: Delta | Fallback) -> str:
+    if isinstance(delta, Fallback):
+        return ""
     return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
 
 
@@ -77,7 +82,7 @@ def merged(events: Sequence[Event]) -> Sequence[Event]:
     length = 0
     for event in events:
         size = len(event.body.text) if isinstance(event.body, TextDelta | ReasoningDelta) else 0
-        if run and (type(event.body) is not type(run[0].body) or length + size > _MERGED_LENGTH):
+        if run and (type(event.body) is not type(run[0].body) or length + size > MERGED_LENGTH):
             result.append(_joined(run))
             run, length = [], 0
         if isinstance(event.body, TextDelta | ReasoningDelta):
@@ -99,7 +104,9 @@ def _joined(run: Sequence[Event]) -> Event:
 
 
 def assembled(events: Iterable[Event]) -> dict[str, object]:
-    """What the deltas of a record add up to: `text`, `reasoning` and `tool_calls`, as Generation has them."""
+    """What the events of a record add up to: `text`, `reasoning` and `tool_calls`, as Generation has them, and `model` and `provider` when
+    they are not those that the generation began with."""
+    answering: dict[str, object] = {}
     text: list[str] = []
     reasoning: list[str] = []
     calls: dict[int, list[str]] = {}
@@ -114,7 +121,10 @@ def assembled(events: Iterable[Event]) -> dict[str, object]:
             call[0] = call[0] or body.tool_call_id
             call[1] = call[1] or body.name
             call[2] += body.arguments
+        elif isinstance(body, Fallback):
+            answering = {"model": body.model, "provider": body.provider}
     return {
+        **answering,
         "text": "".join(text),
         "reasoning": "".join(reasoning),
         "tool_calls": tuple(ToolCall(*calls[index]) for index in sorted(calls)),

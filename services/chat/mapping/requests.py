@@ -42,7 +42,7 @@ def chat_call(
         project=request.project,
         model=request.model,
         message=message,
-        conversation=tuple(_messages(request.conversation.messages)),
+        conversation=conversation(request.conversation),
         system_prompt=request.system_prompt,
         parameters=_parameters(request.parameters),
         tools=tuple(_tools(request.tools)),
@@ -70,34 +70,61 @@ def _digest(request: chat_pb2.StreamChatRequest | chat_pb2.ChatRequest, key: byt
     return body_digest(key, body.SerializeToString(deterministic=True))
 
 
-def _messages(messages: Iterable[chat_pb2.Message]) -> Iterable[Message]:
-    for index, message in enumerate(messages):
-        texts = []
-        for position, part in enumerate(message.parts):
-            if part.WhichOneof("content") == "image":
-                raise UnsupportedInput(
-                    f"conversation.messages[{index}].parts[{position}].image",
-                    "images can't be read yet; send text",
-                )
-            if "\0" in part.text:
-                # The conversation is not stored, and what a model repeats of it is.
-                raise InvalidArgument.field(f"conversation.messages[{index}].parts[{position}].text", _NUL)
-            texts.append(part.text)
-        role = role_from_proto(message.role)
-        blank = role is Role.USER and not "".join(texts).strip()
-        if blank or (not texts and not message.tool_calls):
-            raise InvalidArgument.field(
-                f"conversation.messages[{index}].parts", "is empty; a message needs content"
-            )
-        yield Message(
-            message_id="",
-            role=role,
-            texts=tuple(texts),
-            tool_calls=tuple(
-                ToolCall(call.tool_call_id, call.name, call.arguments_json) for call in message.tool_calls
-            ),
-            tool_call_id=message.tool_call_id,
+def conversation(request: chat_pb2.Conversation) -> tuple[Message, ...]:
+    """The messages of a conversation. Raises UnsupportedInput for images, InvalidArgument for what is empty or can't be kept."""
+    return tuple(
+        _message(message, f"conversation.messages[{index}]") for index, message in enumerate(request.messages)
+    )
+
+
+def new_message(request: chat_pb2.Message) -> Message:
+    """A message to be kept, without an id. Raises as `conversation` does, and for what no model would take back later."""
+    message = _message(request, "message")
+    tool = message.role is Role.TOOL
+    if tool != bool(message.tool_call_id):
+        problem = (
+            "must name the call that this is the result of" if tool else "is for messages of the role tool"
         )
+        raise InvalidArgument.field("message.tool_call_id", problem)
+    if message.tool_calls and message.role is not Role.ASSISTANT:
+        raise InvalidArgument.field("message.tool_calls", "are for messages of the role assistant")
+    require_storable(
+        **{"message.tool_call_id": message.tool_call_id},
+        **{
+            f"message.tool_calls[{index}].{field}": text
+            for index, call in enumerate(message.tool_calls)
+            for field, text in (
+                ("tool_call_id", call.tool_call_id),
+                ("name", call.name),
+                ("arguments_json", call.arguments),
+            )
+        },
+    )
+    return message
+
+
+def _message(message: chat_pb2.Message, path: str) -> Message:
+    texts = []
+    for position, part in enumerate(message.parts):
+        if part.WhichOneof("content") == "image":
+            raise UnsupportedInput(f"{path}.parts[{position}].image", "images can't be read yet; send text")
+        if "\0" in part.text:
+            # A conversation is not stored, and what a model repeats of it is.
+            raise InvalidArgument.field(f"{path}.parts[{position}].text", _NUL)
+        texts.append(part.text)
+    role = role_from_proto(message.role)
+    blank = role is Role.USER and not "".join(texts).strip()
+    if blank or (not texts and not message.tool_calls):
+        raise InvalidArgument.field(f"{path}.parts", "is empty; a message needs content")
+    return Message(
+        message_id="",
+        role=role,
+        texts=tuple(texts),
+        tool_calls=tuple(
+            ToolCall(call.tool_call_id, call.name, call.arguments_json) for call in message.tool_calls
+        ),
+        tool_call_id=message.tool_call_id,
+    )
 
 
 def _tools(tools: Iterable[chat_pb2.Tool]) -> Iterable[Tool]:

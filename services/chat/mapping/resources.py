@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from antiphon.chat.v1 import chat_pb2
+from typing import cast
 
-from services.capabilities.metering.mapping import usage_to_proto
+from antiphon.chat.v1 import chat_pb2
+from antiphon.usage.v1 import usage_pb2
+
+from services.capabilities.metering.mapping import quantities_to_proto, usage_to_proto
 from services.chat.mapping.names import (
     capability_to_proto,
     finish_reason_to_proto,
     role_to_proto,
     state_to_proto,
 )
-from services.chat.model import Generation, Message, Session, ToolCall
+from services.chat.model import Generation, Message, Session, ToolCall, UsageSummary
 from services.chat.ports import CatalogModel
 
 
@@ -72,6 +75,7 @@ def generation_to_proto(generation: Generation) -> chat_pb2.Generation:
         tool_calls=[tool_call_to_proto(call) for call in generation.tool_calls],
         last_seq=generation.last_seq,
         error_reason=generation.failure.reason if generation.failure else "",
+        requested_model=generation.requested_model or generation.model,
     )
     if generation.usage is not None:
         made.usage.CopyFrom(usage_to_proto(generation.usage))
@@ -92,4 +96,20 @@ def model_to_proto(model: CatalogModel) -> chat_pb2.Model:
         not_ready_reason=model.not_ready_reason,
         context_tokens=model.context_tokens,
         capabilities=sorted(capability_to_proto(capability) for capability in model.capabilities),
+        fallbacks=model.fallbacks,
+        prices=[
+            chat_pb2.ModelPrice(unit=cast("usage_pb2.Unit", unit.value), nano_usd_per_million=price)
+            for unit, price in model.prices.items()
+        ],
+    )
+
+
+def summary_to_proto(summary: UsageSummary) -> chat_pb2.UsageSummary:
+    """What some calls add up to."""
+    return chat_pb2.UsageSummary(
+        user_id=summary.user_id,
+        model=summary.model,
+        status=cast("usage_pb2.UsageStatus", summary.status.value),
+        event_count=summary.event_count,
+        quantities=quantities_to_proto(summary.quantities),
     )

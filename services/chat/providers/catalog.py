@@ -2,57 +2,61 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import urlsplit
 
 from services.chat.errors import ModelNotFound, ModelNotReady
-from services.chat.model import Capability
+from services.chat.generation.families import GENERIC
 from services.chat.ports import CatalogModel, Provider
-from services.kernel.startup import StartupError
+from services.chat.providers.catalog_file import ChosenTimeouts, ProviderEntry, read_catalog_file
+from services.settings import ChatSettings
 
 ECHO = "echo"
 _BUILT_IN = Path(__file__).with_name("models.toml")
-_MOST_CONTEXT_TOKENS = 2**31 - 1
-_PROVIDER_KEYS = {"base_url", "api_key_env"}
-_MODEL_KEYS = {
-    "name",
-    "provider",
-    "upstream",
-    "display_name",
-    "description",
-    "context_tokens",
-    "capabilities",
-}
+_UNCHOSEN = ChosenTimeouts()
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a provider's models are called, and with which key. `missing` names what the operator has to set; empty when nothing."""
+    """Where a provider's models are called, with which key, and how long is waited. `missing` names what the operator has to set;
+    empty when nothing."""
 
     name: str
     base_url: str
     key: str | None
     missing: str
+    timeouts: ChosenTimeouts = _UNCHOSEN
 
 
 # Makes the adapter of a model: endpoint, the catalog's name.
 MakeProvider = Callable[[Endpoint, str], Provider]
 
 
-class FileCatalog:
-    """Keeps Catalog's promises: the models in the file's order, `echo` last."""
+@dataclass(frozen=True, slots=True)
+class CatalogChanges:
+    """The names of the models that a new catalog has more, has no more, and has otherwise."""
 
-    def __init__(self, models: Mapping[str, CatalogModel]) -> None:
-        self._models = MappingProxyType(dict(models))
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+class FileCatalog:
+    """Keeps Catalog's promises: the models in the file's order, `echo` last. Another one can take its place at any time."""
+
+    def __init__(
+        self, models: Mapping[str, CatalogModel], endpoints: Mapping[str, Endpoint] | None = None
+    ) -> None:
+        self._models: Mapping[str, CatalogModel] = MappingProxyType(dict(models))
+        self._endpoints = dict(endpoints or {})
 
     @property
     def models(self) -> Mapping[str, CatalogModel]:
-        """As the port says."""
+        """As the port says. What was returned does not change."""
         return self._models
 
     @property
@@ -74,6 +78,29 @@ class FileCatalog:
             raise ModelNotReady(model.name, model.not_ready_reason)
         return model
 
+    def replace(self, other: FileCatalog) -> CatalogChanges:
+        """Have the models of another catalog from now on. Who holds a model keeps it, and an unchanged one stays what it is."""
+        old, new = self._models, dict(other.models)
+        changed = []
+        for name in new.keys() & old.keys():
+            if self._same(name, other):
+                new[name] = old[name]
+            else:
+                changed.append(name)
+        changes = CatalogChanges(
+            tuple(sorted(new.keys() - old.keys())),
+            tuple(sorted(old.keys() - new.keys())),
+            tuple(sorted(changed)),
+        )
+        self._models, self._endpoints = MappingProxyType(new), dict(other._endpoints)
+        return changes
+
+    def _same(self, name: str, other: FileCatalog) -> bool:
+        old, new = self._models[name], other._models[name]
+        return replace(new, provider=old.provider) == old and self._endpoints.get(
+            name
+        ) == other._endpoints.get(name)
+
 
 def load_catalog(
     path: Path | None,
@@ -85,33 +112,47 @@ def load_catalog(
     """Read the catalog in `path`, or the built-in one.
 
     `base_urls` replaces the addresses of providers by their names, `keys` has what `api_key_env` names. Raises StartupError
-    that says what is wrong with the file.
+    that says what is wrong with the file, and on which lines.
     """
-    source = path or _BUILT_IN
-    try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StartupError(
-            f"The catalog of models {source} can't be read: {error.strerror}.",
-            "Correct ANTIPHON_CHAT__MODELS_FILE.",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StartupError(
-            f"The catalog of models {source} is not TOML: {error}.", "Correct the file."
-        ) from None
-    reading = _Reading(source, base_urls, keys)
-    endpoints = {
-        name: reading.endpoint(name, table) for name, table in reading.table(content, "providers").items()
+    content = read_catalog_file(path or _BUILT_IN, {ECHO})
+    providers = {
+        name: _endpoint(entry, base_urls.get(name), keys) for name, entry in content.providers.items()
     }
-    reading.only(content, {"providers", "models"}, "the file")
     models: dict[str, CatalogModel] = {}
-    for number, entry in enumerate(reading.entries(content, "models"), 1):
-        model = reading.model(entry, f"model {number}", endpoints, make)
-        if model.name in models or model.name == ECHO:
-            raise reading.wrong(f"the name {model.name!r} is taken already")
-        models[model.name] = model
+    endpoints: dict[str, Endpoint] = {}
+    for entry in content.models:
+        endpoint = replace(providers[entry.provider], timeouts=entry.timeouts)
+        endpoints[entry.name] = endpoint
+        models[entry.name] = CatalogModel(
+            name=entry.name,
+            provider_name=entry.provider,
+            upstream=entry.upstream,
+            display_name=entry.display_name,
+            description=entry.description,
+            context_tokens=entry.context_tokens,
+            capabilities=entry.capabilities,
+            not_ready_reason=endpoint.missing,
+            provider=make(endpoint, entry.name),
+            endpoint=normalized(endpoint.base_url),
+            fallbacks=entry.fallbacks,
+            prices=MappingProxyType(dict(entry.prices)),
+            family=entry.family,
+            total_timeout=entry.timeouts.total,
+        )
     models[ECHO] = echo_model(echo)
-    return FileCatalog(models)
+    return FileCatalog(models, endpoints)
+
+
+def configured_catalog(
+    chat: ChatSettings, environ: Mapping[str, str], make: MakeProvider, echo: Provider
+) -> FileCatalog:
+    """The catalog that the settings ask for. `environ` has the keys that it names, those of the settings excepted. Raises StartupError."""
+    keys = dict(environ)
+    for name, value in (("OPENAI_API_KEY", chat.openai_api_key), ("GITHUB_TOKEN", chat.github_token)):
+        if value is not None:
+            keys[name] = value.get_secret_value()
+    base_urls = {"openai": chat.openai_base_url} if chat.openai_base_url else {}
+    return load_catalog(chat.models_file, base_urls, keys, make, echo)
 
 
 def echo_model(provider: Provider) -> CatalogModel:
@@ -126,111 +167,28 @@ def echo_model(provider: Provider) -> CatalogModel:
         capabilities=frozenset(),
         not_ready_reason="",
         provider=provider,
+        family=GENERIC,
     )
 
 
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - reading it judges it
-    except ValueError:
-        return False
-    return (
-        parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-    )
+def normalized(base_url: str) -> str:
+    """One address for all ways to write it, without a name and a password in it: models that share it fail together."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
-class _Reading:
-    """The reading of one file; every complaint names it."""
-
-    def __init__(self, source: Path, base_urls: Mapping[str, str], keys: Mapping[str, str]) -> None:
-        self._source = source
-        self._base_urls = base_urls
-        self._keys = keys
-
-    def wrong(self, what: str) -> StartupError:
-        return StartupError(f"The catalog of models {self._source} is wrong: {what}.", "Correct the file.")
-
-    def endpoint(self, name: str, table: Any) -> Endpoint:
-        about = f"provider {name!r}"
-        if not isinstance(table, dict):
-            raise self.wrong(f"{about} is no table")
-        self.only(table, _PROVIDER_KEYS, about)
-        base_url = self._base_urls.get(name) or self._text(table, "base_url", about)
-        if not _is_address(base_url):
-            raise self.wrong(
-                f"base_url of {about} has to be an address that begins with http:// or https://, without a query"
-            )
-        variable = self._text(table, "api_key_env", about, "")
-        key = (self._keys.get(variable) or "").strip() if variable else ""
-        if not (key.isascii() and key.isprintable()):
-            # It would break every call's header.
-            return Endpoint(name, base_url, None, f"{variable} has characters that no key has; set it again")
-        # Whoever points a provider elsewhere, to a server of their own for example, may need no key there.
-        needed = variable and not key and name not in self._base_urls
-        return Endpoint(name, base_url, key or None, f"set {variable}" if needed else "")
-
-    def model(
-        self, entry: Any, about: str, endpoints: Mapping[str, Endpoint], make: MakeProvider
-    ) -> CatalogModel:
-        if not isinstance(entry, dict):
-            raise self.wrong(f"{about} is no table")
-        name = self._text(entry, "name", about)
-        about = f"model {name!r}"
-        self.only(entry, _MODEL_KEYS, about)
-        provider = self._text(entry, "provider", about)
-        if provider not in endpoints:
-            raise self.wrong(f"{about} names the provider {provider!r}, which the file does not have")
-        context_tokens = entry.get("context_tokens", 0)
-        if type(context_tokens) is not int or not 0 <= context_tokens <= _MOST_CONTEXT_TOKENS:
-            raise self.wrong(f"context_tokens of {about} has to be a whole number, 0 when unknown")
-        endpoint = endpoints[provider]
-        return CatalogModel(
-            name=name,
-            provider_name=provider,
-            upstream=self._text(entry, "upstream", about, name),
-            display_name=self._text(entry, "display_name", about, name),
-            description=self._text(entry, "description", about, ""),
-            context_tokens=context_tokens,
-            capabilities=frozenset(
-                self._capability(text, about) for text in self._texts(entry, "capabilities", about)
-            ),
-            not_ready_reason=endpoint.missing,
-            provider=make(endpoint, name),
+def _endpoint(entry: ProviderEntry, elsewhere: str | None, keys: Mapping[str, str]) -> Endpoint:
+    base_url, variable = elsewhere or entry.base_url, entry.api_key_env
+    key = (keys.get(variable) or "").strip() if variable else ""
+    if not (key.isascii() and key.isprintable()):
+        # It would break every call's header.
+        return Endpoint(
+            entry.name, base_url, None, f"{variable} has characters that no key has; set it again"
         )
-
-    def only(self, table: Mapping[str, Any], known: set[str], about: str) -> None:
-        for key in table:
-            if key not in known:
-                raise self.wrong(f"{about} has {key!r}; known are {', '.join(sorted(known))}")
-
-    def table(self, content: Mapping[str, Any], key: str) -> dict[str, Any]:
-        found = content.get(key, {})
-        if not isinstance(found, dict):
-            raise self.wrong(f"{key} is no table")
-        return found
-
-    def entries(self, content: Mapping[str, Any], key: str) -> list[Any]:
-        found = content.get(key, [])
-        if not isinstance(found, list):
-            raise self.wrong(f"write each entry of {key} under [[{key}]]")
-        return found
-
-    def _text(self, table: Mapping[str, Any], key: str, about: str, default: str | None = None) -> str:
-        value = table.get(key, default)
-        if not isinstance(value, str) or (default is None and not value):
-            raise self.wrong(f"{about} needs {key}, a text")
-        return value
-
-    def _texts(self, table: Mapping[str, Any], key: str, about: str) -> list[str]:
-        value = table.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise self.wrong(f"{key} of {about} has to be a list of texts")
-        return value
-
-    def _capability(self, text: str, about: str) -> Capability:
-        try:
-            return Capability(text)
-        except ValueError:
-            known = ", ".join(Capability)
-            raise self.wrong(f"{about} has the capability {text!r}; known are {known}") from None
+    # Whoever points a provider elsewhere, to a server of their own for example, may need no key there.
+    needed = variable and not key and elsewhere is None
+    return Endpoint(entry.name, base_url, key or None, f"set {variable}" if needed else "")

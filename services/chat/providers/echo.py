@@ -25,6 +25,7 @@ class EchoProvider:
 
     async def stream(self, call: ModelCall) -> AsyncIterator[Sequence[Delta] | Done]:
         """As the port says; it never fails."""
+        call.connected()
         asked = next((message.text for message in reversed(call.messages) if message.role is Role.USER), "")
         text, reason = _until_stop(_PREFACE + asked, call.parameters.stop)
         words = _WORD.findall(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +11,11 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 
 import aiohttp
-import structlog
 
 from services.chat.errors import (
     ProviderCredential,
+    ProviderFailure,
+    ProviderModelGone,
     ProviderProtocol,
     ProviderRateLimited,
     ProviderRefused,
@@ -26,9 +27,6 @@ from services.chat.ports import Done, ModelCall
 from services.chat.providers import wire
 from services.chat.providers.reading import Reading
 from services.chat.providers.silence import Silence
-from services.kernel.errors import ServiceError
-
-log = structlog.get_logger(__name__)
 
 _SAID_LENGTH = 300
 _ERROR_BYTES = 64 * 1024
@@ -38,6 +36,8 @@ _TAIL_SECONDS = 5.0
 _END_SECONDS = 0.01
 _DEFAULT_RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 3600.0
+# Codes by which endpoints say with HTTP 400 that they do not have a model.
+_GONE = frozenset({"model_not_found", "unknown_model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,20 @@ class Timeouts:
     connect: float
     first_token: float
     idle: float
+
+
+class _Body(aiohttp.BytesPayload):
+    """A request's body that tells when it is sent, which is when there is a connection."""
+
+    def __init__(self, body: bytes, reached: Callable[[], None]) -> None:
+        super().__init__(body)
+        self._reached = reached
+
+    async def write_with_length(
+        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._reached()
+        await super().write_with_length(writer, content_length)
 
 
 class OpenAIProvider:
@@ -79,31 +93,41 @@ class OpenAIProvider:
 
     async def stream(self, call: ModelCall) -> AsyncIterator[Sequence[Delta] | Done]:
         """As the port says."""
-        reading = Reading(self._said)
+        reading = Reading()
         try:
             async with aclosing(self._groups(call, reading)) as groups:  # type: ignore[type-var]
                 async for group in groups:
                     yield group
-        except TimeoutError as error:
+        except TimeoutError:
             # Some endpoints leave the connection open behind a whole answer, others break it off.
             if not reading.complete:
-                raise self._silent(error, reading) from None
+                raise self._told(_silent(reading), reading) from None
         except (aiohttp.ClientError, OSError) as error:
             if not reading.complete:
-                said = self._said(f"{type(error).__name__}: {error}")
-                log.warning("a provider failed", error=said, **self._about)
-                raise ProviderUnavailable(
-                    "the model's provider can't be reached, or closed its answer early; try again",
-                    metadata=self._about,
-                ) from None
-        except ServiceError as error:
-            error.metadata = {**self._about, **error.metadata}
-            raise
-        yield reading.done(self._about)
+                failure = ProviderUnavailable(
+                    "the model's provider can't be reached, or closed its answer early; try again"
+                )
+                failure.said = self._said(f"{type(error).__name__}: {error}")
+                raise self._told(failure, reading) from None
+        except ProviderFailure as error:
+            raise self._told(error, reading) from None
+        try:
+            done = reading.done()
+        except ProviderFailure as error:
+            raise self._told(error, reading) from None
+        yield done
+
+    def _told(self, error: ProviderFailure, reading: Reading) -> ProviderFailure:
+        """The failure with all that is known of it."""
+        error.metadata = {**self._about, **error.metadata}
+        error.said = self._said(error.said)
+        error.upstream_request_id = reading.upstream_request_id
+        return error
 
     async def _groups(self, call: ModelCall, reading: Reading) -> AsyncIterator[Sequence[Delta]]:
         async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_token) as limit:
-            async with await self._asked(wire.request_body(call)) as response:
+            async with await self._asked(wire.request_body(call), reading, call.connected) as response:
+                reading.upstream_request_id = self._said(response.headers.get("x-request-id", ""))
                 await self._check(response)
                 idle = self._timeouts.idle
                 async with aclosing(reading.groups(response)) as groups:  # type: ignore[type-var]
@@ -119,15 +143,21 @@ class OpenAIProvider:
                 limit.reschedule(None)
                 await _to_the_end(response)
 
-    async def _asked(self, body: bytes) -> aiohttp.ClientResponse:
+    async def _asked(
+        self, body: bytes, reading: Reading, connected: Callable[[], None]
+    ) -> aiohttp.ClientResponse:
+        def reached() -> None:
+            reading.connected = True
+            connected()
+
         try:
-            return await self._post(body)
+            return await self._post(_Body(body, reached))
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
             # An endpoint may close a connection that was kept open in the very moment in which it is used again. Not a byte of an
             # answer has come, so asking once more over a new one is safe.
-            return await self._post(body)
+            return await self._post(_Body(body, reached))
 
-    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, body: _Body) -> aiohttp.ClientResponse:
         return await self._session.post(
             self._url,
             data=body,
@@ -136,15 +166,6 @@ class OpenAIProvider:
             allow_redirects=False,
             # What is compressed arrives in blocks instead of tokens, and may be a bomb.
             auto_decompress=False,
-        )
-
-    def _silent(self, error: TimeoutError, reading: Reading) -> ProviderTimeout:
-        stage = "between_tokens" if reading.began else "first_token"
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            stage = "connect"
-        return ProviderTimeout(
-            f"the model's provider was silent for too long ({stage.replace('_', ' ')}); try again or choose another model",
-            metadata={**self._about, "stage": stage},
         )
 
     def _said(self, text: str) -> str:
@@ -168,31 +189,59 @@ class OpenAIProvider:
                     f"the model's provider answered with {response.content_type}, not with a stream"
                 )
             return
-        said = self._said(wire.error_text(await _beginning(response)))
-        metadata = {"http_status": str(response.status)}
-        log.warning("a provider refused a call", http_status=response.status, said=said, **self._about)
-        if response.status in (401, 403):
-            raise ProviderCredential(
-                "the model's provider did not accept this deployment's key; its operator has to look after it",
-                metadata=metadata,
+        body = await _beginning(response)
+        error = self._refusal(response, self._said(wire.error_text(body)), wire.error_code(body))
+        error.metadata["http_status"] = str(response.status)
+        raise error
+
+    def _refusal(self, response: aiohttp.ClientResponse, said: str, code: str) -> ProviderFailure:
+        """What a status means that is not 200."""
+        status = response.status
+        error: ProviderFailure
+        if status in (401, 402, 403):
+            error = ProviderCredential(
+                "the model's provider did not accept this deployment's key; its operator has to look after it"
             )
-        if response.status == 429:
-            raise ProviderRateLimited(
+        elif status in (404, 410) or (status == 400 and code in _GONE):
+            error = ProviderModelGone(
+                f"the model {self._about['model']!r} is not ready: its provider does not have it (HTTP {status}); choose another model",
+                metadata={"detail": "correct its `upstream`, or its provider's `base_url`, in the catalog"},
+            )
+        elif status == 429:
+            asked = _retry_after(response)
+            error = ProviderRateLimited(
                 "the model's provider limits this deployment; try again later",
-                metadata=metadata,
-                retry_after=_retry_after(response),
+                retry_after=_DEFAULT_RETRY_SECONDS if asked is None else asked,
             )
-        if response.status in (408, 409, 425) or response.status >= 500:
-            raise ProviderUnavailable(
-                f"the model's provider failed (HTTP {response.status}); try again",
-                metadata=metadata,
-                retry_after=_retry_after(response) if response.status == 503 else 1.0,
+            error.asked_pause = asked
+        elif status in (408, 409, 425) or status >= 500:
+            asked = _retry_after(response) if status == 503 else None
+            default = _DEFAULT_RETRY_SECONDS if status == 503 else 1.0
+            error = ProviderUnavailable(
+                f"the model's provider failed (HTTP {status}); try again",
+                retry_after=default if asked is None else asked,
             )
-        # What is wrong with the request is the caller's business, so the provider's words are passed on.
-        raise ProviderRefused(
-            f"the model's provider refused the request (HTTP {response.status}){': ' + said if said else ''}",
-            metadata=metadata,
-        )
+            error.asked_pause = asked
+        else:
+            # What is wrong with the request is the caller's business, so the provider's words are passed on.
+            error = ProviderRefused(
+                f"the model's provider refused the request (HTTP {status}){': ' + said if said else ''}"
+            )
+        error.said = said
+        return error
+
+
+def _silent(reading: Reading) -> ProviderTimeout:
+    if reading.began:
+        stage = "between_tokens"
+    elif reading.connected:
+        stage = "first_token"
+    else:
+        stage = "connect"
+    return ProviderTimeout(
+        f"the model's provider was silent for too long ({stage.replace('_', ' ')}); try again or choose another model",
+        metadata={"stage": stage},
+    )
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
@@ -215,8 +264,8 @@ async def _to_the_end(response: aiohttp.ClientResponse) -> None:
                 pass
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    """Seconds from the header, which has seconds or a date (RFC 9110 §10.2.3)."""
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds from the header, which has seconds or a date (RFC 9110 §10.2.3); None when it says nothing."""
     text = response.headers.get("Retry-After", "")
     try:
         seconds = float(text)
@@ -224,5 +273,5 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
         try:
             seconds = (parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)).total_seconds()
         except (ValueError, OverflowError):
-            return _DEFAULT_RETRY_SECONDS
-    return min(max(seconds, 0.0), _LONGEST_RETRY_SECONDS) if isfinite(seconds) else _DEFAULT_RETRY_SECONDS
+            return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_SECONDS) if isfinite(seconds) else None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
-import structlog
 
 from services.chat.errors import ProviderProtocol, ProviderUnavailable
 from services.chat.model import Delta, FinishReason
@@ -14,8 +13,6 @@ from services.chat.providers import wire
 from services.chat.providers.sse import EventSplitter
 from services.kernel.errors import ServiceError
 
-log = structlog.get_logger(__name__)
-
 _EVENT_BYTES = 1024**2
 _HEAD_BYTES = 16 * 1024
 
@@ -23,12 +20,10 @@ _HEAD_BYTES = 16 * 1024
 class Reading:
     """The events of a response, as groups of deltas: what arrives in one read is one group.
 
-    `began` says that a token has come, `complete` that the model has said why it ended. `said` makes what an endpoint said fit
-    for the log.
+    `connected` says that the endpoint was reached, `began` that a token has come, `complete` that the model has said why it ended.
     """
 
-    def __init__(self, said: Callable[[str], str]) -> None:
-        self._said = said
+    def __init__(self) -> None:
         self._splitter = EventSplitter(_EVENT_BYTES)
         self._deltas = wire.Deltas()
         self._head = b""
@@ -38,7 +33,8 @@ class Reading:
         self._reason: FinishReason | None = None
         self._tokens: wire.Tokens | None = None
         self._over = False
-        self._upstream_request_id = ""
+        self.upstream_request_id = ""
+        self.connected = False
         self.began = False
 
     @property
@@ -53,7 +49,6 @@ class Reading:
 
     async def groups(self, response: aiohttp.ClientResponse) -> AsyncIterator[Sequence[Delta]]:
         """Groups of deltas, empty ones among them. Raises ProviderProtocol and ProviderUnavailable, behind what came before."""
-        self._upstream_request_id = response.headers.get("x-request-id", "")
         async for block in response.content.iter_any():
             if not self._events and len(self._head) < _HEAD_BYTES:
                 self._head += block[:_HEAD_BYTES]
@@ -93,8 +88,9 @@ class Reading:
                 "the model's provider sent what is not JSON, or not of its protocol"
             ) from None
         if chunk.error:
-            log.warning("a provider failed in its stream", said=self._said(wire.error_message(chunk.error)))
-            raise ProviderUnavailable("the model's provider failed while it answered; try again")
+            failure = ProviderUnavailable("the model's provider failed while it answered; try again")
+            failure.said = wire.error_message(chunk.error)
+            raise failure
         if chunk.usage is not None:
             self._tokens = chunk.usage
         choice = wire.first_choice(chunk.choices)
@@ -104,22 +100,19 @@ class Reading:
             self._reason = wire.finish_reason(choice.finish_reason)
         return [] if choice.delta is None else self._deltas.of(choice.delta)
 
-    def done(self, about: Mapping[str, str]) -> Done:
+    def done(self) -> Done:
         """The end. Raises ProviderUnavailable when the stream just stopped, ProviderProtocol when it never was one."""
         if self._reason is None and not self._over:
             if self._events:
-                raise ProviderUnavailable(
-                    "the model's provider closed its answer early; try again", metadata=about
-                )
+                raise ProviderUnavailable("the model's provider closed its answer early; try again")
             said = wire.error_text(self._head)
             if said:
-                log.warning("a provider failed instead of answering", said=self._said(said), **about)
-                raise ProviderUnavailable(
-                    "the model's provider failed instead of answering; try again", metadata=about
-                )
-            raise ProviderProtocol("the model's provider answered with no stream of events", metadata=about)
+                failure = ProviderUnavailable("the model's provider failed instead of answering; try again")
+                failure.said = said
+                raise failure
+            raise ProviderProtocol("the model's provider answered with no stream of events")
         return Done(
             self._reason or FinishReason.STOP,
             wire.usage(self._tokens) if self._tokens is not None else None,
-            self._upstream_request_id,
+            self.upstream_request_id,
         )

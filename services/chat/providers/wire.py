@@ -253,6 +253,17 @@ def error_text(body: bytes) -> str:
     return error_message(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
 
 
+def error_code(body: bytes) -> str:
+    """The provider's own code for a failure; empty when it has none."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) else ""
+
+
 def error_message(error: object) -> str:
     """The same for an error object."""
     text = error.get("message") or error.get("detail") if isinstance(error, dict) else error

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from services.capabilities.claims.sql import SqlClaims
 from services.capabilities.identity.providers.positions import SqlPosition
 from services.capabilities.metering.forgetting import OutboxPeople
+from services.chat.stores.statements import FAILURE_WITHOUT_CONTENT
 from services.infra.postgres.database import Database
 
 # A generation that runs is its owner's: it is asked to end, and its row is touched by nobody else.
@@ -17,7 +18,7 @@ returning generation_id::text
 """
 
 # What is emptied says who it was; what stays says how much was used, of which model, and how it ended.
-_FORGET_GENERATIONS = """
+_FORGET_GENERATIONS = f"""
 with ended as (
     select generation_id, message_id from chat.generations
     where user_id = %(user_id)s and user_id <> '' and state <> 'running'
@@ -29,8 +30,7 @@ with ended as (
 )
 update chat.generations g
 set user_id = '', caller = '', request_id = null, api_key_id = '', session_id = null, reasoning = '', events_pruned = true,
-    failure = case when failure is null then null else jsonb_build_object(
-        'code', failure->'code', 'reason', failure->'reason', 'message', '', 'metadata', '{}'::jsonb, 'retry_after', null) end
+    failure = {FAILURE_WITHOUT_CONTENT.format("failure")}
 from ended where g.generation_id = ended.generation_id
 """
 _ANY_GENERATIONS = """

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from psycopg import errors as pg
 
 from services.capabilities.claims.sql import SqlClaims
-from services.capabilities.metering.model import UsageEvent
+from services.capabilities.metering.model import Unit, UsageEvent, UsageStatus
 from services.chat.generation.merging import assembled
-from services.chat.mapping.events import events_from_bytes
+from services.chat.mapping.events import joined_from_bytes
 from services.chat.model import (
     Ending,
     Event,
@@ -23,8 +23,9 @@ from services.chat.model import (
     NewGeneration,
     Session,
     State,
+    UsageSummary,
 )
-from services.chat.ports import Flush, LeaseLost
+from services.chat.ports import Flush, LeaseLost, Renewal
 from services.chat.stores import rows, statements
 from services.chat.stores.values import (
     HISTORY_BYTES,
@@ -35,6 +36,7 @@ from services.chat.stores.values import (
 )
 from services.infra.postgres.database import Connection, Database
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
+from services.kernel.ids import first_id_at
 
 _ALL_ROWS = 1_000_000
 
@@ -73,10 +75,10 @@ class SqlRecordStore:
         await self.append(lease, ())
         return lease
 
-    async def renew(self, lease: Lease, ttl: timedelta) -> Sequence[str] | None:
+    async def renew(self, lease: Lease, ttl: timedelta) -> Renewal | None:
         """As the port says."""
         row = await self._one(statements.RENEW, {**lease_values(lease), "ttl": ttl})
-        return None if row is None else list(row[0])
+        return None if row is None else Renewal(frozenset(row[0]), frozenset(row[1]))
 
     async def running(self, lease: Lease) -> Sequence[str]:
         """As the port says."""
@@ -119,24 +121,26 @@ class SqlRecordStore:
             return None
         if not leased:
             raise LeaseLost
-        return await self._earlier(new)
-
-    async def _earlier(self, new: NewGeneration) -> str | None:
-        claim = {"caller": new.caller, "request_id": new.generation.request_id}
-        row = await self._one(statements.CLAIMED, claim)
-        if row is None:
+        earlier = await self.claimed(new.caller, new.generation.request_id, new.digest)
+        if earlier is None:
             # The holder freed it between the two statements.
             raise Unavailable(
                 "the first call with this request_id has just failed; try again", retry_after=0.1
             )
-        generation_id, digest = row
-        if bytes(digest) != new.digest:
+        return None if earlier == new.generation.generation_id else earlier
+
+    async def claimed(self, caller: str, request_id: str, digest: bytes) -> str | None:
+        """As the port says."""
+        row = await self._one(statements.CLAIMED, {"caller": caller, "request_id": request_id})
+        if row is None:
+            return None
+        if bytes(row[1]) != digest:
             raise AlreadyExists(
                 "this request_id was used before with another body; make a new one for a new request",
                 reason="REQUEST_ID_REUSED",
-                metadata={"request_id": new.generation.request_id},
+                metadata={"request_id": request_id},
             )
-        return None if generation_id == new.generation.generation_id else str(generation_id)
+        return str(row[0])
 
     async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
         """As the port says."""
@@ -198,6 +202,21 @@ class SqlRecordStore:
         async with self._database.connection() as connection:
             return await _events(connection, generation_id, after_seq, limit)
 
+    async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
+        """As the port says."""
+        span = {"first": first_id_at(start), "last": first_id_at(end), "limit": limit}
+        found = await self._all(statements.USAGE, span)
+        return [
+            UsageSummary(
+                user_id,
+                model,
+                UsageStatus(status),
+                count,
+                {unit: amount for unit, amount in zip(Unit, sums, strict=True) if amount},
+            )
+            for user_id, model, status, count, sums in found
+        ]
+
     async def context(
         self, session_id: str, user_id: str, limit: int
     ) -> tuple[Session, Sequence[Message]] | None:
@@ -239,6 +258,8 @@ async def _generation(connection: Connection, generation_id: str) -> Generation 
 
 async def _events(connection: Connection, generation_id: str, after_seq: int, limit: int) -> list[Event]:
     values = {"generation_id": generation_id, "after_seq": after_seq, "limit": limit}
-    cursor = await connection.execute(statements.EVENTS.encode(), values, prepare=True)
-    found = await cursor.fetchall()
-    return [event for (payload,) in found for event in events_from_bytes(payload) if event.seq > after_seq]
+    cursor = await connection.execute(statements.EVENTS.encode(), values, prepare=True, binary=True)
+    found = await cursor.fetchone()
+    if found is None or found[0] is None:
+        return []
+    return joined_from_bytes(found[0], after_seq)

@@ -35,6 +35,8 @@ def generation(row: Sequence[Any]) -> Generation:
         operation=row[17],
         api_key_id=row[18],
         input_tokens_estimate=row[19],
+        requested_model=row[20],
+        forgotten=row[21],
     )
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from services.capabilities.metering.model import Unit
+
+# Why a generation failed, without words that may tell what it was about.
+FAILURE_WITHOUT_CONTENT = """case when {0} is null then null else jsonb_build_object(
+    'code', {0}->'code', 'reason', {0}->'reason', 'message', '', 'metadata', '{{}}'::jsonb, 'retry_after', null) end"""
+
 # Locking the lease row fences: a take-over updates this row, so it waits for a write in progress, and a write that waited
 # for a take-over sees the new epoch and does nothing.
 _LEASE = """lease as materialized (
@@ -18,7 +24,10 @@ RENEW = """
 update chat.leases set expires_at = clock_timestamp() + %(ttl)s
 where owner_id = %(owner_id)s and epoch = %(epoch)s
 returning (select coalesce(array_agg(generation_id::text), '{}') from chat.generations
-           where owner_id = %(owner_id)s and state = 'running' and cancel_requested)
+           where owner_id = %(owner_id)s and state = 'running' and cancel_requested),
+          (select coalesce(array_agg(distinct w.generation_id::text), '{}')
+           from chat.watches w join chat.generations g on g.generation_id = w.generation_id
+           where w.expires_at > clock_timestamp() and g.owner_id = %(owner_id)s and g.state = 'running')
 """
 
 RELEASE = (
@@ -62,9 +71,10 @@ with {_LEASE}, claim as (
     returning 1
 ), generation as (
     insert into chat.generations (generation_id, session_id, message_id, user_id, api_key_id, caller, request_id, operation,
-                                  input_tokens_estimate, project, model, provider, state, last_seq, owner_id, epoch, created_at)
+                                  input_tokens_estimate, project, model, requested_model, provider, state, last_seq, owner_id, epoch,
+                                  created_at)
     select %(generation_id)s::uuid, %(session_id)s::uuid, %(message_id)s::uuid, %(user_id)s, %(api_key_id)s, %(caller)s,
-           %(request_id)s::uuid, %(operation)s, %(input_tokens_estimate)s, %(project)s, %(model)s, %(provider)s, 'running', 1, %(owner_id)s::uuid,
+           %(request_id)s::uuid, %(operation)s, %(input_tokens_estimate)s, %(project)s, %(model)s, %(model)s, %(provider)s, 'running', 1, %(owner_id)s::uuid,
            %(epoch)s, %(now)s
     where exists (select from lease)
       and (%(request_id)s::uuid is null or exists (select from claim))
@@ -73,6 +83,9 @@ with {_LEASE}, claim as (
     insert into chat.messages (message_id, session_id, role, texts, created_at)
     select %(user_message_id)s::uuid, %(session_id)s::uuid, 'user', %(user_texts)s::text[], %(now)s
     where %(user_message_id)s::uuid is not null and exists (select from generation)
+), titled as (
+    update chat.sessions set title = %(new_title)s
+    where %(new_title)s <> '' and session_id = %(session_id)s::uuid and title = '' and exists (select from generation)
 ), started as (
     insert into chat.generation_events (generation_id, first_seq, seq, payload)
     select %(generation_id)s::uuid, 1, 1, %(started)s where exists (select from generation)
@@ -106,29 +119,40 @@ returning generation_id
 # A plan that was made while the tables were empty would read them from end to end, and one for the values at hand is made each time.
 APPEND_SETTINGS = "set enable_seqscan = off; set plan_cache_mode = force_generic_plan"
 
+# Whoever deletes a session marks what runs in it as pruned: a generation's own row is the only one that is read anew after a wait for it.
+# What began while the session was being deleted finds no session.
 FINISH = f"""
-with {_LEASE}, ended as (
+with {_LEASE}, place as (
+    select session_id is not null and not exists (select from chat.sessions s where s.session_id = g.session_id) as gone
+    from chat.generations g where generation_id = %(generation_id)s::uuid
+), ended as (
     update chat.generations
-    set state = %(state)s, finish_reason = %(finish_reason)s, failure = %(failure)s, usage = %(usage)s,
-        reasoning = %(reasoning)s, last_seq = %(last_seq)s, ended_at = %(ended_at)s
+    set state = %(state)s, finish_reason = %(finish_reason)s, usage = %(usage)s, events_pruned = events_pruned or place.gone,
+        failure = case when events_pruned or place.gone then {FAILURE_WITHOUT_CONTENT.format("%(failure)s::jsonb")}
+                       else %(failure)s::jsonb end,
+        reasoning = case when events_pruned or place.gone then '' else %(reasoning)s end, last_seq = %(last_seq)s, ended_at = %(ended_at)s, model = %(model)s, provider = %(provider)s,
+        event_id = %(event_id)s::uuid, event_status = %(event_status)s, quantities = %(quantities)s::bigint[]
+    from place
     where generation_id = %(generation_id)s::uuid and state = 'running'
       and owner_id = %(owner_id)s::uuid and epoch = %(epoch)s and exists (select from lease)
-    returning session_id, caller, request_id
+    returning session_id, caller, request_id, events_pruned as forgotten
 ), last_events as (
     insert into chat.generation_events (generation_id, first_seq, seq, payload)
-    select %(generation_id)s::uuid, %(first_seq)s, %(last_seq)s, %(payload)s from ended where %(payload)s::bytea is not null
+    select %(generation_id)s::uuid, %(first_seq)s, %(last_seq)s, %(payload)s from ended
+    where %(payload)s::bytea is not null and not ended.forgotten
+), left_over as (
+    delete from chat.generation_events e using ended where ended.forgotten and e.generation_id = %(generation_id)s::uuid
 ), message as (
     insert into chat.messages (message_id, session_id, role, texts, tool_calls, generation_id, model, finish_reason, created_at)
     select %(message_id)s::uuid, ended.session_id, 'assistant', %(texts)s::text[], %(tool_calls)s, %(generation_id)s::uuid,
            %(model)s, %(finish_reason)s, %(ended_at)s
     from ended
-    where %(message_id)s::uuid is not null
-      and (ended.session_id is null or exists (select from chat.sessions s where s.session_id = ended.session_id))
+    where %(message_id)s::uuid is not null and not ended.forgotten
 ), touched as (
     update chat.sessions s set updated_at = %(ended_at)s from ended where s.session_id = ended.session_id
 ), freed as (
     delete from chat.claims c using ended
-    where %(free_claim)s and c.caller = ended.caller and c.request_id = ended.request_id
+    where %(free_claim)s and not ended.forgotten and c.caller = ended.caller and c.request_id = ended.request_id
       and c.resource_id = %(generation_id)s::uuid
 ), metered as (
     insert into chat.outbox (event_id, user_id, payload)
@@ -140,16 +164,28 @@ select exists (select from ended)
 GENERATION = """
 select generation_id::text, session_id::text, message_id::text, request_id::text, user_id, project, model, provider, state,
        created_at, last_seq, finish_reason, usage, reasoning, ended_at, failure, events_pruned, operation, api_key_id,
-       input_tokens_estimate
-from chat.generations where generation_id = %(generation_id)s
+       input_tokens_estimate, coalesce(requested_model, model),
+       session_id is not null and not exists (select from chat.sessions s where s.session_id = g.session_id)
+from chat.generations g where generation_id = %(generation_id)s
 """
 
 ANSWER = "select texts, tool_calls from chat.messages where message_id = %(message_id)s"
 
+# Quantities are kept by the number of their unit, the first one at 1.
+USAGE = """
+select user_id, model, event_status, count(*), array[{sums}]
+from chat.generations where event_id >= %(first)s and event_id < %(last)s
+group by user_id, model, event_status order by user_id, model, event_status limit %(limit)s
+""".format(sums=", ".join(f"coalesce(sum(quantities[{unit.value}]), 0)::bigint" for unit in Unit))
+
+# Payloads stand one behind the other as the events in them do, so that a record is one value, however many rows it has.
 EVENTS = """
-select payload from chat.generation_events
-where generation_id = %(generation_id)s and seq > %(after_seq)s
-order by first_seq limit %(limit)s
+select string_agg(payload, ''::bytea order by first_seq)
+from (
+    select first_seq, payload from chat.generation_events
+    where generation_id = %(generation_id)s and seq > %(after_seq)s
+    order by first_seq limit %(limit)s
+) behind
 """
 
 REQUEST_CANCEL = """

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from services.capabilities.metering import outbox
 from services.capabilities.metering.mapping import usage_to_proto
-from services.capabilities.metering.model import UsageEvent
+from services.capabilities.metering.model import Unit, UsageEvent
 from services.chat.mapping.events import events_to_bytes
 from services.chat.model import (
     Ending,
@@ -60,6 +60,7 @@ def begin_values(lease: Lease, new: NewGeneration) -> dict[str, Any]:
         "now": generation.create_time,
         "opens_session": session is not None,
         "title": session.title if session else "",
+        "new_title": new.title,
         "session_model": session.model if session else "",
         "system_prompt": session.system_prompt if session else "",
         "user_message_id": asked.message_id if asked else None,
@@ -87,9 +88,12 @@ def finish_values(
         "message_id": message.message_id if message else None,
         "texts": list(message.texts) if message else [],
         "tool_calls": Jsonb(rows.tool_calls_to_json(message.tool_calls) if message else []),
-        "model": generation.model,
+        "model": ending.model,
+        "provider": ending.provider,
         "free_claim": ending.free_claim,
         "event_id": usage_event.event_id if usage_event else None,
         "event_user_id": usage_event.user_id if usage_event else "",
         "event": outbox.payload(usage_event) if usage_event else None,
+        "event_status": usage_event.status.value if usage_event else None,
+        "quantities": [ending.usage.quantities.get(unit, 0) for unit in Unit],
     }

@@ -35,7 +35,9 @@ async def warm(connection: Connection) -> None:
     asked = Message(nothing, Role.USER, ("",))
     session = Session(nothing, "", "", "", "", "", False, now, now)
     finished = Event(2, 2, now, Finished(FinishReason.STOP, nothing, NO_USAGE))
-    ending = Ending(State.COMPLETED, FinishReason.STOP, None, NO_USAGE, asked, (finished,), 2, "", now, False)
+    ending = Ending(
+        State.COMPLETED, FinishReason.STOP, None, NO_USAGE, asked, (finished,), 2, "", now, False, "", ""
+    )
     for statement, values in (
         (
             statements.BEGIN,

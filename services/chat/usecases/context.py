@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.chat.errors import ContextTooLong, UnsupportedInput
-from services.chat.generation.tokens import estimate_message_tokens
+from services.chat.generation.tokens import error_percent, estimate_message_tokens
 from services.chat.model import Capability, ChatCall, Message, Role
 from services.chat.ports import CatalogModel
 
@@ -18,15 +18,18 @@ _RESERVED_SHARE = 4
 def build_context(
     model: CatalogModel, system_prompt: str, history: Sequence[Message], call: ChatCall
 ) -> tuple[list[Message], int]:
-    """The messages for the model, oldest first, and an estimate of their tokens.
+    """The messages for the model, oldest first, and an estimate of the tokens of all that it reads, tools and schema included.
 
-    The oldest turns are dropped first when the window is too small; the system prompt and what is to be answered stay. Raises
-    ContextTooLong when these alone do not fit, and UnsupportedInput for what the model can't do.
+    The oldest turns are dropped first when the window is too small; the system prompt and what is to be answered stay. What is kept of
+    the turns before fits also when the estimate is as far too low as those of the model's family are now and then. Raises
+    ContextTooLong when what has to stay would not even fit if the estimate were as far too high, and UnsupportedInput for what the
+    model can't do.
     """
     _check_capabilities(model, call)
     window = model.context_tokens or _ASSUMED_CONTEXT_TOKENS
     answer = call.parameters.max_output_tokens or 0
     budget = window - min(max(answer, window // _RESERVED_SHARE), window // 2)
+    error = error_percent(model.family)
 
     system = [Message("", Role.SYSTEM, (system_prompt,))] if system_prompt else []
     turns = _joined(history)
@@ -34,19 +37,19 @@ def build_context(
     while turns and turns[0].role is Role.SYSTEM:
         system.append(turns.pop(0))
     last = _last_turn(turns)
-    used = sum(_tokens(message) for message in (*system, *last))
-    if used > budget and model.context_tokens:
+    used = _tools_tokens(call, model.family) + sum(_tokens(one, model.family) for one in (*system, *last))
+    if used * 100 > budget * (100 + error) and model.context_tokens:
         raise ContextTooLong(model.name, model.context_tokens)
     kept = last[::-1]
     for message in reversed(turns[: len(turns) - len(last)]):
-        tokens = _tokens(message)
-        if used + tokens > budget:
+        tokens = _tokens(message, model.family)
+        if (used + tokens) * (100 + error) > budget * 100:
             break
         used += tokens
         kept.append(message)
     # An answer without its question, or a tool's result without its call, would confuse the model.
     while len(last) < len(kept) < len(turns) and kept[-1].role in (Role.ASSISTANT, Role.TOOL):
-        used -= _tokens(kept.pop())
+        used -= _tokens(kept.pop(), model.family)
     return [*system, *reversed(kept)], used
 
 
@@ -71,10 +74,19 @@ def _joined(history: Sequence[Message]) -> list[Message]:
     return turns
 
 
-def _tokens(message: Message) -> int:
-    return estimate_message_tokens(message.text) + sum(
-        estimate_message_tokens(call.name + call.arguments) for call in message.tool_calls
+def _tokens(message: Message, family: str) -> int:
+    return estimate_message_tokens(message.text, family) + sum(
+        estimate_message_tokens(call.name + call.arguments, family) for call in message.tool_calls
     )
+
+
+def _tools_tokens(call: ChatCall, family: str) -> int:
+    """What the model reads of tools and of a schema."""
+    tools = (
+        estimate_message_tokens(tool.name + tool.description + tool.parameters, family) for tool in call.tools
+    )
+    schema = call.parameters.json_schema
+    return sum(tools) + (estimate_message_tokens(schema, family) if schema else 0)
 
 
 def _check_capabilities(model: CatalogModel, call: ChatCall) -> None:

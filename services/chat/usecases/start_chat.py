@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from services.chat.errors import UnsupportedInput
+from services.chat.errors import ContextTooLong, ModelNotFound, ModelNotReady, UnsupportedInput
 from services.chat.generation.generations import Generations
 from services.chat.generation.live import LiveGeneration
+from services.chat.generation.routing import Candidate
 from services.chat.generation.writer import LeaseHolder
 from services.chat.model import (
     ChatCall,
@@ -22,17 +23,18 @@ from services.chat.model import (
     Session,
     Started,
     State,
+    title_of,
 )
-from services.chat.ports import Catalog, CatalogModel, LeaseLost, ModelCall, RecordStore
+from services.chat.ports import Catalog, LeaseLost, ModelCall, RecordStore
 from services.chat.usecases.context import build_context
-from services.kernel.errors import InvalidArgument, NotFound, Unavailable
+from services.chat.usecases.deadlines import time_to_make
+from services.kernel.errors import InvalidArgument, NotFound, ServiceError, Unavailable
 from services.kernel.ids import is_random_uuid, new_id
 from services.kernel.principal import Principal
 
 _ANONYMOUS = "anonymous"
 _ANONYMOUS_GRACE = timedelta(seconds=10)
 _HISTORY_MESSAGES = 400
-_TITLE_LENGTH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,24 @@ class StartChat:
         UnsupportedInput, ContextTooLong, InvalidArgument, ResourceExhausted and Unavailable.
         """
         self._check_caller(principal, call)
-        self.generations.admit()
-        session, history = await self._session(principal, call)
-        model = self.catalog.find(call.model or (session.model if session else ""))
-        now = datetime.now(UTC)
-        turns, user_message = self._turns(principal, call, history)
-        system_prompt = call.system_prompt or (session.system_prompt if session else "")
-        context, tokens = build_context(model, system_prompt, turns, call)
+        end = None if remaining is None else asyncio.get_running_loop().time() + time_to_make(remaining)
+        try:
+            self.generations.admit()
+            session, history = await self._session(principal, call)
+            model = self.catalog.find(call.model or (session.model if session else ""))
+            turns, user_message = self._turns(principal, call, history)
+            system_prompt = call.system_prompt or (session.system_prompt if session else "")
+            context, tokens = build_context(model, system_prompt, turns, call)
+            # Others may have been admitted meanwhile, and what waits to begin in the store takes its place already.
+            self.generations.admit(beginning=len(self._beginning))
+        except ServiceError:
+            # What would refuse a new call keeps nobody from the answer to an earlier one.
+            answered = await self._answered(principal, call)
+            if answered is None:
+                raise
+            return answered
 
-        opened = None
+        now, opened = datetime.now(UTC), None
         if session is None and user_message is not None:
             opened = Session(
                 session_id=new_id(),
@@ -90,6 +101,7 @@ class StartChat:
             operation=call.operation,
             api_key_id=principal.api_key_id,
             input_tokens_estimate=tokens,
+            requested_model=model.name,
         )
         started = Event(1, 1, now, Started(generation_id, session_id, message_id, model.name))
         new = NewGeneration(
@@ -99,9 +111,10 @@ class StartChat:
             session=opened,
             user_message=user_message,
             started=started,
+            title=title_of(user_message.text) if session and user_message and not session.title else "",
         )
-        model_call = ModelCall(model.upstream, context, call.parameters, call.tools)
-        end = None if remaining is None else asyncio.get_running_loop().time() + remaining
+        asked = Candidate(model, ModelCall(model.upstream, context, call.parameters, call.tools), tokens)
+        chain = self._chain(asked, system_prompt, turns, call)
         begin = asyncio.create_task(self._begin(new))
         self._beginning.add(begin)
         begin.add_done_callback(self._beginning.discard)
@@ -111,7 +124,7 @@ class StartChat:
             # The caller went away, and what has begun in the store is made nevertheless, or stopped as the call says.
             begin.add_done_callback(
                 lambda ended: (
-                    self._start(new, model, model_call, call, end)
+                    self._start(new, chain, call, end)
                     if not ended.cancelled() and ended.exception() is None and ended.result() is None
                     else None
                 )
@@ -119,14 +132,13 @@ class StartChat:
             raise
         if earlier is not None:
             return earlier
-        self._start(new, model, model_call, call, end)
+        self._start(new, chain, call, end)
         return generation_id
 
     def _start(
         self,
         new: NewGeneration,
-        model: CatalogModel,
-        model_call: ModelCall,
+        chain: Iterator[Candidate],
         call: ChatCall,
         end: float | None,
     ) -> None:
@@ -139,8 +151,25 @@ class StartChat:
         # A caller that wants its generation to go on without it does not bound it by its own deadline.
         deadline = end if on_disconnect is OnDisconnect.STOP else None
         self.generations.start(
-            LiveGeneration(new.generation, new.started), model, model_call, on_disconnect, grace, deadline
+            LiveGeneration(new.generation, new.started), chain, on_disconnect, grace, deadline
         )
+
+    def _chain(
+        self, asked: Candidate, system_prompt: str, turns: list[Message], call: ChatCall
+    ) -> Iterator[Candidate]:
+        """The model that was asked, then its fallbacks that can answer this call, each made when it is needed."""
+        yield asked
+        seen = {asked.model.name}
+        for name in asked.model.fallbacks:
+            if name in seen:
+                continue
+            seen.add(name)
+            try:
+                model = self.catalog.find(name)
+                context, tokens = build_context(model, system_prompt, turns, call)
+            except (ModelNotFound, ModelNotReady, UnsupportedInput, ContextTooLong):
+                continue
+            yield Candidate(model, ModelCall(model.upstream, context, call.parameters, call.tools), tokens)
 
     def _check_caller(self, principal: Principal, call: ChatCall) -> None:
         if principal.user_id:
@@ -151,6 +180,12 @@ class StartChat:
             raise InvalidArgument.field(
                 "request_id", "has to be a random UUID (version 4) without a credential"
             )
+
+    async def _answered(self, principal: Principal, call: ChatCall) -> str | None:
+        """The id of the generation that an earlier call with this request_id began."""
+        if not call.request_id:
+            return None
+        return await self.records.claimed(principal.user_id or _ANONYMOUS, call.request_id, call.digest)
 
     async def _session(self, principal: Principal, call: ChatCall) -> tuple[Session | None, list[Message]]:
         if not call.session_id:
@@ -178,12 +213,3 @@ class StartChat:
             return await self.records.begin(self.holder.lease, new)
         except LeaseLost:
             raise Unavailable("the server is about to rejoin its deployment; try again") from None
-
-
-def title_of(text: str) -> str:
-    """A session's title from its first message: its first words, in one line."""
-    line = re.sub(r"\s+", " ", text).strip()
-    if len(line) <= _TITLE_LENGTH:
-        return line
-    cut = line[:_TITLE_LENGTH]
-    return (cut[: cut.rfind(" ")] if " " in cut[_TITLE_LENGTH // 2 :] else cut) + "…"

@@ -253,7 +253,7 @@ class ChatResponse(_message.Message):
     def __init__(self, generation: _Optional[_Union[Generation, _Mapping]] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
-    __slots__ = ("first_seq", "seq", "event_time", "started", "text_delta", "reasoning_delta", "tool_call_delta", "citation", "usage", "finished")
+    __slots__ = ("first_seq", "seq", "event_time", "started", "text_delta", "reasoning_delta", "tool_call_delta", "citation", "usage", "finished", "fallback")
     FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +264,7 @@ class ChatEvent(_message.Message):
     CITATION_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
     first_seq: int
     seq: int
     event_time: _timestamp_pb2.Timestamp
@@ -274,7 +275,8 @@ class ChatEvent(_message.Message):
     citation: Citation
     usage: _usage_pb2.Usage
     finished: Finished
-    def __init__(self, first_seq: _Optional[int] = ..., seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., citation: _Optional[_Union[Citation, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
+    fallback: Fallback
+    def __init__(self, first_seq: _Optional[int] = ..., seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., citation: _Optional[_Union[Citation, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("generation_id", "session_id", "message_id", "model", "resume_token")
@@ -289,6 +291,18 @@ class Started(_message.Message):
     model: str
     resume_token: str
     def __init__(self, generation_id: _Optional[str] = ..., session_id: _Optional[str] = ..., message_id: _Optional[str] = ..., model: _Optional[str] = ..., resume_token: _Optional[str] = ...) -> None: ...
+
+class Fallback(_message.Message):
+    __slots__ = ("model", "provider", "failed_model", "error_reason")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    FAILED_MODEL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    provider: str
+    failed_model: str
+    error_reason: str
+    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., failed_model: _Optional[str] = ..., error_reason: _Optional[str] = ...) -> None: ...
 
 class TextDelta(_message.Message):
     __slots__ = ("text",)
@@ -335,7 +349,7 @@ class Finished(_message.Message):
     def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., message_id: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("generation_id", "session_id", "message_id", "request_id", "project", "model", "provider", "state", "finish_reason", "text", "tool_calls", "usage", "last_seq", "create_time", "end_time", "error_reason", "reasoning")
+    __slots__ = ("generation_id", "session_id", "message_id", "request_id", "project", "model", "provider", "state", "finish_reason", "text", "tool_calls", "usage", "last_seq", "create_time", "end_time", "error_reason", "reasoning", "requested_model")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -353,6 +367,7 @@ class Generation(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
     REASONING_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_MODEL_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     session_id: str
     message_id: str
@@ -370,7 +385,8 @@ class Generation(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     error_reason: str
     reasoning: str
-    def __init__(self, generation_id: _Optional[str] = ..., session_id: _Optional[str] = ..., message_id: _Optional[str] = ..., request_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[GenerationState, str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error_reason: _Optional[str] = ..., reasoning: _Optional[str] = ...) -> None: ...
+    requested_model: str
+    def __init__(self, generation_id: _Optional[str] = ..., session_id: _Optional[str] = ..., message_id: _Optional[str] = ..., request_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[GenerationState, str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error_reason: _Optional[str] = ..., reasoning: _Optional[str] = ..., requested_model: _Optional[str] = ...) -> None: ...
 
 class ResumeStreamRequest(_message.Message):
     __slots__ = ("generation_id", "after_seq", "resume_token")
@@ -609,7 +625,7 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., default_model: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "provider", "display_name", "ready", "not_ready_reason", "context_tokens", "capabilities", "fallbacks", "description")
+    __slots__ = ("name", "provider", "display_name", "ready", "not_ready_reason", "context_tokens", "capabilities", "fallbacks", "description", "prices")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -619,6 +635,7 @@ class Model(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     FALLBACKS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     display_name: str
@@ -628,7 +645,16 @@ class Model(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[Capability]
     fallbacks: _containers.RepeatedScalarFieldContainer[str]
     description: str
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., display_name: _Optional[str] = ..., ready: _Optional[bool] = ..., not_ready_reason: _Optional[str] = ..., context_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., fallbacks: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ...) -> None: ...
+    prices: _containers.RepeatedCompositeFieldContainer[ModelPrice]
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., display_name: _Optional[str] = ..., ready: _Optional[bool] = ..., not_ready_reason: _Optional[str] = ..., context_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., fallbacks: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., prices: _Optional[_Iterable[_Union[ModelPrice, _Mapping]]] = ...) -> None: ...
+
+class ModelPrice(_message.Message):
+    __slots__ = ("unit", "nano_usd_per_million")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    NANO_USD_PER_MILLION_FIELD_NUMBER: _ClassVar[int]
+    unit: _usage_pb2.Unit
+    nano_usd_per_million: int
+    def __init__(self, unit: _Optional[_Union[_usage_pb2.Unit, str]] = ..., nano_usd_per_million: _Optional[int] = ...) -> None: ...
 
 class CountTokensRequest(_message.Message):
     __slots__ = ("model", "conversation", "system_prompt")
@@ -641,14 +667,16 @@ class CountTokensRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., conversation: _Optional[_Union[Conversation, _Mapping]] = ..., system_prompt: _Optional[str] = ...) -> None: ...
 
 class CountTokensResponse(_message.Message):
-    __slots__ = ("input_tokens", "provenance", "model")
+    __slots__ = ("input_tokens", "provenance", "model", "error_percent")
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_PERCENT_FIELD_NUMBER: _ClassVar[int]
     input_tokens: int
     provenance: _usage_pb2.Provenance
     model: str
-    def __init__(self, input_tokens: _Optional[int] = ..., provenance: _Optional[_Union[_usage_pb2.Provenance, str]] = ..., model: _Optional[str] = ...) -> None: ...
+    error_percent: int
+    def __init__(self, input_tokens: _Optional[int] = ..., provenance: _Optional[_Union[_usage_pb2.Provenance, str]] = ..., model: _Optional[str] = ..., error_percent: _Optional[int] = ...) -> None: ...
 
 class SummarizeUsageRequest(_message.Message):
     __slots__ = ("start_time", "end_time")

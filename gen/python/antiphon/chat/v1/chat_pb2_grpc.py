@@ -154,7 +154,7 @@ class ChatServiceServicer:
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
         MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
         FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
-        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT).
+        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,14 +232,15 @@ class ChatServiceServicer:
     def UpdateSession(self, request, context):
         """UpdateSession changes the fields of a session that `update_mask` names.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (a path that can't be changed), NOT_FOUND (the session, MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """DeleteSession removes a session and its messages; what was used stays on the meter.
+        """DeleteSession removes a session and its messages; answers that are being made in it are cancelled, what was used stays on
+        the meter.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
@@ -311,7 +312,8 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeUsage(self, request, context):
-        """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared.
+        """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
+        belong to no session are told as long as their answers are kept.
 
         Errors: INVALID_ARGUMENT.
         """

@@ -50,7 +50,7 @@ class ChatServiceStub:
     Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
     MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
     FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
-    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT).
+    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
     """
     Chat: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ChatRequest, _chat_pb2.ChatResponse]
     """Chat answers a message with the whole answer at once. It is recorded in the same way as a stream.
@@ -96,10 +96,11 @@ class ChatServiceStub:
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_chat_pb2.UpdateSessionRequest, _chat_pb2.UpdateSessionResponse]
     """UpdateSession changes the fields of a session that `update_mask` names.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (a path that can't be changed), NOT_FOUND (the session, MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_chat_pb2.DeleteSessionRequest, _chat_pb2.DeleteSessionResponse]
-    """DeleteSession removes a session and its messages; what was used stays on the meter.
+    """DeleteSession removes a session and its messages; answers that are being made in it are cancelled, what was used stays on
+    the meter.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
@@ -139,7 +140,8 @@ class ChatServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     SummarizeUsage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SummarizeUsageRequest, _chat_pb2.SummarizeUsageResponse]
-    """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared.
+    """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
+    belong to no session are told as long as their answers are kept.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -166,7 +168,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
     MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
     FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
-    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT).
+    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
     """
     Chat: _aio.UnaryUnaryMultiCallable[_chat_pb2.ChatRequest, _chat_pb2.ChatResponse]  # type: ignore[assignment]
     """Chat answers a message with the whole answer at once. It is recorded in the same way as a stream.
@@ -212,10 +214,11 @@ class ChatServiceAsyncStub(ChatServiceStub):
     UpdateSession: _aio.UnaryUnaryMultiCallable[_chat_pb2.UpdateSessionRequest, _chat_pb2.UpdateSessionResponse]  # type: ignore[assignment]
     """UpdateSession changes the fields of a session that `update_mask` names.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (a path that can't be changed), NOT_FOUND (the session, MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_chat_pb2.DeleteSessionRequest, _chat_pb2.DeleteSessionResponse]  # type: ignore[assignment]
-    """DeleteSession removes a session and its messages; what was used stays on the meter.
+    """DeleteSession removes a session and its messages; answers that are being made in it are cancelled, what was used stays on
+    the meter.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
@@ -255,7 +258,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     SummarizeUsage: _aio.UnaryUnaryMultiCallable[_chat_pb2.SummarizeUsageRequest, _chat_pb2.SummarizeUsageResponse]  # type: ignore[assignment]
-    """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared.
+    """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
+    belong to no session are told as long as their answers are kept.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -284,7 +288,7 @@ class ChatServiceServicer:
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
         MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
         FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
-        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT).
+        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
         """
 
     def Chat(
@@ -370,7 +374,7 @@ class ChatServiceServicer:
     ) -> _typing.Union[_chat_pb2.UpdateSessionResponse, _abc.Awaitable[_chat_pb2.UpdateSessionResponse]]:
         """UpdateSession changes the fields of a session that `update_mask` names.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (a path that can't be changed), NOT_FOUND (the session, MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def DeleteSession(
@@ -378,7 +382,8 @@ class ChatServiceServicer:
         request: _chat_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.DeleteSessionResponse, _abc.Awaitable[_chat_pb2.DeleteSessionResponse]]:
-        """DeleteSession removes a session and its messages; what was used stays on the meter.
+        """DeleteSession removes a session and its messages; answers that are being made in it are cancelled, what was used stays on
+        the meter.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
@@ -458,7 +463,8 @@ class ChatServiceServicer:
         request: _chat_pb2.SummarizeUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.SummarizeUsageResponse, _abc.Awaitable[_chat_pb2.SummarizeUsageResponse]]:
-        """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared.
+        """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
+        belong to no session are told as long as their answers are kept.
 
         Errors: INVALID_ARGUMENT.
         """

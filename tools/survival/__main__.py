@@ -1,0 +1,180 @@
+"""`python -m tools.survival`: 20 clients stream while their server is killed with -9 (or paused past its lease), again and again."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from services.infra.postgres.embedded import EmbeddedPostgres
+from services.infra.postgres.migrations import upgrade
+from tools import peers
+from tools.survival.clients import End
+from tools.survival.ledger import MongoLedger, SqlLedger, database_of_its_own
+from tools.survival.people import people
+from tools.survival.replicas import ROOT, Replica, ReplicaFailed, settings
+from tools.survival.rounds import Deployment, Figures, survive
+from tools.survival.upstream import counting_upstream
+
+_PEOPLE = 3
+_SHOWN_FAULTS = 20
+_EPILOG = """
+Two replicas serve one database; the first one is killed or paused at a random moment of each round and comes back, the
+second one takes over. Clients come back by (generation_id, after_seq), or repeat their call with the same request_id, at
+either replica. Ends with 1 when anything did not hold, with 2 when it could not be tried.
+"""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.survival", description=__doc__, epilog=_EPILOG)
+    parser.add_argument("--rounds", type=int, default=5, help="how often a server is taken away (default 5)")
+    parser.add_argument("--clients", type=int, default=20, help="streams in each round (default 20)")
+    parser.add_argument(
+        "--pause", action="store_true", help="SIGSTOP past the lease and SIGCONT, instead of SIGKILL"
+    )
+    parser.add_argument(
+        "--store", choices=("postgres", "mongo"), default="postgres", help="where Chat keeps its records"
+    )
+    parser.add_argument("--lease", type=float, default=2.0, help="seconds that a lease lasts (default 2)")
+    parser.add_argument(
+        "--late",
+        type=float,
+        default=5.0,
+        help="seconds past its lease that a generation may be found running (default 5)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=None,
+        help="of the random choices; printed, so that they can be made again",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the folder of the run: the logs of both replicas"
+    )
+    return parser.parse_args()
+
+
+async def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Figures:
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(counting_upstream())
+        url = await stack.enter_async_context(EmbeddedPostgres(folder / "database").running())
+        await upgrade(url, ("auth", "chat"))
+        store = {"DATABASE_URL": url}
+        ledger: SqlLedger | MongoLedger = SqlLedger(url)
+        if arguments.store == "mongo":
+            mongo = database_of_its_own(os.environ.get("MONGODB_URL") or stack.enter_context(_mongo_peer()))
+            store |= {"ANTIPHON_CHAT__STORE": "mongo", "MONGODB_URL": mongo}
+            ledger = MongoLedger(mongo)
+        stack.push_async_callback(ledger.close)
+        environment = settings(folder, upstream.url, arguments.lease, store)
+        first, second = (
+            Replica(name, folder, {**environment, "DATABASE_URL": _named(url, name)})
+            for name in ("first", "second")
+        )
+        for replica in (first, second):
+            stack.push_async_callback(asyncio.to_thread, replica.stop)
+            replica.start()
+            await replica.up()
+        tokens = await people(second.address, _PEOPLE)
+        deployment = Deployment(first, second, ledger, tokens, arguments.lease)
+        figures = await survive(
+            deployment,
+            arguments.rounds,
+            arguments.clients,
+            pause=arguments.pause,
+            late_seconds=arguments.late,
+            seed=seed,
+        )
+        figures.faults += [f"{one.name} logged {line}" for one in (first, second) for line in one.exceptions]
+        return figures
+
+
+def _named(url: str, name: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}application_name={name}"
+
+
+@contextlib.contextmanager
+def _mongo_peer() -> Iterator[str]:
+    """The server that speaks MongoDB's protocol; it ends with its standard input."""
+    command = [*peers.mongo(lambda text: print(text, file=sys.stderr, flush=True)), "0"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield f"mongodb://127.0.0.1:{process.stdout.readline().strip()}/antiphon"
+        finally:
+            process.stdin.close()
+
+
+@asynccontextmanager
+async def _folder(keep: bool) -> AsyncIterator[Path]:
+    (ROOT / "build").mkdir(exist_ok=True)
+    if keep:
+        yield Path(tempfile.mkdtemp(prefix="survival-", dir=ROOT / "build"))
+        return
+    with tempfile.TemporaryDirectory(
+        prefix="survival-", dir=ROOT / "build", ignore_cleanup_errors=True
+    ) as made:
+        yield Path(made)
+
+
+def _print(figures: Figures, arguments: argparse.Namespace, seed: int) -> None:
+    ends = figures.ends
+    lines: Mapping[str, object] = {
+        "rounds": f"{figures.rounds}, {'paused past the lease' if arguments.pause else 'killed with -9'}, {arguments.store}, seed {seed}",
+        "streams": figures.streams,
+        "resumed": figures.resumed,
+        "completed": ends[End.COMPLETED],
+        "interrupted": ends[End.INTERRUPTED],
+        "cancelled": ends[End.CANCELLED],
+        "without an end": ends[End.NONE],
+        "begun again (nothing was made)": figures.begun_again,
+        "clients whose text is not the record's": figures.mismatches,
+        "generations": figures.generations,
+        "usage events doubled / missing": f"{figures.doubled_events} / {figures.missing_events}",
+        **(
+            {
+                "taken over while paused": figures.taken_over,
+                "of these written after waking": figures.woken_writes,
+            }
+            if arguments.pause
+            else {}
+        ),
+        "longest running past its lease": f"{figures.longest_late:.2f} s (lease {arguments.lease:g} s)",
+        "seconds": f"{figures.seconds:.0f}",
+    }
+    for name, value in lines.items():
+        print(f"{name:40} {value}")
+    for fault in figures.faults[:_SHOWN_FAULTS]:
+        print(f"  FAULT {fault}")
+    if len(figures.faults) > _SHOWN_FAULTS:
+        print(f"  … and {len(figures.faults) - _SHOWN_FAULTS} more")
+
+
+async def _main() -> int:
+    arguments = _arguments()
+    seed = random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed
+    async with _folder(arguments.keep) as folder:
+        if arguments.keep:
+            print(f"logs: {folder}")
+        try:
+            figures = await _run(arguments, seed, folder)
+        except (ReplicaFailed, peers.PeerMissing) as error:
+            print(error, file=sys.stderr)
+            return 2
+    _print(figures, arguments, seed)
+    return 1 if figures.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(_main()))
