@@ -43,9 +43,9 @@ class Story:
         """The store of a process."""
         return MongoRecordStore(cast(Any, InterleavedMongo(self.mongo, number, self.turns)))
 
-    async def begin(self, store: MongoRecordStore, lease: Lease, new: NewGeneration) -> None:
-        """The beginning, undisturbed."""
-        assert await store.begin(lease, new) is None
+    async def begin(self, store: MongoRecordStore, owner_id: str, new: NewGeneration) -> None:
+        """The beginning of the owner and of a generation, undisturbed."""
+        assert await store.begin(await store.acquire(owner_id, TTL), new) is None
 
     async def make(self, store: MongoRecordStore, lease: Lease, new: NewGeneration) -> None:
         """What an owner does until it is refused: appends, each after the fate of the one before, and the end."""
@@ -106,8 +106,8 @@ async def test_whoever_comes_first_nothing_is_lost_and_all_ends_once(
         first = new_generation(user_id="u1", session=new_session("u1"))
         second = new_generation(user_id="u1", session=new_session("u1"))
         owner, first_taker, taker = (story.process(number) for number in (_OWNER, _FIRST_TAKER, _TAKER))
-        leases = [await plain.acquire(new_id(), TTL) for _ in range(3)]
-        await story.turns.play(story.begin(owner, leases[0], first))
+        leases = [Lease(new_id(), 1), *[await plain.acquire(new_id(), TTL) for _ in range(2)]]
+        await story.turns.play(story.begin(owner, leases[0].owner_id, first))
         # Given up, and yet at work: so a process that slept for too long looks to the others.
         for lease in leases[: 1 + taker_dies]:
             await plain.release(lease)

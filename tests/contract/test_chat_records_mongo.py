@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -206,6 +207,33 @@ async def test_an_end_in_a_session_that_was_deleted_leaves_no_content(mongo: Mon
             assert not any("privado" in one for one in kept)
 
     assert await crash_after_each_write(mongo, round_) >= 2
+
+
+async def test_a_sleeper_brings_nothing_back_into_a_session_that_was_deleted(mongo: Mongo) -> None:
+    sleeper, others, new = on_mongo(mongo), on_mongo(mongo), opening()
+    id_ = new.generation.generation_id
+    lease = await begun(sleeper.records, new)
+    assert await sleeper.records.append(lease, [Flush(id_, [text(2, 3, "privado")])]) == {id_}
+    assert await ended_by_another(others, id_)
+    await others.sessions.delete_session(new.generation.session_id, "u1")
+    assert await sleeper.records.append(lease, [Flush(id_, [text(4, 5, "privado")])]) == set()
+    assert not await sleeper.records.finish(lease, new.generation, completed(new, 6, "privado"), None)
+    for name in ("chat_generations", "chat_events", "chat_messages"):
+        assert not any("privado" in str(document) for document in await mongo[name].find().to_list())
+
+
+async def test_who_slept_longer_than_its_lease_looks_before_it_writes(mongo: Mongo) -> None:
+    sleeper, others, new = on_mongo(mongo), on_mongo(mongo), new_generation()
+    id_ = new.generation.generation_id
+    lease = await sleeper.records.acquire(new_id(), timedelta(milliseconds=50))
+    assert await sleeper.records.begin(lease, new) is None
+    assert await ended_by_another(others, id_)
+    # By now nothing holds the position any more.
+    await others.records.prune(_ALL, 100)
+    assert await mongo["chat_events"].count_documents({}) == 0
+    await asyncio.sleep(0.06)
+    assert await sleeper.records.append(lease, [Flush(id_, [text(2, 3, "late")])]) == set()
+    assert await mongo["chat_events"].count_documents({}) == 0
 
 
 async def test_a_take_over_that_dies_is_taken_over(mongo: Mongo) -> None:

@@ -63,6 +63,7 @@ def given_url() -> str:
 def mongo_database(server_url: str) -> Iterator[str]:
     """The address of an empty database there, which is dropped at the end of the block."""
     from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
 
     parts = urlsplit(server_url)
     named, options = parts.path.strip("/"), dict(parse_qsl(parts.query))
@@ -71,5 +72,5 @@ def mongo_database(server_url: str) -> Iterator[str]:
         options["authSource"] = named or "admin"
     name = f"antiphon_test_{secrets.token_hex(6)}"
     yield urlunsplit(parts._replace(path=f"/{name}", query=urlencode(options)))
-    with contextlib.suppress(Exception), MongoClient[dict[str, object]](server_url) as client:
+    with contextlib.suppress(PyMongoError), MongoClient[dict[str, object]](server_url) as client:
         client.drop_database(name)

@@ -41,6 +41,16 @@ ANSWERED = "answered"
 """The same of its answer, and maybe of the former."""
 
 
+def running_of(owner_id: str) -> Document:
+    """What finds the running generations of a process."""
+    return {"owner_id": owner_id, "state": State.RUNNING.value}
+
+
+def owned_by(lease: Lease, generation_id: str) -> Document:
+    """What finds a generation as long as it runs under the lease."""
+    return {"_id": generation_id, **running_of(lease.owner_id), "epoch": lease.epoch}
+
+
 def claim_of(new: NewGeneration) -> Claim | None:
     """What the call claims; None without a request_id."""
     request_id = new.generation.request_id
@@ -136,7 +146,7 @@ def _end(ending: Ending, usage_event: UsageEvent | None) -> Document:
     if usage_event is not None:
         changes["event_id"] = usage_event.event_id
         changes["event_status"] = usage_event.status.value
-        changes["quantities"] = _quantities_document(usage_event.usage)
+        changes["quantities"] = _quantities_document(ending.usage)
         changes["usage_event"] = Binary(outbox.payload(usage_event))
     return changes
 

@@ -95,13 +95,14 @@ class Erasing:
             await self._generations.update_many({"_id": {"$in": ids}}, {"$set": {"events_pruned": True}})
 
     async def events(self, generation_id: str) -> None:
-        """Remove the events of a generation."""
+        """Remove the events of a generation; what fences an old owner, who may still be about to write, stays until it is pruned."""
         await self._events.delete_many(
             {
                 "_id": {
                     "$gte": {"g": generation_id, "s": MinKey()},
                     "$lte": {"g": generation_id, "s": MaxKey()},
-                }
+                },
+                "payload": {"$exists": True},
             }
         )
 

@@ -116,8 +116,12 @@ class EventLog:
         found = await self._events.find_one({"_id": {"$gte": begin, "$lte": end}}, sort=[("_id", -1)])
         return [] if found is None or found.get("seq", 0) <= after_seq else [found]
 
+    async def clear(self, generation_id: str) -> None:
+        """Remove the events of a generation; a fence stays, as its old owner may still be about to write."""
+        await self._events.delete_many({**_record(generation_id), "payload": {"$exists": True}})
+
     async def remove(self, generation_ids: Sequence[str]) -> None:
-        """Remove all events of these generations."""
+        """Remove all that is left of these generations, which ended long ago."""
         if generation_ids:
             await self._events.bulk_write(
                 [DeleteMany(_record(generation_id)) for generation_id in generation_ids], ordered=False

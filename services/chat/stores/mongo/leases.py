@@ -36,18 +36,22 @@ class Leases:
         self._leases = mongo["chat_leases"]
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
+        self._lasts_until: dict[Lease, float] = {}
 
     async def acquire(self, owner_id: str, ttl: timedelta) -> Lease:
         """A new lease."""
+        asked, lease = self._clock(), Lease(owner_id, 1)
         # Owners are new each time: who is there already is this one, after an attempt whose fate was not known.
         with contextlib.suppress(DuplicateKeyError):
             await self._leases.insert_one(
                 {"_id": owner_id, "epoch": 1, "beat": 0, "ttl": ttl.total_seconds()}
             )
-        return Lease(owner_id, 1)
+        self._lasts_until[lease] = asked + ttl.total_seconds()
+        return lease
 
     async def renew(self, lease: Lease, ttl: timedelta) -> datetime | None:
         """Move the beat. Returns the server's time; None when the lease is gone."""
+        asked = self._clock()
         found = await self._leases.find_one_and_update(
             _of(lease),
             {
@@ -58,11 +62,21 @@ class Leases:
             },
             return_document=ReturnDocument.AFTER,
         )
-        return None if found is None else found["at"]
+        if found is None:
+            self._lasts_until.pop(lease, None)
+            return None
+        self._lasts_until[lease] = asked + ttl.total_seconds()
+        at: datetime = found["at"]
+        return at
 
     async def release(self, lease: Lease) -> None:
         """Let others take it at once."""
+        self._lasts_until.pop(lease, None)
         await self._leases.update_one(_of(lease), {"$set": {"released": True}})
+
+    def is_fresh(self, lease: Lease) -> bool:
+        """Whether this process confirmed it within its life."""
+        return self._clock() < self._lasts_until.get(lease, 0.0)
 
     async def is_held(self, lease: Lease) -> bool:
         """Whether nobody has taken it."""
