@@ -122,3 +122,18 @@ async def test_a_context_has_the_last_messages_and_is_bounded(store: RecordStore
     assert await last(3) == ["2", "¿", "3"]
     # Three of them would be more than 4 MiB.
     assert await last(100) == ["¿", "2", "¿", "3"]
+
+
+async def test_whoever_lost_its_own_lease_takes_nothing_over(store: RecordStore) -> None:
+    new = new_generation()
+    await begun(store, new)
+    slept = await store.acquire(new_id(), TTL)
+    awake = await store.acquire(new_id(), TTL)
+    adopted = [one.generation_id for one in await store.take_over(awake, sole_owner=True)]
+    assert adopted == [new.generation.generation_id]
+    another = new_generation()
+    assert await store.begin(await store.acquire(new_id(), TTL), another) is None
+    # What it adopted would be looked for by nobody.
+    assert await store.take_over(slept, sole_owner=True) == []
+    adopted = [one.generation_id for one in await store.take_over(awake, sole_owner=True)]
+    assert adopted == [another.generation.generation_id]

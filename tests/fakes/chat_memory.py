@@ -88,6 +88,8 @@ class MemoryRecordStore:
 
     async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
         self._reach()
+        if not self._holds(mine):
+            return []
         dead = {
             owner
             for owner, (_, expiry) in self._leases.items()

@@ -91,15 +91,17 @@ class SqlRecordStore:
     async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
         """As the port says."""
         async with self._database.transaction() as connection:
+            cursor = await connection.execute(statements.HELD.encode(), lease_values(mine))
+            if await cursor.fetchone() is None:
+                return []
             cursor = await connection.execute(
                 statements.FENCE.encode(), {"owner_id": mine.owner_id, "sole_owner": sole_owner}
             )
             dead = [row[0] for row in await cursor.fetchall()]
-            if not dead:
-                return []
             cursor = await connection.execute(statements.ADOPT.encode(), {**lease_values(mine), "dead": dead})
             adopted = [row[0] for row in await cursor.fetchall()]
-            await connection.execute(statements.FORGET.encode(), {"dead": dead})
+            if dead:
+                await connection.execute(statements.FORGET.encode(), {"dead": dead})
             # Read before the commit: adopted ones that are not returned would be left running.
             found = [await _generation(connection, generation_id) for generation_id in adopted]
         return [generation for generation in found if generation is not None]

@@ -34,6 +34,9 @@ RELEASE = (
     "update chat.leases set expires_at = '-infinity' where owner_id = %(owner_id)s and epoch = %(epoch)s"
 )
 
+# Whoever slept past its own lease takes nothing over: nobody would look for it under that lease.
+HELD = "select 1 from chat.leases where owner_id = %(owner_id)s and epoch = %(epoch)s for share"
+
 FENCE = """
 update chat.leases set epoch = epoch + 1, expires_at = '-infinity'
 where owner_id in (
@@ -44,10 +47,15 @@ where owner_id in (
 returning owner_id
 """
 
-# The dead owners' generations become ours, so that the ordinary final write can end them.
+# The dead owners' generations become ours, so that the ordinary final write can end them; so do those of owners that have no lease at all.
 ADOPT = """
-update chat.generations g set owner_id = %(owner_id)s, epoch = %(epoch)s
-where owner_id = any(%(dead)s::uuid[]) and state = 'running'
+update chat.generations set owner_id = %(owner_id)s, epoch = %(epoch)s
+where generation_id in (
+    select generation_id from chat.generations g
+    where state = 'running' and owner_id <> %(owner_id)s
+      and (owner_id = any(%(dead)s::uuid[]) or not exists (select from chat.leases l where l.owner_id = g.owner_id))
+    for update skip locked
+)
 returning generation_id::text
 """
 

@@ -55,6 +55,8 @@ class TakeOvers:
 
     async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
         """Adopt what the dead have left running; the leases of all others count as dead with `sole_owner`."""
+        if not await self._leases.is_held(mine):
+            return []
         await self._leases.remove_dead(mine, sole_owner=sole_owner)
         orphans = await self._orphans(mine)
         if not orphans:
