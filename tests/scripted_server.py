@@ -238,6 +238,7 @@ class ScriptedServer:
             generation_id=GENERATION_ID,
             state=chat_pb2.GENERATION_STATE_COMPLETED,
             text="".join(event.text_delta.text for event in self.record),
+            finish_reason=self.record[-1].finished.reason,
             last_seq=self.record[-1].seq,
         )
 

@@ -6,10 +6,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
+from services.bootstrap.findings import Finding, Verdict
+from services.bootstrap.models import models_found
 from services.bootstrap.resources import schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
 from services.bootstrap.suite import SERVICES
@@ -28,27 +28,9 @@ _PEER_SECONDS = 3.0
 _DATABASE_SECONDS = 3.0
 
 
-class Verdict(Enum):
-    """What a look found. NOTE is for what works and may surprise."""
-
-    GOOD = "ok"
-    NOTE = "note"
-    BAD = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at, what was found, and what to do about it."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str = ""
-
-
 async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
     """One finding after the other, as they are made."""
-    yield _settings(environ)
+    yield _settings(settings, environ)
     yield _look("address", lambda: _address(settings))
     yield _look("metrics", lambda: _metrics(settings))
     try:
@@ -79,7 +61,8 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             yield finding
     if settings.chat.store == "mongo" and settings.mongo.url is not None:
         yield await _mongo(settings, settings.mongo.url.get_secret_value())
-    yield _look("models", lambda: _models(settings, environ))
+    async for finding in models_found(settings, environ):
+        yield finding
     for name in SERVICES:
         peer: str | None = getattr(settings.peers, name)
         if peer is not None:
@@ -93,8 +76,15 @@ def _look(name: str, look: Callable[[], Finding]) -> Finding:
         return Finding(name, Verdict.BAD, error.message, error.advice)
 
 
-def _settings(environ: Mapping[str, str]) -> Finding:
+def _settings(settings: Settings, environ: Mapping[str, str]) -> Finding:
     unread = sorted(name for name in RESERVED_NAMES if environ.get(name))
+    if settings.mongo.url is not None and settings.chat.store != "mongo":
+        return Finding(
+            "settings",
+            Verdict.NOTE,
+            "MONGODB_URL is set and nothing uses it",
+            "For Chat on MongoDB set ANTIPHON_CHAT__STORE=mongo, too.",
+        )
     if unread:
         return Finding("settings", Verdict.NOTE, f"fine; not read by any service yet: {', '.join(unread)}")
     return Finding("settings", Verdict.GOOD, "fine")
@@ -260,43 +250,6 @@ async def _keys(settings: Settings, database: Database, secret: DeploymentSecret
     except ServiceError as error:
         return Finding("signing keys", Verdict.BAD, error.message)
     return Finding("signing keys", Verdict.GOOD, "in the database, and the secret opens them")
-
-
-def _models(settings: Settings, environ: Mapping[str, str]) -> Finding:
-    from services.chat.providers.catalog import configured_catalog
-    from services.chat.providers.echo import EchoProvider
-
-    echo = EchoProvider(settings.chat.echo_interval_ms / 1000)
-    # Who would be called does not matter here: nobody is.
-    catalog = configured_catalog(settings.chat, environ, lambda _endpoint, _model: echo, echo)
-    models = catalog.models.values()
-    ready = [model.name for model in models if model.ready]
-    waiting = sorted({model.not_ready_reason for model in models if not model.ready})
-    if ready == ["echo"]:
-        return Finding(
-            "models",
-            Verdict.NOTE,
-            "only echo is ready, which is no language model",
-            f"For a real one: {'; or '.join(waiting)}."
-            if waiting
-            else "Add one to ANTIPHON_CHAT__MODELS_FILE.",
-        )
-    # The built-in catalog has fallbacks for whoever has several keys; a file of one's own means those that it names.
-    passed_over = settings.chat.models_file and {
-        name: catalog.models[name].not_ready_reason
-        for model in models
-        if model.ready
-        for name in model.fallbacks
-        if not catalog.models[name].ready
-    }
-    if passed_over:
-        return Finding(
-            "models",
-            Verdict.NOTE,
-            f"ready: {', '.join(ready)}; not ready, and passed over as fallbacks: {', '.join(passed_over)}",
-            f"For them to take over when others fail: {'; '.join(sorted(set(passed_over.values())))}.",
-        )
-    return Finding("models", Verdict.GOOD, f"ready: {', '.join(ready)}")
 
 
 async def _peer(name: str, address: str) -> Finding:

@@ -3,7 +3,7 @@
 NotFound ─────────── ModelNotFound
 FailedPrecondition ─ ModelNotReady, ProviderRefused, ProviderCredential, ProviderModelGone, EventsPruned
 InvalidArgument ──── UnsupportedInput, ContextTooLong
-ResourceExhausted ── ProviderRateLimited, AnswerTooLong
+ResourceExhausted ── ProviderRateLimited, AnswerTooLong, SearchesOverloaded
 Unavailable ──────── ProviderUnavailable, ProviderProtocol
 DeadlineExceeded ─── ProviderTimeout
 Aborted ──────────── GenerationInterrupted
@@ -127,6 +127,17 @@ class AnswerTooLong(errors.ResourceExhausted):
         super().__init__(
             f"the answer grew past {limit_bytes} bytes and was ended; what was made so far is on record",
             metadata={"generation_id": generation_id},
+        )
+
+
+class SearchesOverloaded(errors.ResourceExhausted):
+    """More searches wait than the queue takes, or one took too long."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many searches at once; try again shortly", metadata={"queue": "searches"}, retry_after=2.0
         )
 
 

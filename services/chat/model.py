@@ -11,6 +11,10 @@ from enum import StrEnum
 from services.capabilities.metering.model import Unit, Usage, UsageStatus
 
 _TITLE_LENGTH = 60
+# What is behind them makes no title.
+_TITLED = 10_000
+# Control characters, and the embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX #9).
+_STEERING = r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 
 
 class Role(StrEnum):
@@ -99,11 +103,17 @@ class Message:
 
 def title_of(text: str) -> str:
     """A session's title from its first message: its first words, in one line."""
-    line = re.sub(r"\s+", " ", text).strip()
+    line = re.sub(rf"[\s{_STEERING}]+", " ", text[:_TITLED]).strip()
     if len(line) <= _TITLE_LENGTH:
         return line
     cut = line[:_TITLE_LENGTH]
     return (cut[: cut.rfind(" ")] if " " in cut[_TITLE_LENGTH // 2 :] else cut) + "…"
+
+
+def steering_character(title: str) -> str | None:
+    """The first character of a title that would steer the terminal of whoever reads it, or turn the line around; None when it has none."""
+    found = re.search(f"[{_STEERING}]", title)
+    return found[0] if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,10 +80,11 @@ class RecordStore(Protocol):
         """Give the lease up; what still runs under it is left to `take_over`."""
         ...
 
-    async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
-        """Fence the leases that have run out — with `sole_owner`, all but `mine` — and adopt their running generations, so that
-        `finish` under `mine` may end them. Adopted generations come with their text and `last_seq`. Two processes that do this at
-        once adopt disjoint sets."""
+    async def take_over(self, mine: Lease, *, sole_owner: bool, limit: int) -> Sequence[str]:
+        """Fence the leases that have run out — with `sole_owner`, all but `mine` — and adopt at most `limit` running generations whose
+        owner has no lease any more, so that `finish` under `mine` may end them. Returns their ids; none when none is left, or when `mine`
+        was itself taken over. What was adopted before a failure is `running` under `mine`. Two processes that do this at once adopt
+        disjoint sets."""
         ...
 
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
@@ -116,6 +117,11 @@ class RecordStore(Protocol):
     async def generation(self, generation_id: str) -> Generation | None:
         """The generation as stored. While it runs, `text`, `reasoning`, `tool_calls` and `last_seq` are those of the record. It is
         `forgotten` once its session was deleted."""
+        ...
+
+    async def head(self, generation_id: str) -> Generation | None:
+        """The same without what was made: `text`, `reasoning` and `tool_calls` are empty, and while it runs `model` and `provider` are those
+        that it began with. Costs the same, however long the record is."""
         ...
 
     async def state(self, generation_id: str) -> State | None:
@@ -243,9 +249,15 @@ class SessionStore(Protocol):
         ...
 
     async def search(self, user_id: str, session_id: str, query: str, page: PageRequest) -> Page[Message]:
-        """Messages in a person's sessions, or in one of them, whose text has all words of `query` whatever their case, best first, and of
-        equally good ones the newest first. The key of a page is the store's own. `total_size` is not told. Of messages that all match, at least
-        the newest 5,000 are looked at. Of large messages a page holds fewer, as for `messages`."""
+        """Messages in a person's sessions, or in one of them, whose text has all words of `query`, by `words.Wanted`: those of the best score
+        first, and of equal ones the newest. None for a query without a word.
+
+        At least the newest 50,000 messages are looked through, or the newest 128 MiB of them, of each the first 100,000 characters, and of
+        the hits the newest 1,000 are ranked; a store may leave out words behind the first 4,000 different ones of a message, and rank fewer
+        hits of large ones. What a
+        search costs does not depend on what others have stored, nor what a call for an answer costs on searches. The key of a page is
+        the store's own, and stays valid while messages are added. `total_size` is not told. Of large messages a page holds fewer, as for
+        `messages`."""
         ...
 
 
@@ -299,7 +311,8 @@ class CatalogModel:
 
     `endpoint` is the address that it is called at, which models share; `fallbacks` are the names of the models that are asked, in this
     order, when it fails before its first token; `prices` are nano-USD for a million units; `family` names the tokenizer whose counts are
-    estimated; `total_timeout` bounds its answers, in seconds, in the place of the setting, None leaves it to that.
+    estimated; `total_timeout` bounds its answers, in seconds, in the place of the setting, None leaves it to that; `first_token_timeout`
+    is for how many seconds it may be silent before its answer, None when nobody said.
     """
 
     name: str
@@ -316,6 +329,7 @@ class CatalogModel:
     prices: Mapping[Unit, int] = field(default_factory=dict)
     family: str = ""
     total_timeout: float | None = None
+    first_token_timeout: float | None = None
 
     @property
     def ready(self) -> bool:

@@ -83,7 +83,7 @@ class ChatServicer(SessionServicer):
     ) -> AsyncIterator[chat_pb2.ResumeStreamResponse]:
         """Watch from a position on."""
         principal = current().principal
-        found = await self._use.find(principal, request.generation_id.lower(), request.resume_token)
+        found = await self._use.find.head(principal, request.generation_id.lower(), request.resume_token)
         token = "" if found.user_id else request.resume_token
         async with aclosing(self._watch(found.generation_id, request.after_seq)) as events:  # type: ignore[type-var]
             async for event in events:

@@ -7,7 +7,7 @@ from typing import Any
 
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 
-from services.chat.mapping.requests import new_message, require_storable
+from services.chat.mapping.requests import new_message, require_storable, require_title
 from services.chat.mapping.resources import message_to_proto, session_to_proto
 from services.chat.mapping.sessions import session_changes
 from services.chat.usecases.messages import CreateMessage, GetMessage, ListMessages
@@ -50,6 +50,7 @@ class SessionServicer(chat_pb2_grpc.ChatServiceServicer):
     ) -> chat_pb2.CreateSessionResponse:
         """Open an empty session."""
         require_storable(title=request.title, project=request.project, system_prompt=request.system_prompt)
+        require_title("title", request.title)
         session = await self._sessions.create_session(
             current().principal,
             request.request_id,
@@ -107,6 +108,7 @@ class SessionServicer(chat_pb2_grpc.ChatServiceServicer):
     ) -> chat_pb2.ForkSessionResponse:
         """A session that goes another way from a message on."""
         require_storable(title=request.title)
+        require_title("title", request.title)
         session = await self._sessions.fork_session(
             current().principal, request.request_id, request.session_id, request.message_id, request.title
         )

@@ -124,7 +124,9 @@ async def _built(
         await generations.drain(grace)
 
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector) as http:
+    # A cookie that an endpoint sets for one key would be sent with all others, and grow their headers.
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as http:
         catalog = _catalog(chat, environ, http)
         reload = CatalogReload(catalog, lambda: _catalog(chat, environ, http))
         tokens = ResumeTokens(secret.derive("chat.resume"))

@@ -24,6 +24,8 @@ _ADVICE = {
     "SESSION_BUSY": "Wait until the other answer is finished, or cancel it.",
     "PROVIDER_CREDENTIAL": "The operator of the server has to look after the provider's key.",
 }
+# What gRPC says of a name without an address.
+_NO_SUCH_HOST = ("DNS resolution failed", "Name resolution", "Domain name not found", "name resolution")
 
 # What a resource is called at the command line, and where its ids are.
 _THINGS = {
@@ -63,7 +65,11 @@ _ARGUMENTS = {
 def message_of(error: AntiphonError, server: str) -> str:
     """What happened, on one line."""
     if isinstance(error, Unreachable):
+        if any(sign in error.message for sign in _NO_SUCH_HOST):
+            return f"no address is known for the name in {server}" if server else error.message
         return f"no server answers at {server}" if server else error.message
+    if error.reason == "MODEL_NOT_FOUND" and "model" in error.metadata:
+        return f"there is no model {error.metadata['model']}"
     if error.reason in _ENDED:
         if os.environ.get("ANTIPHON_TOKEN"):
             return f"ANTIPHON_TOKEN is not accepted by {server}: {error.message}"
@@ -81,10 +87,7 @@ def message_of(error: AntiphonError, server: str) -> str:
 def advice_on(error: AntiphonError, server: str) -> str:
     """What to do about it; may be empty, may have several lines."""
     if isinstance(error, Unreachable):
-        return (
-            "Is it running? `make run` starts one here; --server or ANTIPHON_SERVER names another."
-            + _cause_of(error)
-        )
+        return _way_to_a_server(error)
     lines = [
         f"{_argument(each.field)}: {each.description}"
         for each in error.violations
@@ -114,6 +117,13 @@ def advice_on(error: AntiphonError, server: str) -> str:
     if error.code.name in ("INTERNAL", "UNKNOWN") and error.request_id:
         lines.append(f"The server's log has the details under the request id {error.request_id}.")
     return "\n".join(lines)
+
+
+def _way_to_a_server(error: Unreachable) -> str:
+    another = "--server or ANTIPHON_SERVER names another."
+    if any(sign in error.message for sign in _NO_SUCH_HOST):
+        return another
+    return f"Is it running? `make run` starts one here; {another}{_cause_of(error)}"
 
 
 def _argument(field: str) -> str:

@@ -23,6 +23,12 @@ class Answer(Protocol):
     def remark(self, text: str) -> None:
         """Says something about the answer while it is being written, on standard error."""
 
+    def interrupted(self) -> None:
+        """Told that somebody pressed Ctrl-C, of which a terminal shows something."""
+
+    def complete(self, generation: chat_pb2.Generation) -> None:
+        """Shows what is left of an answer that has ended, when its events can't be had."""
+
     def end(self) -> None:
         """Told that nothing more comes, whatever the reason. May be called twice."""
 
@@ -45,6 +51,13 @@ class JsonAnswer:
         """Notes it: no line of the output is anything but an event."""
         note(text)
 
+    def interrupted(self) -> None:
+        """No line is open."""
+
+    def complete(self, generation: chat_pb2.Generation) -> None:
+        """Notes it: no event is made up."""
+        note("(cancelled; its last events can't be read: the text is on record)")
+
     def end(self) -> None:
         """Nothing is left to print."""
 
@@ -58,6 +71,7 @@ class TextAnswer:
         self._styled = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._reasons = False
         self._at_line_start = True
+        self._length = 0
         self._calls: dict[int, chat_pb2.ToolCallDelta] = {}
         self._citations: list[chat_pb2.Citation] = []
 
@@ -66,6 +80,7 @@ class TextAnswer:
         kind = event.WhichOneof("event")
         if kind == "text_delta":
             self._leave_reasoning()
+            self._length += len(event.text_delta.text)
             self._write(shown(event.text_delta.text, self._on_terminal))
         elif kind == "reasoning_delta" and self._on_terminal:
             if not self._reasons:
@@ -89,6 +104,19 @@ class TextAnswer:
         if self._on_terminal:
             self.end()
         note(text)
+
+    def interrupted(self) -> None:
+        """Leaves the line that the terminal has shown `^C` on, unless the answer's own end does so."""
+        if (self._at_line_start or not self._on_terminal) and sys.stderr.isatty():
+            print(file=sys.stderr, flush=True)
+
+    def complete(self, generation: chat_pb2.Generation) -> None:
+        """Writes the rest of the text."""
+        from antiphon.chat.v1 import chat_pb2
+
+        rest = generation.text[self._length :]
+        self.show(chat_pb2.ChatEvent(text_delta=chat_pb2.TextDelta(text=rest)))
+        self._finish(chat_pb2.Finished(reason=generation.finish_reason, usage=generation.usage))
 
     def end(self) -> None:
         """Ends the line."""
@@ -114,7 +142,8 @@ class TextAnswer:
         elif finished.reason == chat_pb2.FINISH_REASON_CONTENT_FILTER:
             note("(the provider withheld the rest)")
         elif finished.reason == chat_pb2.FINISH_REASON_CANCELLED:
-            note("(cancelled; what was written is kept)")
+            written = self._length or self._calls
+            note(f"(cancelled; {'what was written is kept' if written else 'nothing was written yet'})")
         if self._with_usage and finished.usage.quantities:
             from services.cli.quantities import described
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,7 +16,7 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import AntiphonError, ChatOptions, Client, Reconnect, Stream
 from antiphon_client.errors import Unreachable
 from services.cli.answer import Answer
-from services.cli.output import note
+from services.cli.output import for_programs
 
 CANCEL_SECONDS = 10.0
 NAMED_SECONDS = 2.0
@@ -39,12 +40,18 @@ def ask(
             answer.remark("(the connection was lost; resuming …)")
 
     try:
-        with client.stream(question, on_reconnect=lost, **options) as stream:
-            with Interrupt(stream, patience) as interrupt:
+        with (
+            client.stream(question, on_reconnect=lost, **options) as stream,
+            Interrupt(stream, patience) as interrupt,
+        ):
+            try:
                 for event in stream:
                     answer.show(event)
+            finally:
                 if interrupt.happened:
-                    _cancel(client, stream, answer)
+                    answer.interrupted()
+            if interrupt.happened:
+                _cancel(client, stream, answer)
             return not interrupt.happened
     finally:
         answer.end()
@@ -52,11 +59,19 @@ def ask(
 
 def _cancel(client: Client, stream: Stream, answer: Answer) -> None:
     """Ends the generation, and shows what was kept of it beyond what was shown."""
-    if not stream.generation_id or stream.finished is not None:
+    if stream.finished is not None:
         answer.end()
         return
+    if not stream.generation_id:
+        answer.remark("(broken off before an answer began)")
+        return
     try:
-        client.cancel(stream.generation_id, resume_token=stream.resume_token, timeout=CANCEL_SECONDS)
+        ended = client.cancel(stream.generation_id, resume_token=stream.resume_token, timeout=CANCEL_SECONDS)
+    except AntiphonError as error:
+        why = "no server answers" if isinstance(error, Unreachable) else error.message
+        answer.remark(f"antiphon: the answer could not be cancelled: {why}")
+        return
+    try:
         rest = client.resume(
             stream.generation_id,
             after_seq=stream.seq,
@@ -65,10 +80,9 @@ def _cancel(client: Client, stream: Stream, answer: Answer) -> None:
         )
         for event in rest:
             answer.show(event)
-    except AntiphonError as error:
-        answer.end()
-        why = "no server answers" if isinstance(error, Unreachable) else error.message
-        note(f"antiphon: the answer could not be cancelled: {why}")
+    except AntiphonError:
+        # It is cancelled, and whoever may only write, or has lost the server again, has been told its text.
+        answer.complete(ended)
 
 
 class Interrupt:
@@ -77,6 +91,7 @@ class Interrupt:
     def __init__(self, stream: Stream, patience: int = 2) -> None:
         self._stream = stream
         self._left = patience
+        self._for_programs = for_programs.get()
         self._previous: Any = None
         self.happened = False
 
@@ -87,7 +102,11 @@ class Interrupt:
             os._exit(INTERRUPTED)
         if self.happened:
             # Past the buffers of standard error, which the code that was interrupted may be using.
-            os.write(2, b"\n(waiting for the server; once more leaves)\n")
+            text = "(waiting for the server; once more leaves)"
+            os.write(
+                2,
+                f"{json.dumps({'note': text})}\n".encode() if self._for_programs else f"\n{text}\n".encode(),
+            )
             return
         self.happened = True
         # From a thread of its own: the main one may be waiting inside the very call that is to be closed.

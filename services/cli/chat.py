@@ -10,7 +10,7 @@ import typer
 from services.cli.answer import Answer, answer_for
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import CommandFailed, as_dict, note, print_json
-from services.cli.texts import no_text
+from services.cli.texts import check_session_id, no_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,13 @@ def chat(
         ),
     ] = None,
     session: Annotated[
-        str, typer.Option(metavar="SESSION", help="Go on with a chat session.", show_default=False)
+        str,
+        typer.Option(
+            metavar="SESSION",
+            help="Go on with a chat session.",
+            show_default=False,
+            callback=check_session_id,
+        ),
     ] = "",
     model: Annotated[
         str,
@@ -99,6 +105,10 @@ def _question(words: Sequence[str], as_json: bool) -> str | None:
             text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError:
             raise no_text("standard input") from None
+        except OSError as error:
+            raise CommandFailed(f"standard input can't be read: {error.strerror}") from None
+        if not text.strip():
+            raise CommandFailed("there is nothing to ask: standard input is empty", status=2)
     elif sys.stdout.isatty() and not as_json:
         return None
     else:

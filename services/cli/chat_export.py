@@ -69,6 +69,7 @@ def export_chat(
                 messages.add(message)
             write_all = _write_json if as_json or form is Format.JSON else _write_markdown
             if output is None:
+                _write_utf8()
                 write_all(_print, session, messages)
                 return
             with _replacing(output, force) as file:
@@ -85,8 +86,12 @@ class _Oldest:
         self._ends = array("Q", [0])
 
     def add(self, message: chat_pb2.Message) -> None:
-        """The next older one."""
-        self._file.write(message.SerializeToString())
+        """The next older one. Raises CommandFailed when there is no room for it."""
+        try:
+            self._file.write(message.SerializeToString())
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise CommandFailed(f"messages can't be put in order in {where}: {error.strerror}") from None
         self._ends.append(self._file.tell())
 
     def __len__(self) -> int:
@@ -122,6 +127,12 @@ def _write_markdown(write: Write, session: chat_pb2.Session, messages: _Oldest) 
     write(session_in_markdown(session, len(messages)))
     for number, message in enumerate(messages, start=1):
         write(message_in_markdown(message, number))
+
+
+def _write_utf8() -> None:
+    # A file is read elsewhere, too, where nobody knows in which locale it was written.
+    if not sys.stdout.isatty() and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _print(text: str) -> None:

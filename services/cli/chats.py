@@ -20,8 +20,12 @@ from services.cli.output import (
     shown,
 )
 from services.cli.prompts import confirm
+from services.cli.texts import check_session_id
 
-SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="As `antiphon chats list` prints it.")]
+SessionId = Annotated[
+    str,
+    typer.Argument(metavar="SESSION", help="As `antiphon chats list` prints it.", callback=check_session_id),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, metavar="COUNT", help="How many at most, the newest.")]
 
 
@@ -81,7 +85,7 @@ def show_chat(
         if as_json:
             print_json({"session": as_dict(session), "messages": [as_dict(message) for message in messages]})
             return
-        from services.cli.messages import lines_of, role_of
+        from services.cli.messages import ending_of, lines_of, role_of
 
         on_terminal = sys.stdout.isatty()
         if session.title:
@@ -95,6 +99,8 @@ def show_chat(
                 print(f"[{message.message_id}]")
             for line in lines_of(message):
                 print(f"  {shown(line, on_terminal)}" if line else "")
+            if ending := ending_of(message):
+                print(f"  ({ending})")
             print()
         if not messages:
             note("there are no messages yet")
@@ -103,7 +109,10 @@ def show_chat(
 def search_chats(
     words: Annotated[list[str], typer.Argument(metavar="WORDS", help="A message has to have all of them.")],
     session: Annotated[
-        str, typer.Option(metavar="SESSION", help="Of one chat session.", show_default=False)
+        str,
+        typer.Option(
+            metavar="SESSION", help="Of one chat session.", show_default=False, callback=check_session_id
+        ),
     ] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="COUNT", help="How many at most.")] = 20,
     server: Server = DEFAULT_SERVER,

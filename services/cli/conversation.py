@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from antiphon_client import AntiphonError, ChatOptions, Client
-from antiphon_client.errors import Unreachable
+from antiphon_client.errors import NotFound, Unauthenticated, Unreachable
 from services.cli.advice import advice_on, message_of
-from services.cli.dialogue import Dialogue, dialogue_of
+from services.cli.dialogue import dialogue_of
 from services.cli.line_editing import Lines
 from services.cli.output import CommandFailed, note
-from services.cli.slash_commands import COMMANDS, Left, SlashCommands, show_turns
+from services.cli.slash_commands import COMMANDS, RETRY, Left, SlashCommands, show_turns
 
 REMINDER_TURNS = 2
 _MAY_PASS = frozenset(
@@ -23,50 +23,89 @@ _MAY_PASS = frozenset(
 
 def converse(client: Client, options: ChatOptions, server: str, *, with_usage: bool = False) -> None:
     """Asks for a line, shows the answer, and so on until the person leaves."""
-    dialogue = dialogue_of(client, options, with_usage=with_usage)
-    commands = SlashCommands(client, dialogue)
-    if options.get("session_id"):
-        # A session that does not exist, or is somebody else's, is told before anything is typed.
-        note(f"({dialogue.session().title or 'no title'}; the last turns:)")
-        show_turns(dialogue, REMINDER_TURNS)
-    lines = Lines(list(COMMANDS))
-    note("/help lists the commands.")
-    note("Ctrl-C cancels an answer, Ctrl-D leaves.")
-    while True:
-        try:
-            line = lines.read()
-            if line:
-                _do(line, dialogue, commands)
-        except (EOFError, Left) as left:
-            if isinstance(left, EOFError):
+    Conversation(client, options, server, with_usage=with_usage).run()
+
+
+class Conversation:
+    """What is typed, and what comes of it. Knows whether it can be gone on with."""
+
+    def __init__(self, client: Client, options: ChatOptions, server: str, *, with_usage: bool) -> None:
+        self._dialogue = dialogue_of(client, options, with_usage=with_usage)
+        self._commands = SlashCommands(client, self._dialogue)
+        self._server = server
+        self._gone = ""
+        self._logged_out = False
+
+    def run(self) -> None:
+        """Returns when the person leaves."""
+        if self._session_id:
+            # A session that does not exist, or is somebody else's, is told before anything is typed.
+            note(f"({self._dialogue.session().title or 'no title'}; the last turns:)")
+            show_turns(self._dialogue, REMINDER_TURNS)
+        lines = Lines(list(COMMANDS))
+        note("/help lists the commands.")
+        note("Ctrl-C cancels an answer, Ctrl-D leaves.")
+        while True:
+            line = ""
+            try:
+                line = lines.read()
+                if line:
+                    self._do(line)
+                    self._logged_out = False
+            except (EOFError, Left) as left:
+                if isinstance(left, EOFError):
+                    print()
+                break
+            except CommandFailed as failure:
+                _tell(failure.message, failure.advice)
+            except AntiphonError as error:
+                self._logged_out = isinstance(error, Unauthenticated)
+                _tell(message_of(error, self._server), self._advice(error, asked=_asks(line)))
+            except KeyboardInterrupt:
                 print()
-            break
-        except CommandFailed as failure:
-            _tell(failure.message, failure.advice)
-        except AntiphonError as error:
-            _tell(message_of(error, server), _advice(error, server))
-        except KeyboardInterrupt:
-            print()
-    if dialogue.options.get("session_id"):
-        note(f"To go on: antiphon chat --session {dialogue.options['session_id']}")
+        self._say_how_to_go_on()
+
+    @property
+    def _session_id(self) -> str:
+        return self._dialogue.options.get("session_id", "")
+
+    def _do(self, line: str) -> None:
+        if _is_command(line):
+            self._commands.run(line)
+        else:
+            self._dialogue.ask(line[1:] if line.startswith("//") else line)
+
+    def _say_how_to_go_on(self) -> None:
+        if self._session_id and self._session_id != self._gone:
+            first = "log in, then: " if self._logged_out else ""
+            note(f"To go on: {first}antiphon chat --session {self._session_id}")
+
+    def _advice(self, error: AntiphonError, *, asked: bool) -> str:
+        if error.reason == "CONTEXT_TOO_LONG":
+            return "/new begins a new conversation."
+        if error.reason == "GENERATION_INTERRUPTED":
+            return "What you see was kept; /retry asks again."
+        if error.reason == "CREDENTIAL_MISSING":
+            return "This conversation goes on when you have logged in, here or in another window: antiphon login EMAIL"
+        if (
+            isinstance(error, NotFound)
+            and error.resource is not None
+            and error.resource.type == "chat.session"
+        ):
+            self._gone = self._session_id
+            return "It was deleted, or it belongs to another account. /new begins a new conversation."
+        advice = advice_on(error, self._server)
+        if asked and (error.reason in _MAY_PASS or isinstance(error, Unreachable)):
+            advice = f"{advice}\n/retry asks again.".lstrip()
+        return advice
 
 
-def _do(line: str, dialogue: Dialogue, commands: SlashCommands) -> None:
-    if line.startswith("/") and not line.startswith("//"):
-        commands.run(line)
-    else:
-        dialogue.ask(line[1:] if line.startswith("//") else line)
+def _is_command(line: str) -> bool:
+    return line.startswith("/") and not line.startswith("//")
 
 
-def _advice(error: AntiphonError, server: str) -> str:
-    if error.reason == "CONTEXT_TOO_LONG":
-        return "/new begins a new conversation."
-    if error.reason == "GENERATION_INTERRUPTED":
-        return "What you see was kept; /retry asks again."
-    advice = advice_on(error, server)
-    if error.reason in _MAY_PASS or isinstance(error, Unreachable):
-        advice = f"{advice}\n/retry asks again.".lstrip()
-    return advice
+def _asks(line: str) -> bool:
+    return not _is_command(line) or line.split()[0].lower() == RETRY
 
 
 def _tell(message: str, advice: str) -> None:

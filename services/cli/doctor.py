@@ -13,7 +13,7 @@ from services.cli.output import print_json, reporting
 from services.settings import Settings, environment
 
 if TYPE_CHECKING:
-    from services.bootstrap.diagnosis import Finding
+    from services.bootstrap.findings import Finding
 
 _MARKS = {"ok": "✓", "note": "!", "failed": "✗"}
 

@@ -33,6 +33,7 @@ class Lines:
         self._ask = ask or input
         self._editing = _line_editing()
         self._history = History(history_file())
+        self._goes_on = False
         if self._editing is not None:
             _set_up(self._editing, words)
             for text in self._history.load():
@@ -41,8 +42,8 @@ class Lines:
     def read(self) -> str:
         """The next input, which may have several lines; empty when there is nothing to do.
 
-        Ctrl-C clears the line. Raises EOFError when the person leaves, by Ctrl-D or a second Ctrl-C, and CommandFailed when it is no
-        text.
+        Ctrl-C clears what was typed. Raises EOFError when the person leaves, by Ctrl-D or by Ctrl-C once more with nothing typed, and
+        CommandFailed when it is no text.
         """
         cleared = False
         while True:
@@ -50,7 +51,7 @@ class Lines:
                 text = self._whole()
             except KeyboardInterrupt:
                 print()
-                if cleared:
+                if cleared and not self._has_text():
                     raise EOFError from None
                 cleared = True
                 note("(Ctrl-C again, or Ctrl-D, leaves)")
@@ -60,12 +61,19 @@ class Lines:
                 self._keep(text)
             return text.strip()
 
+    def _has_text(self) -> bool:
+        """Whether Ctrl-C has cleared anything. Without line editing nobody knows; then nothing was."""
+        return self._goes_on or (self._editing is not None and bool(self._editing.get_line_buffer()))
+
     def _whole(self) -> str:
+        self._goes_on = False
         line = typed(lambda: self._ask(PROMPT))
         if line.lstrip().startswith(BLOCK):
+            self._goes_on = True
             return self._block(line.lstrip().removeprefix(BLOCK))
         lines = []
         while line.endswith("\\"):
+            self._goes_on = True
             lines.append(line[:-1])
             try:
                 line = typed(lambda: self._ask(GOES_ON))

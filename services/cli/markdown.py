@@ -10,17 +10,12 @@ import re
 
 from antiphon.chat.v1 import chat_pb2
 
-from services.cli.messages import role_of, text_of
+from services.cli.messages import ending_of, role_of, text_of
 from services.cli.output import exact_time, flat
 
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&!])")
 _BACKTICKS = re.compile(r"`+")
-_ENDINGS = {
-    chat_pb2.FINISH_REASON_LENGTH: "the answer reached its limit of tokens",
-    chat_pb2.FINISH_REASON_CONTENT_FILTER: "the provider withheld the rest",
-    chat_pb2.FINISH_REASON_CANCELLED: "the answer was cancelled",
-}
 
 
 def session_in_markdown(session: chat_pb2.Session, messages: int) -> str:
@@ -53,8 +48,8 @@ def message_in_markdown(message: chat_pb2.Message, number: int) -> str:
     for call in message.tool_calls:
         lines += ["", f"Tool call {_code(call.name)} ({_code(call.tool_call_id)}):", ""]
         lines += _fenced(call.arguments_json)
-    if message.finish_reason in _ENDINGS:
-        lines += ["", f"*({_ENDINGS[message.finish_reason]})*"]
+    if ending := ending_of(message):
+        lines += ["", f"*({ending})*"]
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,13 @@ from antiphon.chat.v1 import chat_pb2
 
 from services.cli.output import flat
 
+_ENDINGS = {
+    chat_pb2.FINISH_REASON_LENGTH: "the answer reached its limit of tokens",
+    chat_pb2.FINISH_REASON_CONTENT_FILTER: "the provider withheld the rest",
+    chat_pb2.FINISH_REASON_CANCELLED: "the answer was cancelled",
+}
+BROKE_OFF = "the answer broke off: it was interrupted, or failed; what was made is kept"
+
 
 def role_of(message: chat_pb2.Message) -> str:
     """Who speaks, such as `user`."""
@@ -26,6 +33,14 @@ def lines_of(message: chat_pb2.Message) -> list[str]:
     lines = text_of(message).splitlines()
     lines += [f"[tool call: {call.name}({call.arguments_json})]" for call in message.tool_calls]
     return lines
+
+
+def ending_of(message: chat_pb2.Message) -> str:
+    """How an answer ended that is not whole; empty for every other message."""
+    # An answer is stored when it has ended; without a reason to have finished, it has not ended well.
+    if message.generation_id and message.finish_reason == chat_pb2.FINISH_REASON_UNSPECIFIED:
+        return BROKE_OFF
+    return _ENDINGS.get(message.finish_reason, "")
 
 
 def clipped(lines: Sequence[str], most: int, columns: int) -> list[str]:

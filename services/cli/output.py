@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,10 +25,18 @@ if TYPE_CHECKING:
 FOLDED = 24
 """To how many columns the last column of a table may be folded. A table that needs more is written as a list of its entries."""
 
+BROKEN_PIPE = 128 + 13
+"""The exit code when the reader of standard output has gone: that of SIGPIPE."""
+
 _KEPT_CONTROLS = "\n\t"
 _UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT_CONTROLS}
 # What turns the direction of the text that follows it. On one line such a character falsifies its neighbours.
 _TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+
+_CANT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+
+for_programs: ContextVar[bool] = ContextVar("for_programs", default=False)
+"""Whether whoever called reads JSON: every line of standard error is an object then, too."""
 
 
 class CommandFailed(Exception):
@@ -57,29 +67,32 @@ def reporting(as_json: bool, server: str = "") -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             # A terminal that can't show a character shows a substitute.
             stream.reconfigure(errors="replace")
+    earlier = for_programs.set(as_json)
     try:
         yield
+        # What is still buffered fails here, where it can be told, or not at all.
+        sys.stdout.flush()
     except CommandFailed as failure:
-        _tell(
-            as_json,
-            {"code": failure.code, "reason": failure.reason},
-            failure.message,
-            failure.advice,
-        )
+        tell_failure(as_json, failure)
         raise typer.Exit(failure.status) from None
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        if not as_json:
+            print(file=sys.stderr)
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        # A reader that goes away early, such as `head`, is nothing to talk about. The status is that of SIGPIPE.
+        # A reader that goes away early, such as `head`, is nothing to talk about.
         discard_output()
-        raise typer.Exit(128 + 13) from None
+        raise typer.Exit(BROKEN_PIPE) from None
     except Exception as error:
+        if isinstance(error, OSError) and tell_unwritable(error, as_json):
+            raise typer.Exit(1) from None
         told = _known(error, server)
         if told is None:
             raise
         _tell(as_json, *told)
         raise typer.Exit(1) from None
+    finally:
+        for_programs.reset(earlier)
 
 
 def _known(error: Exception, server: str) -> tuple[dict[str, Any], str, str] | None:
@@ -114,6 +127,16 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def tell_unwritable(error: OSError, as_json: bool) -> bool:
+    """Says that standard output can't be written, if that is what this error says, and gives up what was to be written."""
+    if error.filename is not None or error.errno not in _CANT_WRITE:
+        return False
+    discard_output()
+    fields = {"code": "FAILED_PRECONDITION", "reason": "OUTPUT_FAILED"}
+    _tell(as_json, fields, f"standard output can't be written: {error.strerror}", "")
+    return True
+
+
 def describe(error: AntiphonError, server: str) -> str:
     """A failure on one line, for a command that goes on."""
     from services.cli.advice import message_of
@@ -121,8 +144,17 @@ def describe(error: AntiphonError, server: str) -> str:
     return message_of(error, server)
 
 
+def tell_failure(as_json: bool, failure: CommandFailed) -> None:
+    """Says on standard error what went wrong, for a command that was not even begun."""
+    _tell(as_json, {"code": failure.code, "reason": failure.reason}, failure.message, failure.advice)
+
+
 def _tell(as_json: bool, fields: dict[str, Any], message: str, advice: str) -> None:
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # One failure at a time; whoever reads standard output sees that it ends.
+        discard_output()
     if as_json:
         print(json.dumps({"error": {**fields, "message": message, "advice": advice}}), file=sys.stderr)
         return
@@ -132,7 +164,10 @@ def _tell(as_json: bool, fields: dict[str, Any], message: str, advice: str) -> N
 
 
 def note(text: str) -> None:
-    """A remark for whoever watches; programs that read standard output don't see it."""
+    """A remark for whoever watches; programs that read standard output don't see it. With `--json` it is `{"note": …}`."""
+    if for_programs.get():
+        print(json.dumps({"note": text}), file=sys.stderr, flush=True)
+        return
     print(shown(text, sys.stderr.isatty()), file=sys.stderr, flush=True)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from services.cli.output import CommandFailed, discard_output, reporting
+from services.cli.misuse import ProgramForPrograms, wants_json
+from services.cli.output import BROKEN_PIPE, CommandFailed, discard_output, reporting, tell_unwritable
 from services.cli.texts import with_texts
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -117,13 +119,19 @@ GROUPS = {
 
 def run() -> None:
     """Runs the command that the arguments name, and exits."""
+    arguments = sys.argv[1:]
     try:
-        program(sys.argv[1:])(prog_name="antiphon")
-    finally:
         try:
+            program(arguments)(prog_name="antiphon")
+        finally:
             sys.stdout.flush()
-        except BrokenPipeError:
-            discard_output()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(BROKEN_PIPE)
+    except OSError as error:
+        if not tell_unwritable(error, wants_json(arguments)):
+            raise
+        sys.exit(1)
 
 
 def program(arguments: list[str]) -> typer.Typer:
@@ -132,6 +140,7 @@ def program(arguments: list[str]) -> typer.Typer:
     top = {command.group or command.name for command in COMMANDS}
     exact = next((each for each in COMMANDS if each.words == arguments[: len(each.words)]), None)
     app = typer.Typer(
+        cls=ProgramForPrograms if wants_json(arguments) else TyperGroup,
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,

@@ -88,6 +88,7 @@ def announce(suite: Suite, administrator: Administrator | None) -> None:
         f"Antiphon is up: {', '.join(suite.services)}.",
         f"  address  {suite.server.address}",
         f"  data     {suite.data}",
+        f"  process  {os.getpid()}",
     ]
     if suite.metrics_port is not None:
         host = settings.metrics.address.rpartition(":")[0]

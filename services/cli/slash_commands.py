@@ -12,7 +12,7 @@ from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client import Client
 from services.cli.dialogue import Dialogue
-from services.cli.messages import clipped, lines_of
+from services.cli.messages import clipped, ending_of, lines_of
 from services.cli.output import CommandFailed, note, print_fields, print_table, shown
 from services.cli.prompts import confirm
 
@@ -21,6 +21,7 @@ SHOWN_COLUMNS = 400
 SHOWN_TURNS = 10
 REPEATED_LINES = 3
 NONE = "-"
+RETRY = "/retry"
 KEYS = (
     "A line that ends with \\ goes on in the next one.",
     '""" begins and ends several lines.',
@@ -171,6 +172,8 @@ def show_turns(dialogue: Dialogue, turns: int) -> None:
         marks = "> " if message.role == chat_pb2.MESSAGE_ROLE_USER else ""
         for line in clipped(lines_of(message), SHOWN_LINES, SHOWN_COLUMNS):
             print(f"{marks}{shown(line, True)}")
+        if ending := ending_of(message):
+            note(f"({ending})")
 
 
 def _about(model: chat_pb2.Model) -> str:
@@ -185,7 +188,7 @@ COMMANDS = {
     "/system": SlashCommand(
         "[TEXT]", "instructs the model; - takes the instructions back", SlashCommands._system
     ),
-    "/retry": SlashCommand("", "asks the last question again", SlashCommands._retry),
+    RETRY: SlashCommand("", "asks the last question again", SlashCommands._retry),
     "/fork": SlashCommand("[N]", "goes on in a copy, N turns back", SlashCommands._fork),
     "/new": SlashCommand("", "begins a new conversation", SlashCommands._new),
     "/history": SlashCommand("[N]", "shows the last turns", SlashCommands._history),

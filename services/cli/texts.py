@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import get_type_hints
 
+import typer
 from typer.models import ArgumentInfo
 
-from services.cli.output import CommandFailed, reporting
+from services.cli.output import CommandFailed, flat, reporting
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def is_text(value: str) -> bool:
@@ -23,6 +27,15 @@ def is_text(value: str) -> bool:
 def no_text(what: str) -> CommandFailed:
     """The failure to be raised when `what` is no text."""
     return CommandFailed(f"{what} is no UTF-8 text", reason="INVALID_TEXT", code="INVALID_ARGUMENT", status=2)
+
+
+def check_session_id(value: str) -> str:
+    """The id of a chat session, or nothing where none was given. Raises BadParameter when it can't be one, before anything is sent."""
+    if value and is_text(value) and not _UUID.fullmatch(value):
+        raise typer.BadParameter(
+            f"{flat(value)} is no id of a chat session; `antiphon chats list` shows them."
+        )
+    return value
 
 
 def with_texts(command: Callable[..., object]) -> Callable[..., object]:

@@ -17,7 +17,7 @@ from services.chat.stores.mongo.layout import GENERATION_INDEXES
 from services.chat.stores.mongo.records import MongoRecordStore
 from services.infra.mongo.client import Mongo
 from services.kernel.ids import new_id
-from tests.fakes.chat_records import TTL, completed, failed, new_generation, new_session, text
+from tests.fakes.chat_records import TTL, adopted_by, completed, failed, new_generation, new_session, text
 from tests.fakes.interleaved_mongo import InterleavedMongo, Turns
 
 pytestmark = pytest.mark.peers
@@ -73,7 +73,7 @@ class Story:
 
     async def take_over(self, number: int, store: MongoRecordStore, lease: Lease) -> None:
         """Adopt, and end what was adopted."""
-        for generation in await store.take_over(lease, sole_owner=False):
+        for generation in await adopted_by(store, lease, sole_owner=False):
             id_ = generation.generation_id
             assert self.taker_dies or id_ not in self.records, "it was adopted twice"
             self.records[id_] = generation
@@ -124,7 +124,7 @@ async def test_whoever_comes_first_nothing_is_lost_and_all_ends_once(
         assert not {document["_id"] async for document in left} & story.taken_back
         # Whatever a take-over missed is there for the next.
         last = await plain.acquire(new_id(), TTL)
-        for generation in await plain.take_over(last, sole_owner=True):
+        for generation in await adopted_by(plain, last, sole_owner=True):
             id_ = generation.generation_id
             story.records[id_] = generation
             assert await plain.finish(last, generation, failed(generation.last_seq, free_claim=False), None)

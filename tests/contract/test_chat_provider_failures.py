@@ -266,6 +266,23 @@ async def test_silence_is_not_waited_for_long(script: Script, stage: str) -> Non
     assert time.monotonic() - start < 2.5
 
 
+async def test_the_time_for_the_first_token_begins_with_the_connection() -> None:
+    start = time.monotonic()
+    error = await refusal(_silent, Timeouts(30, 0.2, 30))
+    assert error.metadata["stage"] == "first_token"
+    assert 0.2 <= time.monotonic() - start < 2
+
+
+async def test_a_model_that_is_reached_may_take_longer_than_the_connection() -> None:
+    async def late(exchange: Exchange) -> None:
+        await asyncio.sleep(0.3)
+        await hello(exchange)
+
+    async with serving(late, Timeouts(0.1, 5, 5)) as (provider, _):
+        deltas, _ = await read(provider)
+    assert words(deltas) == "You wrote: Hola"
+
+
 async def test_a_connection_that_does_not_come_has_a_stage_of_its_own() -> None:
     # Its queue is full, so that no connection is ever accepted.
     with socket.socket() as full, contextlib.ExitStack() as waiting:

@@ -8,7 +8,13 @@ import json
 import aiohttp
 import pytest
 
-from services.chat.errors import ProviderFailure, ProviderModelGone, ProviderUnavailable
+from services.chat.errors import (
+    ProviderCredential,
+    ProviderFailure,
+    ProviderModelGone,
+    ProviderRateLimited,
+    ProviderUnavailable,
+)
 from services.chat.providers.openai import OpenAIProvider
 from tests.fakes.chat_endpoints import (
     KEY,
@@ -36,6 +42,19 @@ async def test_a_model_that_is_gone_is_told_by_its_code_as_well(code: str) -> No
     assert type(error) is ProviderModelGone
     assert error.reason == "MODEL_NOT_READY"
     assert "base_url" in error.metadata["detail"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("insufficient_quota", ProviderCredential), ("rate_limit_exceeded", ProviderRateLimited)],
+)
+async def test_what_is_used_up_is_no_limit_that_passes(code: str, kind: type[ProviderFailure]) -> None:
+    body = json.dumps({"error": {"message": "see your plan", "type": code, "code": code}}).encode()
+    error = await refusal(answering_with(429, "application/json", body, Retry_After="7"))
+    assert type(error) is kind
+    assert isinstance(error, ProviderFailure)
+    spent = kind is ProviderCredential
+    assert (error.asked_pause, error.retry_after) == ((None, None) if spent else (7.0, 7.0))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from services.kernel.ids import new_id
 from tests.fakes.chat_memory import MemoryRecordStore
 from tests.fakes.chat_records import (
     TTL,
+    adopted_by,
     begun,
     completed,
     failed,
@@ -54,7 +55,7 @@ async def test_a_lease_that_is_not_renewed_runs_out_and_one_that_is_does_not(sto
     async def taken() -> bool:
         # A store may time a lease from its first look at it.
         assert await store.renew(leases[1], ttl) is not None
-        adopted.extend(one.generation_id for one in await store.take_over(mine, sole_owner=False))
+        adopted.extend(one.generation_id for one in await adopted_by(store, mine, sole_owner=False))
         return bool(adopted)
 
     await until(taken)
@@ -129,11 +130,11 @@ async def test_whoever_lost_its_own_lease_takes_nothing_over(store: RecordStore)
     await begun(store, new)
     slept = await store.acquire(new_id(), TTL)
     awake = await store.acquire(new_id(), TTL)
-    adopted = [one.generation_id for one in await store.take_over(awake, sole_owner=True)]
+    adopted = [one.generation_id for one in await adopted_by(store, awake, sole_owner=True)]
     assert adopted == [new.generation.generation_id]
     another = new_generation()
     assert await store.begin(await store.acquire(new_id(), TTL), another) is None
     # What it adopted would be looked for by nobody.
-    assert await store.take_over(slept, sole_owner=True) == []
-    adopted = [one.generation_id for one in await store.take_over(awake, sole_owner=True)]
+    assert await adopted_by(store, slept, sole_owner=True) == []
+    adopted = [one.generation_id for one in await adopted_by(store, awake, sole_owner=True)]
     assert adopted == [another.generation.generation_id]

@@ -27,6 +27,7 @@ from tests.fakes.chat_play import words as words_of
 from tests.fakes.chat_records import (
     TTL,
     USAGE,
+    adopted_by,
     begun,
     completed,
     failed,
@@ -231,7 +232,7 @@ async def test_a_take_over_fences_the_old_owner(store: RecordStore) -> None:
     old, id_ = await begun(store, new), new.generation.generation_id
     await store.append(old, [Flush(id_, [text(2, 3, "half of")])])
     mine = await store.acquire(new_id(), TTL)
-    adopted = await store.take_over(mine, sole_owner=True)
+    adopted = await adopted_by(store, mine, sole_owner=True)
     assert [(g.generation_id, g.text, g.last_seq, g.input_tokens_estimate) for g in adopted] == [
         (id_, "half of", 3, 7)
     ]
@@ -252,9 +253,9 @@ async def test_only_leases_that_ran_out_are_taken_over(store: RecordStore) -> No
     gone = await begun(store, dead)
     await store.release(gone)
     mine = await store.acquire(new_id(), TTL)
-    adopted = await store.take_over(mine, sole_owner=False)
+    adopted = await adopted_by(store, mine, sole_owner=False)
     assert [g.generation_id for g in adopted] == [dead.generation.generation_id]
-    assert await store.take_over(mine, sole_owner=False) == []
+    assert await adopted_by(store, mine, sole_owner=False) == []
 
 
 async def test_two_take_overs_at_once_share_the_work(store: RecordStore) -> None:
@@ -264,10 +265,10 @@ async def test_two_take_overs_at_once_share_the_work(store: RecordStore) -> None
         await store.release(await begun(store, new))
         ids.add(new.generation.generation_id)
     takers = [await store.acquire(new_id(), TTL) for _ in range(3)]
-    shares = await asyncio.gather(*(store.take_over(taker, sole_owner=False) for taker in takers))
+    shares = await asyncio.gather(*(adopted_by(store, taker, sole_owner=False) for taker in takers))
     adopted = [generation.generation_id for share in shares for generation in share]
     assert len(adopted) == len(set(adopted))
-    rest = await store.take_over(takers[0], sole_owner=False)
+    rest = await adopted_by(store, takers[0], sole_owner=False)
     assert {*adopted, *(generation.generation_id for generation in rest)} == ids
 
 

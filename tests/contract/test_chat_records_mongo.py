@@ -20,6 +20,7 @@ from services.infra.mongo.client import Mongo
 from services.kernel.ids import new_id
 from tests.fakes.chat_records import (
     TTL,
+    adopted_by,
     begun,
     completed,
     failed,
@@ -75,7 +76,7 @@ async def ended_by_another(stores: ChatStores, generation_id: str) -> bool:
     """Take over what the dead have left, and end it. Whether this generation was among it."""
     mine = await stores.records.acquire(new_id(), TTL)
     found = False
-    for generation in await stores.records.take_over(mine, sole_owner=True):
+    for generation in await adopted_by(stores.records, mine, sole_owner=True):
         ending = failed(generation.last_seq, free_claim=not generation.text)
         assert await stores.records.finish(mine, generation, ending, None)
         found = found or generation.generation_id == generation_id
@@ -248,10 +249,10 @@ async def test_a_take_over_that_dies_is_taken_over(mongo: Mongo) -> None:
         await owner.append(old, [Flush(id_, [text(2, 3, "half")]) for id_ in ids])
         await owner.release(old)
         taker = await reader.records.acquire(new_id(), TTL)
-        await done(process().records.take_over(taker, sole_owner=False))
+        await done(process().records.take_over(taker, sole_owner=False, limit=100))
         await owner.release(taker)
         mine = await reader.records.acquire(new_id(), TTL)
-        adopted = await reader.records.take_over(mine, sole_owner=False)
+        adopted = await adopted_by(reader.records, mine, sole_owner=False)
         assert {(one.generation_id, one.text, one.last_seq) for one in adopted} == {
             (id_, "half", 3) for id_ in ids
         }

@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from services.chat.model import Message, Role
 from services.kernel.paging import Page, PageRequest
-from tests.fakes.chat_stores import ChatStores
+from tests.fakes.chat_stores import ChatStores, new_session
+
+# A text, what it is found by, and what it is not found by.
+RUNS: list[tuple[str, list[str], list[str]]] = [
+    (
+        "see services/chat/wiring.py",
+        ["wiring", "wiring.py", "services", "py services", "chat/"],
+        ["wir", "servicesx"],
+    ),
+    ("and/or either", ["or", "and/or", "OR and"], ["either/and/nor"]),
+    ("mail ana@example.com now", ["ana", "example.com", "ana@example.com", "com"], ["an"]),
+    (
+        "visit https://example.com/path/page?q=1",
+        ["path", "page", "q", "1", "https://example.com"],
+        ["pat"],
+    ),
+    ("date 2024-05-06 here", ["05", "06", "2024", "2024-05-06", "-05"], ["5", "024"]),
+    ("range 5-6", ["6", "5", "5-6"], ["56"]),
+    ("snake-case-word and foo_bar", ["snake-case", "case", "foo_bar"], ["foo", "bar"]),
+    ("word.word.word", ["word", "word.word"], ["wordword"]),
+    ("version v1.2.3-rc4", ["v1.2.3", "2.3", "rc4", "v1"], ["rc", "1.2.3"]),
+    ("<b>tag</b> &amp; Dict<str, int>", ["b", "amp", "tag", "int", "<str"], ["st"]),
+    ("STRASSE straße", ["strasse", "straße", "STRASSE", "Straße"], ["strase"]),
+    ("Straße", ["strasse", "STRAẞE"], ["stra"]),
+    ("İstanbul", ["İstanbul", "stanbul"], ["stan"]),
+    (
+        "the \ufb01rst o\ufb03ce of \u212aelvin, mo\u017ft",
+        ["first", "OFFICE", "kelvin", "most"],
+        ["irst", "ice"],
+    ),
+    ("ΣΟΦΟΣ σοφός Мир ᾼδης", ["σοφοσ", "ΣΟΦΌΣ", "мир", "МИР", "αιδης"], ["σοφο", "ми"]),
+    ("日本語のテキストを検索する。東京", ["日本語のテキストを検索する", "東京"], ["検索", "日本"]),
+    ("½ or ① of Ⅷ, don't", ["½", "①", "ⅷ", "don't", "t don"], ["1", "dont"]),
+    ("l" * 70 + " end", ["l" * 64, "l" * 70, "L" * 80], ["l" * 63]),
+    ("l" * 63 + "ß end", ["l" * 63 + "ß", "l" * 63 + "s"], ["l" * 63]),
+]
 
 
 def texts(page: Page[Message]) -> list[str]:
@@ -43,6 +80,51 @@ async def test_a_message_has_all_words_whatever_their_case(
         session, "Where is Lima?", "LIMA, the capital", "Un Árbol, dos árboles", "limass", "日本 東京"
     )
     assert await found(chat_stores, query) == expected
+
+
+async def test_a_word_is_a_run_of_letters_and_digits(chat_stores: ChatStores) -> None:
+    for text, queries, strangers in RUNS:
+        id_ = (session := await chat_stores.opened()).session_id
+        await chat_stores.said(session, text, "something else")
+        for query in queries:
+            assert await found(chat_stores, query, id_) == {text}, query
+        for query in (*strangers, "!", "…", " ", "\u0301"):
+            assert await found(chat_stores, query, id_) == set(), query
+
+
+async def test_what_is_behind_the_first_100000_characters_is_not_found(chat_stores: ChatStores) -> None:
+    session = await chat_stores.opened()
+    await chat_stores.said(session, "first " + "- " * 50_000 + "last")
+    assert len(await found(chat_stores, "first")) == 1
+    assert await found(chat_stores, "last") == set()
+
+
+async def test_the_score_is_the_same_in_every_store(chat_stores: ChatStores) -> None:
+    session = await chat_stores.opened()
+    await chat_stores.said(session, "lima lima quito", "lima and quito and more words", "lima quito")
+    page = await chat_stores.sessions.search("u1", "", "quito LIMA", PageRequest(1))
+    assert texts(page) == ["lima lima quito"]
+    score = (math.log1p(2) + math.log1p(1)) / (1 + math.log1p(3))
+    assert page.after == f"{round(score, 9)!r} {page.items[0].message_id}"
+
+
+async def test_the_newest_hits_are_ranked(chat_stores: ChatStores) -> None:
+    session = await chat_stores.opened()
+    source = (
+        await chat_stores.said(session, "lima lima best", *(f"lima {number}" for number in range(124)))
+    )[-1]
+    for _ in range(8):
+        fork = new_session(forked_from_session_id=session.session_id)
+        assert await chat_stores.sessions.fork_session(fork, source.message_id, None) is not None
+    page = await chat_stores.sessions.search("u1", "", "lima best", PageRequest(100))
+    assert len(page.items) == 9
+    hits, after = 0, None
+    while True:
+        page = await chat_stores.sessions.search("u1", "", "lima", PageRequest(100, after))
+        hits, after = hits + len(page.items), page.after
+        if after is None:
+            break
+    assert hits == 1_000
 
 
 async def test_words_may_stand_in_several_parts(chat_stores: ChatStores) -> None:

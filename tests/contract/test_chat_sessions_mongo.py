@@ -190,6 +190,12 @@ async def test_a_request_id_is_not_for_two_kinds_of_calls(mongo: Mongo) -> None:
         await stores.started("u1", session, request_id=request_id, digest=b"e" * 32)
 
 
+async def test_hits_come_from_an_index_in_the_order_that_they_are_ranked_from(mongo: Mongo) -> None:
+    # Without it the server reads and sorts every hit before it leaves most of them out.
+    indexes = await mongo["chat_messages"].index_information()
+    assert indexes["words_newest"]["key"] == [("user_id", 1), ("words", 1), ("_id", -1)]
+
+
 def test_copies_have_the_order_of_what_they_are_copies_of() -> None:
     session_id, messages = new_id(), [new_id() for _ in range(200)]
     copies = [copy_id(session_id, message) for message in messages]

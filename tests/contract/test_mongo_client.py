@@ -76,6 +76,31 @@ async def test_credentials_that_are_refused_are_not_tried_for_long_and_not_told(
     assert "s3cret" not in str(failed.value)
 
 
+async def test_a_name_that_does_not_resolve_yet_is_waited_for() -> None:
+    told: list[str] = []
+    mongo = Mongo(f"mongodb+srv://ana:{_PASSWORD}@cluster.nowhere.invalid/chat", 0.2)
+    with pytest.raises(StartupError) as failed:
+        await mongo.open(0.5, told.append)
+    assert "cannot be reached" in failed.value.message
+    assert len(told) == 1
+    assert "s3cret" not in f"{failed.value} {told}"
+
+
+@pytest.mark.parametrize(
+    "options", ["", "w=0", "w=1&journal=false", "readPreference=secondaryPreferred&readConcernLevel=local"]
+)
+async def test_an_address_does_not_weaken_what_is_promised(mongo_url: str, options: str) -> None:
+    parts = urlsplit(mongo_url)
+    query = "&".join(part for part in (parts.query, options) if part)
+    async with Mongo(parts._replace(query=query).geturl()) as mongo:
+        for holder in (mongo.database, mongo["things"]):
+            assert holder.read_preference.name == "Primary"
+            assert holder.read_concern.level == "majority"
+            assert holder.write_concern.document == {"w": "majority", "j": True}
+        await mongo["things"].insert_one({"_id": 1})
+        assert await mongo["things"].find_one() == {"_id": 1}
+
+
 async def test_what_goes_away_is_unavailable_and_comes_back(
     mongo_command: list[str], server: MongoServer
 ) -> None:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from services.infra.postgres.binary import bigint, bigints, byteas, uuids
 from services.infra.postgres.database import Database
-from services.infra.postgres.dedicated import DedicatedStatement, bigint, bigints, byteas, uuids
+from services.infra.postgres.dedicated import DedicatedStatement
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 

@@ -164,6 +164,7 @@ def test_a_server_that_is_killed_beneath_an_answer_comes_back_beneath_it(
     shown = ana.plain
     session = re.findall(ID, antiphon(ana, "chats", "list").splitlines()[0])[0]
     exported = json.loads(antiphon(ana, "chats", "export", session, "--json"))
+    assert antiphon(ana, "chats", "show", session).count("(the answer broke off") == 1
     kept = exported["messages"][-1]["parts"][0]["text"].strip()
     # What is on the terminal is what is on record, once.
     answer = shown[shown.rindex("This is echo") :].partition("antiphon:")[0]

@@ -86,25 +86,22 @@ class MemoryRecordStore:
         if self._holds(lease):
             self._leases[lease.owner_id] = (lease.epoch, 0.0)
 
-    async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
+    async def take_over(self, mine: Lease, *, sole_owner: bool, limit: int) -> Sequence[str]:
         self._reach()
         if not self._holds(mine):
             return []
-        dead = {
-            owner
-            for owner, (_, expiry) in self._leases.items()
-            if owner != mine.owner_id and (sole_owner or expiry < time.monotonic())
-        }
-        for owner in dead:
-            del self._leases[owner]
-        adopted = []
-        for id_, kept in self._kept.items():
-            if kept.owner.owner_id in dead and kept.generation.state is State.RUNNING:
-                kept.owner = mine
-                found = await self.generation(id_)
-                assert found is not None
-                adopted.append(found)
-        return adopted
+        now = time.monotonic()
+        for owner, (_, expiry) in list(self._leases.items()):
+            if owner != mine.owner_id and (sole_owner or expiry < now):
+                del self._leases[owner]
+        left = [
+            id_
+            for id_, kept in self._kept.items()
+            if kept.generation.state is State.RUNNING and kept.owner.owner_id not in self._leases
+        ][:limit]
+        for id_ in left:
+            self._kept[id_].owner = mine
+        return left
 
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
         self._reach()
@@ -198,6 +195,15 @@ class MemoryRecordStore:
             return kept.generation
         events = await self.events(generation_id, 0, 1_000_000)
         return replace(kept.generation, last_seq=events[-1].seq, **assembled(events))  # type: ignore[arg-type]
+
+    async def head(self, generation_id: str) -> Generation | None:
+        found = await self.generation(generation_id)
+        if found is None:
+            return None
+        began = self._kept[generation_id].generation
+        return replace(
+            found, model=began.model, provider=began.provider, text="", reasoning="", tool_calls=()
+        )
 
     async def state(self, generation_id: str) -> State | None:
         self._reach()

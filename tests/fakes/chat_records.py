@@ -134,3 +134,11 @@ async def begun(store: RecordStore, new: NewGeneration) -> Lease:
     lease = await store.acquire(new_id(), TTL)
     assert await store.begin(lease, new) is None
     return lease
+
+
+async def adopted_by(store: RecordStore, mine: Lease, *, sole_owner: bool) -> list[Generation]:
+    """Take over what the dead have left, and read it."""
+    found = [
+        await store.generation(id_) for id_ in await store.take_over(mine, sole_owner=sole_owner, limit=100)
+    ]
+    return [generation for generation in found if generation is not None]

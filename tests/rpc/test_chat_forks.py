@@ -112,6 +112,12 @@ async def test_what_belongs_to_others_can_not_be_forked(
     ).total_size == 1
 
 
-async def test_a_title_that_can_not_be_kept_is_refused(suite: Served, ana: Person) -> None:
-    found = await failure(fork(suite, ana, new_id(), new_id(), title="a\0"))
-    assert (found.code.name, list(found.fields)) == ("INVALID_ARGUMENT", ["title"])
+@pytest.mark.parametrize("title", ["a\0", "a\x1b[31m", "\u202ea", "a\x9b", "a\u2066"])
+async def test_a_title_that_can_not_be_kept_is_refused(suite: Served, ana: Person, title: str) -> None:
+    request = chat_pb2.CreateSessionRequest(title=title)
+    for call in (
+        fork(suite, ana, new_id(), new_id(), title=title),
+        suite.chat.CreateSession(request, metadata=ana.metadata),
+    ):
+        found = await failure(call)
+        assert (found.code.name, list(found.fields)) == ("INVALID_ARGUMENT", ["title"])

@@ -106,6 +106,8 @@ async def test_what_only_the_server_says_is_ignored(suite: Served, ana: Person) 
         (turn(USER), "message.parts", "INVALID_ARGUMENT"),
         (turn(USER, " \n"), "message.parts", "INVALID_ARGUMENT"),
         (turn(ASSISTANT), "message.parts", "INVALID_ARGUMENT"),
+        (turn(ASSISTANT, ""), "message.parts", "INVALID_ARGUMENT"),
+        (turn(SYSTEM, "", ""), "message.parts", "INVALID_ARGUMENT"),
         (turn(USER, "a", "b\0"), "message.parts[1].text", "INVALID_ARGUMENT"),
         (turn(TOOL, "18 °C"), "message.tool_call_id", "INVALID_ARGUMENT"),
         (turn(USER, "Hola", tool_call_id="c"), "message.tool_call_id", "INVALID_ARGUMENT"),
@@ -134,6 +136,13 @@ async def test_what_can_not_be_kept_is_named(
     assert found.what == ("INVALID_ARGUMENT", reason)
     assert list(found.fields) == [field]
     assert await title(suite, ana, session_id) == ""
+
+
+async def test_a_tool_may_have_nothing_to_say(suite: Served, ana: Person) -> None:
+    session_id = await opened(suite, ana)
+    for message in (turn(ASSISTANT, "", tool_calls=[CALL]), turn(TOOL, "", tool_call_id="c1")):
+        added = (await add(suite, ana, session_id, message)).message
+        assert [part.text for part in added.parts] == [""]
 
 
 async def test_a_repeated_call_adds_one_message(suite: Served, ana: Person) -> None:

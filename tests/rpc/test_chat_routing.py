@@ -58,6 +58,11 @@ def _catalog(address: str) -> str:
         parts.append(f'[[models]]\nname = "{name}"\nprovider = "{provider}"\nupstream = "{name}-1"\n')
         if name in fallbacks:
             parts.append(f"fallbacks = {fallbacks[name]!r}\n")
+    # Cookies are kept for names only, not for addresses.
+    named = address.replace("127.0.0.1", "localhost")
+    parts.append(
+        f'[providers.baker]\nbase_url = "{named}/baker"\n[[models]]\nname = "baker"\nprovider = "baker"\n'
+    )
     return "\n".join(parts)
 
 
@@ -334,3 +339,16 @@ async def test_who_has_its_answer_made_to_the_end_is_told_where_to_find_it(
     for id_ in ids:
         events, status = await resumed(id_, 10)
         assert (words(events), status) == ("Bien, gracias.", None)
+
+
+async def test_cookies_of_a_provider_are_neither_kept_nor_sent(model: Stage, say: Callable[..., Any]) -> None:
+    async def baking(exchange: Exchange) -> None:
+        await exchange.head(Set_Cookie=f"node{len(model.exchanges)}=one; Path=/")
+        await exchange.chunk(event(text("fine")) + event(stop()))
+        await exchange.end()
+
+    model.play(baking)
+    for _ in range(2):
+        events, status = await told(say("baker"))
+        assert (words(events), status) == ("fine", None)
+    assert [exchange.headers.get("cookie") for exchange in model.exchanges] == [None, None]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import grpc
 import pytest
 from antiphon.chat.v1 import chat_pb2
 
+from services.chat.words import Wanted
 from services.kernel.ids import new_id
 from tests.fakes.chat_stage import Stage
-from tests.fakes.served_suite import Person, Served, events_of, failure
+from tests.fakes.served_suite import Person, Served, events_of, failed, failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -97,6 +100,25 @@ async def test_pages_lead_to_the_end(suite: Served, ana: Person, ben: Person) ->
         assert (await failure(call)).what == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
 
 
+async def test_many_searches_at_once_wait_or_are_refused(suite: Served, ana: Person, ben: Person) -> None:
+    await said(suite, ana, *(f"lima {number}" for number in range(5)))
+    await said(suite, ben, "lima")
+
+    async def outcome() -> Any:
+        try:
+            return len((await search(suite, ana, "lima")).hits)
+        except grpc.aio.AioRpcError as error:
+            found = failed(error)
+            return (*found.what, found.metadata.get("queue"), bool(found.retry))
+
+    hers = [asyncio.create_task(outcome()) for _ in range(30)]
+    assert texts(await search(suite, ben, "lima")) == ["lima"]
+    refused = ("RESOURCE_EXHAUSTED", "OVERLOADED", "searches", True)
+    outcomes = await asyncio.gather(*hers)
+    assert set(outcomes) <= {5, refused}
+    assert outcomes.count(5) >= 4
+
+
 @pytest.mark.parametrize("query", ["", " ", "?!", "-- & |", "…", "a\0b"])
 async def test_a_query_needs_a_word(suite: Served, ana: Person, query: str) -> None:
     found = await failure(search(suite, ana, query))
@@ -106,7 +128,7 @@ async def test_a_query_needs_a_word(suite: Served, ana: Person, query: str) -> N
 
 @pytest.mark.parametrize("query", ["'", "lima:*", "!lima", "a & (b", "\\", "' or 1=1 --", "%_", "🙂 x"])
 async def test_signs_have_no_meaning(suite: Served, ana: Person, query: str) -> None:
-    if any(character.isalnum() for character in query):
+    if Wanted.of(query).words:
         await said(suite, ana, f"so it stands: {query} there")
         assert (await search(suite, ana, query)).hits
     else:

@@ -17,7 +17,10 @@ from tests.fakes.served_suite import SECRET, Person, Served, failure, told
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SERVICE = ServiceTokens(SECRET, "analytics").metadata()
+
+def service() -> Any:
+    # Such a token lives for a minute, and other tests may run before this one.
+    return ServiceTokens(SECRET, "analytics").metadata()
 
 
 def stamp(time: datetime) -> Timestamp:
@@ -28,7 +31,7 @@ def stamp(time: datetime) -> Timestamp:
 
 def summary(suite: Served, start: datetime, end: datetime) -> Any:
     request = chat_pb2.SummarizeUsageRequest(start_time=stamp(start), end_time=stamp(end))
-    return suite.chat.SummarizeUsage(request, metadata=SERVICE)
+    return suite.chat.SummarizeUsage(request, metadata=service())
 
 
 def added_up(events: list[usage_pb2.UsageEvent]) -> dict[tuple[str, str, int], tuple[int, dict[int, int]]]:
@@ -90,7 +93,7 @@ async def test_the_span_has_a_beginning_an_end_and_a_bound(suite: Served) -> Non
         assert list(found.fields) == ["end_time"]
     assert (await summary(suite, now - timedelta(days=32), now)).event_count >= 0
     far = chat_pb2.SummarizeUsageRequest(start_time=stamp(now), end_time=Timestamp(seconds=10**15))
-    found = await failure(suite.chat.SummarizeUsage(far, metadata=SERVICE))
+    found = await failure(suite.chat.SummarizeUsage(far, metadata=service()))
     assert found.what == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
     assert list(found.fields) == ["end_time"]
 

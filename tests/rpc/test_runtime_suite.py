@@ -16,7 +16,8 @@ from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.bootstrap.diagnosis import Finding, Verdict, diagnose
+from services.bootstrap.diagnosis import diagnose
+from services.bootstrap.findings import Finding, Verdict
 from services.bootstrap.running import Administrator, run
 from services.bootstrap.suite import Suite, serving
 from services.kernel.startup import StartupError

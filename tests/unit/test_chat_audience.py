@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 import services.chat.generation.audience as audience_module
+from services.chat.generation.audience import Audience
 from services.chat.model import State
 from services.kernel.ids import new_id
+from tests.fakes.chat_memory import MemoryRecordStore
 from tests.fakes.chat_play import SlowStore, Viewer, chat, stop_after, until, watched
 from tests.fakes.chat_records import TTL
 
@@ -155,3 +159,68 @@ async def test_a_replica_that_drains_is_no_disconnect_elsewhere() -> None:
         again = Viewer(owner, id_)
         await until(lambda: again.events)
         await again.leave()
+
+
+class Quiet(MemoryRecordStore):
+    """Keeps when it was asked who watches, and of how many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[float, int]] = []
+
+    async def watched(self, generation_ids: Collection[str]) -> frozenset[str]:
+        self.asked.append((asyncio.get_running_loop().time(), len(generation_ids)))
+        return await super().watched(generation_ids)
+
+
+@asynccontextmanager
+async def at_work(store: Quiet, stopped: list[str]) -> AsyncIterator[Audience]:
+    audience = Audience(store, stopped.append)
+    run = asyncio.create_task(audience.run())
+    try:
+        yield audience
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+
+async def test_the_store_is_asked_no_more_often_however_many_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience_module, "_ASK_SECONDS", 0.05)
+    store, stopped = Quiet(), list[str]()
+    async with at_work(store, stopped) as audience:
+        for number in range(50):
+            audience.left(f"gone {number}", 10.0)
+        for number in range(100):
+            # Some leave for good, at once or after graces of all lengths.
+            audience.left(f"new {number}", number % 5 / 100)
+            if number % 2:
+                audience.returned(f"new {number}")
+            await asyncio.sleep(0.003)
+        await until(lambda: len(stopped) == 50)
+    times = [time for time, _ in store.asked]
+    assert min(later - time for time, later in pairwise(times)) > 0.045
+
+
+async def test_nobody_is_asked_about_what_is_watched_as_soon_as_it_begins() -> None:
+    store, stopped = Quiet(), list[str]()
+    async with at_work(store, stopped) as audience:
+        for number in range(20):
+            audience.left(str(number), number % 2 * 10.0)
+            await asyncio.sleep(0)
+            audience.returned(str(number))
+            await asyncio.sleep(0.003)
+    assert store.asked == []
+
+
+async def test_the_end_of_a_grace_waits_for_no_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience_module, "_ASK_SECONDS", 0.6)
+    store, stopped = Quiet(), list[str]()
+    loop = asyncio.get_running_loop()
+    for grace in (0.0, 0.75):
+        async with at_work(store, stopped) as audience:
+            left = loop.time()
+            audience.left("one", grace)
+            await until(lambda: stopped)
+            # Rounds would have it stopped at 0.6 and at 1.2.
+            assert grace <= loop.time() - left < grace + 0.4
+            stopped.clear()

@@ -51,12 +51,14 @@ def fail(breakers: Breakers, times: int = 1, model: CatalogModel = MODEL) -> Non
 
 
 def succeed(breakers: Breakers) -> None:
+    assert not breakers.leaves_alone(MODEL)
     permit = breakers.ask(MODEL)
     permit.succeeded()
     permit.release()
 
 
 def refused(breakers: Breakers, model: CatalogModel = MODEL) -> ServiceError:
+    assert breakers.leaves_alone(model)
     with pytest.raises(ServiceError) as told:
         breakers.ask(model)
     return told.value
@@ -193,3 +195,47 @@ def test_a_pause_is_bounded(breakers: Breakers, clock: Clock) -> None:
 def test_who_asks_for_no_pause_gets_none(breakers: Breakers, seconds: float | None) -> None:
     breakers.pause(MODEL, _asking(ProviderRateLimited, seconds))
     breakers.ask(MODEL)
+
+
+# -- callers that wait no longer
+
+
+def give_up(breakers: Breakers, clock: Clock, after: float, fair: float = 1.0) -> None:
+    permit = breakers.ask(MODEL)
+    clock.time += after
+    permit.gave_up(fair)
+    permit.release()
+
+
+def test_silence_that_was_waited_for_fairly_is_a_failure(breakers: Breakers, clock: Clock) -> None:
+    for _ in range(5):
+        give_up(breakers, clock, after=0.9)
+    assert breakers.states()[ENDPOINT] is BreakerState.CLOSED
+    for _ in range(3):
+        give_up(breakers, clock, after=1.0)
+    assert breakers.states()[ENDPOINT] is BreakerState.OPEN
+
+
+@pytest.mark.parametrize("sign", ["began", "succeeded"])
+def test_silence_to_one_caller_is_none_while_others_are_answered(
+    breakers: Breakers, clock: Clock, sign: str
+) -> None:
+    for _ in range(5):
+        other = breakers.ask(MODEL)
+        permit = breakers.ask(MODEL)
+        clock.time += 1.0
+        getattr(other, sign)()
+        clock.time += 1.0
+        permit.gave_up(1.0)
+    assert breakers.states()[ENDPOINT] is BreakerState.CLOSED
+
+
+def test_a_probe_that_was_given_up_early_leaves_the_next_caller_to_try(
+    breakers: Breakers, clock: Clock
+) -> None:
+    fail(breakers, 3)
+    clock.time += 10.0
+    give_up(breakers, clock, after=0.1)
+    assert breakers.states()[ENDPOINT] is BreakerState.HALF_OPEN
+    give_up(breakers, clock, after=1.0)
+    assert breakers.states()[ENDPOINT] is BreakerState.OPEN

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.bootstrap.diagnosis import Finding, Verdict, diagnose
+from services.bootstrap.diagnosis import diagnose
+from services.bootstrap.findings import Finding, Verdict
 from services.settings import Settings
 
 CATALOG = """
@@ -32,7 +33,7 @@ async def models(folder: Path, text: str | None, **environ: str) -> Finding:
         (folder / "models.toml").write_text(text)
         given["ANTIPHON_CHAT__MODELS_FILE"] = str(folder / "models.toml")
     settings = Settings.load(
-        {**given, **{name: environ[name] for name in environ if name == "OPENAI_API_KEY"}}, folder
+        {**given, **{name: value for name, value in environ.items() if name.startswith("OPENAI_")}}, folder
     )
     return {finding.name: finding async for finding in diagnose(settings, environ)}["models"]
 
@@ -46,7 +47,7 @@ async def test_a_fallback_that_is_not_ready_is_told(tmp_path: Path) -> None:
 
 
 async def test_the_built_in_fallbacks_need_no_second_key(tmp_path: Path) -> None:
-    found = await models(tmp_path, None, OPENAI_API_KEY="x")
+    found = await models(tmp_path, None, OPENAI_API_KEY="x", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     assert (found.verdict, found.detail) == (Verdict.GOOD, "ready: gpt-4o-mini, gpt-4o, echo")
 
 

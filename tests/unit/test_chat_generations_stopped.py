@@ -36,6 +36,7 @@ from tests.fakes.chat_play import (
     watched,
     words,
 )
+from tests.fakes.chat_records import adopted_by
 
 USAGE = Usage({Unit.INPUT_TOKENS: 3, Unit.OUTPUT_TOKENS: 2}, Provenance.REPORTED)
 
@@ -119,7 +120,7 @@ async def test_losing_the_lease_ends_what_is_made() -> None:
         it.play.say("half")
         await it.durable(id_, 2)
         other = await it.store.acquire("other", timedelta(seconds=30))
-        adopted = await it.store.take_over(other, sole_owner=True)
+        adopted = await adopted_by(it.store, other, sole_owner=True)
         it.generations.interrupt_all()
         with pytest.raises(Aborted):
             await reading
@@ -195,6 +196,32 @@ async def test_a_caller_that_leaves_while_its_call_begins_leaves_no_orphan() -> 
         it.play.say("made all the same")
         it.play.finish()
         await until(lambda: len(it.generations) == 0)
+        assert [event.status for event in it.store.usage] == [UsageStatus.SUCCESS]
+
+
+async def test_what_takes_long_to_begin_is_no_orphan() -> None:
+    class Slow(SlowStore):
+        async def begin(self, lease: object, new: object) -> str | None:
+            begun = await super().begin(lease, new)  # type: ignore[arg-type]
+            # It is in the store, and more is to be done.
+            stored.set()
+            await gate.wait()
+            return begun
+
+    stored, gate = asyncio.Event(), asyncio.Event()
+    async with chat(Slow()) as it:
+        starting = asyncio.create_task(it.start(ALICE, a_call(), None))
+        await stored.wait()
+        for _ in range(3):
+            await it.generations.end_orphans()
+        gate.set()
+        id_ = await starting
+        await it.generations.end_orphans()
+        await until(lambda: it.provider.plays)
+        await it.generations.end_orphans()
+        it.play.say("made")
+        it.play.finish()
+        await it.ended(id_)
         assert [event.status for event in it.store.usage] == [UsageStatus.SUCCESS]
 
 

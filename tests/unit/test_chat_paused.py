@@ -12,13 +12,13 @@ from services.chat.model import Generation, State
 from services.kernel.errors import Aborted
 from services.kernel.ids import new_id
 from tests.fakes.chat_play import ALICE, Chat, SlowStore, Viewer, a_call, chat, is_dense, until, words
-from tests.fakes.chat_records import TTL
+from tests.fakes.chat_records import TTL, adopted_by
 
 
 async def taken_over(store: SlowStore) -> list[Generation]:
     """Somebody else takes this process for dead, and adopts what it makes."""
     other = await store.acquire(new_id(), TTL)
-    return list(await store.take_over(other, sole_owner=True))
+    return await adopted_by(store, other, sole_owner=True)
 
 
 async def interrupted(viewer: Viewer) -> None:

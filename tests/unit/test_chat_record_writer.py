@@ -116,7 +116,7 @@ async def test_a_refused_flush_ends_the_generation_as_interrupted() -> None:
         it.play.say("before ")
         await it.durable(id_, 2)
         other = await it.store.acquire("other", it.keeper._ttl)
-        await it.store.take_over(other, sole_owner=True)
+        await it.store.take_over(other, sole_owner=True, limit=100)
         it.play.say("after")
         with pytest.raises(Aborted) as told:
             await watching

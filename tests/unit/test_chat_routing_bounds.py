@@ -143,7 +143,7 @@ async def test_the_time_of_an_answer_bounds_all_attempts_together() -> None:
     first, second = chain("first", "second")
     async with chat(model=first, others=[second], total_timeout=0.4) as it:
         id_ = await it.begin()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         plays_of(first)[0].send(ProviderUnavailable("away"))
         took_over = time.monotonic()
         reason, metadata = failure_of(await it.ended(id_))

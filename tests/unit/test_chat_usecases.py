@@ -328,6 +328,7 @@ async def test_events_that_are_pruned_while_they_are_read_do_not_pass_for_an_end
         ("  ¿Qué\nes   esto? ", "¿Qué es esto?"),
         ("palabra " * 20, "palabra palabra palabra palabra palabra palabra palabra…"),
         ("x" * 100, "x" * 60 + "…"),
+        ("\x1b[31mred\u202e and\x9b blue\0", "[31mred and blue"),
     ],
 )
 def test_a_title_is_made_of_the_first_words(text: str, title: str) -> None:

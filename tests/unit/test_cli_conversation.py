@@ -241,6 +241,8 @@ def test_long_messages_of_the_history_are_clipped(begin: Begin) -> None:
     assert lines[0] == "> line 0"
     assert "> [38 more lines]" in lines
     assert max(map(len, lines)) < 450
+    talk.server.say(session.session_id, ASSISTANT, "half an", generation_id=session.session_id)
+    assert "(the answer broke off" in talk.run("/history 1")[1]
 
 
 def test_a_misspelt_command_is_told_its_nearest(begin: Begin) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from services.chat.stores.mongo.opening import opened
 from services.infra.mongo.client import Mongo
 from services.infra.mongo.urls import read_address
 from services.kernel.startup import StartupError
+from services.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,17 @@ async def test_what_the_driver_refuses_is_not_quoted(url: str) -> None:
         await Mongo(url).open(0.0)
     assert "secret" not in str(refused.value)
     assert "sec@ret" not in str(refused.value)
+
+
+async def test_answers_that_a_document_may_have_no_room_for_are_refused(tmp_path: Path) -> None:
+    environ = {
+        "MONGODB_URL": "mongodb://127.0.0.1:9/chats",
+        "ANTIPHON_CHAT__STORE": "mongo",
+        "ANTIPHON_CHAT__MAX_ANSWER_BYTES": "5MiB",
+    }
+    settings = Settings.load(environ, cwd=tmp_path)
+    with pytest.raises(StartupError) as refused:
+        async with opened(settings, limits_key=b"", metrics=None):
+            pass
+    assert "16 MB" in refused.value.message
+    assert "ANTIPHON_CHAT__MAX_ANSWER_BYTES" in refused.value.advice

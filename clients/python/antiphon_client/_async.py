@@ -22,9 +22,10 @@ from antiphon_client._tokens import (
     MemoryTokenStore,
     Tokens,
     TokenStore,
+    logged_out,
     metadata,
 )
-from antiphon_client.errors import AntiphonError, DeadlineExceeded, Unauthenticated
+from antiphon_client.errors import AntiphonError, Closed, DeadlineExceeded, Unauthenticated
 
 T = TypeVar("T")
 
@@ -36,12 +37,15 @@ class Transport:
         self._address = address
         self._keepalive = keepalive
         self._opened: grpc.aio.Channel | None = None
+        self.closed = False
         self.target = address.target
         self.retries = retries
         self.login = LoginSession(self, store)
 
     @property
     def _channel(self) -> grpc.aio.Channel:
+        if self.closed:
+            raise Closed("the client is closed")
         if self._opened is None:
             credentials = self._address.credentials()
             options = self._address.channel_options(self._keepalive)
@@ -66,6 +70,8 @@ class Transport:
                 if failure.reason in RENEWS and token and not rejected and await self.login.renewable():
                     rejected = token
                     continue
+                if call.removes and attempts.removed(failure):
+                    return call.method.response()
                 pause = attempts.after(failure)
             await asyncio.sleep(pause)
 
@@ -81,7 +87,12 @@ class Transport:
         try:
             return await invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
         except grpc.RpcError as error:
-            raise error_of(error, self.target) from error
+            raise self.failure(error) from error
+        except asyncio.CancelledError:
+            # Closing cancels the calls that are under way; a caller that was cancelled is.
+            if not self.closed or cancelling():
+                raise
+            raise Closed("the client is closed") from None
 
     def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
         """Begins a stream."""
@@ -92,6 +103,10 @@ class Transport:
         )
         return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
 
+    def failure(self, error: grpc.RpcError) -> AntiphonError:
+        """What a call's failure means."""
+        return Closed("the client is closed") if self.closed else error_of(error, self.target)
+
     async def token(self, call: _calls.Call[Any, Any], rejected: str, deadline: Deadline) -> str:
         """The access token to send, which is none for an RPC that looks at none."""
         return await self.login.token(rejected, deadline) if call.method.sends_credential else ""
@@ -99,6 +114,7 @@ class Transport:
     async def close(self) -> None:
         """Ends the connection, and every call that is under way; a renewal of tokens is waited for."""
         await self.login.settled()
+        self.closed = True
         if self._opened is not None:
             await self._opened.close()
 
@@ -114,12 +130,16 @@ class LoginSession:
         self._renewing: asyncio.Task[Tokens] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._rests_until = 0.0
+        self._known = False
 
     async def token(self, rejected: str, deadline: Deadline) -> str:
         """An access token that is not `rejected`, renewed when that is due; empty for anonymous callers."""
         tokens = await self._off_loop(self._store.load)
         if tokens is None:
+            if self._known:
+                raise logged_out()
             return ""
+        self._known = True
         if not tokens.usable(rejected):
             if self._renewing is None or self._renewing.done():
                 self._renewing = self._task(self._renew(rejected))
@@ -191,6 +211,7 @@ class LoginSession:
                     request = auth_pb2.LogoutRequest(refresh_token=tokens.refresh_token)
                     await self._transport.unary(_calls.call(_calls.LOGOUT, request), deadline.remaining())
                 await self._off_loop(self._store.save, None)
+                self._known = False
 
         await asyncio.shield(self._task(revoke()))
 
@@ -238,3 +259,9 @@ class LoginSession:
 
     async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.to_thread(function, *args) if self._blocking else function(*args)
+
+
+def cancelling() -> bool:
+    """Whether the task that asks is being cancelled itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -70,9 +70,10 @@ class AsyncSessionVerbs(AsyncCalling):
         return (await self._unary(call, timeout)).session
 
     async def delete_session(self, session_id: str, *, timeout: float | None = None) -> None:
-        """Removes a chat session and its messages; answers that are being made in it are cancelled."""
+        """Removes a chat session and its messages; answers that are being made in it are cancelled. NotFound from a repeated try counts as done,
+        since the first one may have been."""
         request = chat_pb2.DeleteSessionRequest(session_id=session_id)
-        await self._unary(_calls.call(_session_calls.DELETE_SESSION, request), timeout)
+        await self._unary(_calls.call(_session_calls.DELETE_SESSION, request, removes=True), timeout)
 
     async def fork_session(
         self,

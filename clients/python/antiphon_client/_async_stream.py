@@ -10,11 +10,10 @@ import grpc
 import grpc.aio
 from antiphon.chat.v1 import chat_pb2
 
-from antiphon_client._async import Transport
+from antiphon_client._async import Transport, cancelling
 from antiphon_client._record import OnReconnect, Reconnect, RecordReader, StreamView
 from antiphon_client._retry import RENEWS, Attempts, Deadline
-from antiphon_client._status import error_of
-from antiphon_client.errors import AntiphonError
+from antiphon_client.errors import AntiphonError, Closed
 
 
 class AsyncStream(StreamView):
@@ -52,7 +51,7 @@ class AsyncStream(StreamView):
                 await self._recover(failure)
             except asyncio.CancelledError:
                 # A watching that was closed from another task ends; a caller that was cancelled is.
-                if not self._closed.is_set() or _cancelling():
+                if not self._closed.is_set() or cancelling():
                     raise
             else:
                 if event is not None:
@@ -74,7 +73,11 @@ class AsyncStream(StreamView):
                     self._rejected = ""
                     return response.event  # type: ignore[no-any-return]
         except grpc.RpcError as error:
-            raise error_of(error, self._transport.target) from error
+            raise self._transport.failure(error) from error
+        except asyncio.CancelledError:
+            if self._closed.is_set() or cancelling() or not self._transport.closed:
+                raise
+            raise Closed("the client is closed") from None
         self._reader.cut_short()
         return None
 
@@ -122,8 +125,3 @@ class AsyncStream(StreamView):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
-
-
-def _cancelling() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

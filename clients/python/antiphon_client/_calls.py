@@ -40,6 +40,8 @@ class Call(Generic[Req, Res]):
     request: Req = field(repr=False)
     request_id: str
     repeatable: bool
+    # Whether the thing's absence, found by a later try, is what an earlier try may have made.
+    removes: bool = False
 
 
 class ChatOptions(TypedDict, total=False):
@@ -107,10 +109,16 @@ COUNT_TOKENS = method_of(_CHAT, "CountTokens", chat_pb2.CountTokensRequest, chat
 
 
 def call(
-    method: Method[Req, Res], request: Req, request_id: str = "", *, repeatable: bool = True
+    method: Method[Req, Res],
+    request: Req,
+    request_id: str = "",
+    *,
+    repeatable: bool = True,
+    removes: bool = False,
 ) -> Call[Req, Res]:
-    """One call of `method`, repeated where its policy allows that and nothing speaks against it."""
-    return Call(method, request, request_id or new_request_id(), repeatable and method.idempotent)
+    """One call of `method`, repeated where its policy allows that and nothing speaks against it. One that `removes` something has
+    succeeded, too, when a later try does not find it any more."""
+    return Call(method, request, request_id or new_request_id(), repeatable and method.idempotent, removes)
 
 
 def new_request_id() -> str:

@@ -11,7 +11,9 @@ from grpc import StatusCode
 from antiphon_client._options import Retries
 from antiphon_client.errors import (
     AntiphonError,
+    Closed,
     DeadlineExceeded,
+    NotFound,
     ResourceExhausted,
     ServerError,
     Unavailable,
@@ -71,6 +73,7 @@ class Attempts:
         self._stream = stream
         self._failed = 0
         self._begun = False
+        self._may_be_done = False
 
     @property
     def failed(self) -> int:
@@ -96,9 +99,17 @@ class Attempts:
         remaining = self._deadline.remaining()
         if remaining is not None and remaining <= pause:
             raise failure
+        # A limit is told before anything is done; of every other failure that may pass the server may have done its part.
+        self._may_be_done = self._may_be_done or not isinstance(failure, ResourceExhausted)
         return pause
 
+    def removed(self, failure: AntiphonError) -> bool:
+        """Whether a call that removes something has done so: it is gone, and an earlier try, whose answer got lost, may be why."""
+        return self._may_be_done and isinstance(failure, NotFound)
+
     def _may_pass(self, failure: AntiphonError) -> bool:
+        if isinstance(failure, Closed):
+            return False
         if failure.retry_after is not None and failure.retry_after > self._retries.max_delay:
             return False
         if not failure.reason:

@@ -69,9 +69,10 @@ class SessionVerbs(Calling):
         return self._unary(call, timeout).session
 
     def delete_session(self, session_id: str, *, timeout: float | None = None) -> None:
-        """Removes a chat session and its messages; answers that are being made in it are cancelled."""
+        """Removes a chat session and its messages; answers that are being made in it are cancelled. NotFound from a repeated try counts as done,
+        since the first one may have been."""
         request = chat_pb2.DeleteSessionRequest(session_id=session_id)
-        self._unary(_calls.call(_session_calls.DELETE_SESSION, request), timeout)
+        self._unary(_calls.call(_session_calls.DELETE_SESSION, request, removes=True), timeout)
 
     def fork_session(
         self,

@@ -11,7 +11,6 @@ from antiphon.chat.v1 import chat_pb2
 
 from antiphon_client._record import OnReconnect, Reconnect, RecordReader, StreamView
 from antiphon_client._retry import RENEWS, Attempts, Deadline
-from antiphon_client._status import error_of
 from antiphon_client._sync import Transport
 from antiphon_client.errors import AntiphonError
 
@@ -69,7 +68,7 @@ class Stream(StreamView):
                     self._rejected = ""
                     return response.event  # type: ignore[no-any-return]
         except grpc.RpcError as error:
-            raise error_of(error, self._transport.target) from error
+            raise self._transport.failure(error) from error
         self._reader.cut_short()
         return None
 

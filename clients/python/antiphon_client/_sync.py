@@ -15,8 +15,8 @@ from antiphon_client import _calls
 from antiphon_client._options import Address, Keepalive, Retries
 from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
 from antiphon_client._status import error_of
-from antiphon_client._tokens import REFRESH_PAUSE, REFRESH_TIMEOUT, Tokens, TokenStore, metadata
-from antiphon_client.errors import AntiphonError, DeadlineExceeded, Unauthenticated
+from antiphon_client._tokens import REFRESH_PAUSE, REFRESH_TIMEOUT, Tokens, TokenStore, logged_out, metadata
+from antiphon_client.errors import AntiphonError, Closed, DeadlineExceeded, Unauthenticated
 
 
 class Transport:
@@ -30,6 +30,7 @@ class Transport:
             if credentials is None
             else grpc.secure_channel(address.target, credentials, options)
         )
+        self._closed = False
         self.target = address.target
         self.retries = retries
         self.login = LoginSession(self, store)
@@ -48,6 +49,8 @@ class Transport:
                 if failure.reason in RENEWS and token and not rejected and self.login.renewable():
                     rejected = token
                     continue
+                if call.removes and attempts.removed(failure):
+                    return call.method.response()
                 pause = attempts.after(failure)
             time.sleep(pause)
 
@@ -60,10 +63,8 @@ class Transport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.method.response.FromString,
         )
-        try:
+        with self._failures():
             return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
-        except grpc.RpcError as error:
-            raise error_of(error, self.target) from error
 
     def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
         """Begins a stream."""
@@ -72,7 +73,24 @@ class Transport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.method.response.FromString,
         )
-        return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+        with self._failures():
+            return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+
+    def failure(self, error: grpc.RpcError) -> AntiphonError:
+        """What a call's failure means."""
+        return Closed("the client is closed") if self._closed else error_of(error, self.target)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+        except ValueError:
+            # What gRPC says of a channel that is closed already.
+            if not self._closed:
+                raise
+            raise Closed("the client is closed") from None
 
     def token(self, call: _calls.Call[Any, Any], rejected: str, deadline: Deadline) -> str:
         """The access token to send, which is none for an RPC that looks at none."""
@@ -80,6 +98,7 @@ class Transport:
 
     def close(self) -> None:
         """Ends the connection, and every call that is under way."""
+        self._closed = True
         self._channel.close()
 
 
@@ -91,12 +110,16 @@ class LoginSession:
         self._store = store
         self._lock = threading.Lock()
         self._rests_until = 0.0
+        self._known = False
 
     def token(self, rejected: str, deadline: Deadline) -> str:
         """An access token that is not `rejected`, renewed when that is due; empty for anonymous callers."""
         tokens = self._store.load()
         if tokens is None:
+            if self._known:
+                raise logged_out()
             return ""
+        self._known = True
         return (tokens if tokens.usable(rejected) else self._renew(rejected, deadline)).access_token
 
     def renewable(self) -> bool:
@@ -158,6 +181,7 @@ class LoginSession:
                 request = auth_pb2.LogoutRequest(refresh_token=tokens.refresh_token)
                 self._transport.unary(_calls.call(_calls.LOGOUT, request), deadline.remaining())
             self._store.save(None)
+            self._known = False
 
     @contextlib.contextmanager
     def _exclusive(self, deadline: Deadline) -> Iterator[None]:

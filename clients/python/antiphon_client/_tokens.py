@@ -12,6 +12,8 @@ from typing import Protocol
 
 from antiphon.auth.v1 import auth_pb2
 
+from antiphon_client.errors import Unauthenticated
+
 REFRESH_BEFORE = 30.0
 """Seconds before its end at which an access token is renewed."""
 
@@ -125,6 +127,11 @@ def _lifetime(jwt: str) -> float | None:
         return float(claims["exp"]) - float(claims["iat"])
     except (IndexError, KeyError, TypeError, ValueError):
         return None
+
+
+def logged_out() -> Unauthenticated:
+    """The failure of a client whose tokens somebody else has removed: it does not go on as nobody."""
+    return Unauthenticated("you were logged out; log in again", reason="CREDENTIAL_MISSING")
 
 
 def metadata(token: str, request_id: str) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ AntiphonError
 ├── OutOfRange              a position past the end of a record
 ├── ResourceExhausted       a limit or a queue is full; `retry_after` says when to come again
 ├── Cancelled               what was asked for has been cancelled
+│   └── Closed              the client was closed, by `close` or at the end of its block
 ├── DeadlineExceeded        time ran out
 ├── Unimplemented           part of the contract, and not built yet
 ├── Unavailable             the server, or something that it needs, can't answer now
@@ -161,6 +162,10 @@ class Cancelled(AntiphonError):
     """What was asked for has been cancelled."""
 
     default_code = StatusCode.CANCELLED
+
+
+class Closed(Cancelled):
+    """The client was closed before the call had ended. Whether the server did what it was asked for is not known."""
 
 
 class DeadlineExceeded(AntiphonError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,15 +16,18 @@ from services.kernel.errors import ServiceError
 log = structlog.get_logger(__name__)
 
 _ASK_SECONDS = 0.25
+# Whoever has just begun one gets its turn to watch it.
+_TURN_SECONDS = 0.02
 _ANSWER_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class _Unwatched:
-    """A generation that nobody watches here. `known` is when that was last known of all replicas, and `gone` since when nobody watches
-    anywhere, as far as is known; None while somebody does."""
+    """A generation that nobody watches here since `left`. `known` is when that was last known of all replicas, and `gone` since when nobody
+    watches anywhere, as far as is known; None while somebody does."""
 
     grace: float
+    left: float
     known: float
     gone: float | None
 
@@ -31,22 +35,25 @@ class _Unwatched:
 class Audience:
     """Waits with generations that nobody watches on this replica until nobody has watched them anywhere for their grace.
 
-    While there are such, the store is asked every quarter of a second, and always at the end of a grace, who watches elsewhere; all are
-    asked about together. When the store can't be asked, a generation goes on for its grace and the life of a watch, counted from the last
-    answer: by then no watch that was known of can be in force, and whoever would read elsewhere reads from that same store.
+    While there are such, the store is asked who watches elsewhere, about all of them together: every quarter of a second as a rule, never
+    more often, and where that allows it at the end of a grace. When the store can't be asked, a generation goes on for its grace and the life
+    of a watch, counted from the last answer: by then no watch that was known of can be in force, and whoever would read elsewhere reads
+    from that same store.
     """
 
     def __init__(self, tails: Tails, stop: Callable[[str], None]) -> None:
         self._tails = tails
         self._stop = stop
         self._unwatched: dict[str, _Unwatched] = {}
-        self._left = asyncio.Event()
+        self._asked = self._planned = -math.inf
+        self._sooner = asyncio.Event()
 
     def left(self, generation_id: str, grace: float) -> None:
         """Nobody watches it here any more; `grace` is in seconds."""
         now = asyncio.get_running_loop().time()
-        self._unwatched[generation_id] = _Unwatched(grace, now, now)
-        self._left.set()
+        one = self._unwatched[generation_id] = _Unwatched(grace, now, now, now)
+        if self._due(one) < self._planned:
+            self._sooner.set()
 
     def returned(self, generation_id: str) -> None:
         """Somebody watches it here, or it has ended."""
@@ -54,27 +61,51 @@ class Audience:
 
     async def run(self) -> None:
         """Ask, and stop what nobody watches, until cancelled."""
+        while True:
+            await self._time_to_ask()
+            await self._ask()
+
+    async def _time_to_ask(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._unwatched:
-                await self._left.wait()
-            self._left.clear()
-            # Whoever has just begun one gets its turn to watch it.
-            await asyncio.sleep(0)
-            asked, now = dict(self._unwatched), loop.time()
-            elsewhere = await self._elsewhere(asked)
-            for generation_id, unwatched in asked.items():
-                # Who came back meanwhile, even if only to leave again, begins anew.
-                if self._unwatched.get(generation_id) is unwatched and self._is_over(
-                    unwatched, None if elsewhere is None else generation_id in elsewhere, now
-                ):
-                    del self._unwatched[generation_id]
-                    self._stop(generation_id)
-            await self._pause()
+            self._sooner.clear()
+            self._planned = self._next()
+            left = self._planned - loop.time()
+            if left <= 0:
+                return
+            try:
+                async with asyncio.timeout(left if self._unwatched else None):
+                    await self._sooner.wait()
+            except TimeoutError:
+                pass
+
+    def _next(self) -> float:
+        """When to ask. The end of a grace moves the round that comes before it, as nobody is to wait for the one behind it."""
+        if not self._unwatched:
+            return math.inf
+        regular = max(self._asked, min(one.left for one in self._unwatched.values())) + _ASK_SECONDS
+        due = min(self._due(one) for one in self._unwatched.values())
+        return due if due < regular + _ASK_SECONDS else regular
+
+    def _due(self, one: _Unwatched) -> float:
+        """When its grace is over, unless the store was asked too short a time before."""
+        if one.gone is None:
+            return math.inf
+        return max(one.gone + max(one.grace, _TURN_SECONDS), self._asked + _ASK_SECONDS)
+
+    async def _ask(self) -> None:
+        asked, now = dict(self._unwatched), asyncio.get_running_loop().time()
+        self._asked = now
+        elsewhere = await self._elsewhere(asked)
+        for generation_id, unwatched in asked.items():
+            # Who came back meanwhile, even if only to leave again, begins anew.
+            if self._unwatched.get(generation_id) is unwatched and self._is_over(
+                unwatched, None if elsewhere is None else generation_id in elsewhere, now
+            ):
+                del self._unwatched[generation_id]
+                self._stop(generation_id)
 
     async def _elsewhere(self, asked: dict[str, _Unwatched]) -> frozenset[str] | None:
-        if not asked:
-            return None
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await self._tails.watched(asked.keys())
@@ -98,15 +129,3 @@ class Audience:
         if unwatched.gone is None:
             unwatched.gone = now
         return now - unwatched.gone >= unwatched.grace
-
-    async def _pause(self) -> None:
-        """Until it is time to ask again, or somebody else has left."""
-        now = asyncio.get_running_loop().time()
-        # Those whose end has come and that were not stopped wait for a store that does not answer.
-        due = [one.gone + one.grace - now for one in self._unwatched.values() if one.gone is not None]
-        pause = min([_ASK_SECONDS, *(left for left in due if left > 0)])
-        try:
-            async with asyncio.timeout(pause):
-                await self._left.wait()
-        except TimeoutError:
-            pass

@@ -26,13 +26,15 @@ class BreakerState(IntEnum):
 
 
 class _Endpoint:
-    """One endpoint's failures in a row; `open_until` is None while it is asked. `era` tells attempts of before its last change."""
+    """One endpoint's failures in a row; `open_until` is None while it is asked. `era` tells attempts of before its last change, and
+    `heard` when it last answered anybody."""
 
-    __slots__ = ("era", "failures", "open_until", "probe")
+    __slots__ = ("era", "failures", "heard", "open_until", "probe")
 
     def __init__(self) -> None:
         self.failures = 0
         self.era = 0
+        self.heard = float("-inf")
         self.open_until: float | None = None
         self.probe: Permit | None = None
 
@@ -40,23 +42,28 @@ class _Endpoint:
 class Permit:
     """The right to ask a model once. Its holder tells what came of it; `release` at the end frees it, whatever was told."""
 
-    __slots__ = ("_breakers", "_endpoint", "_era")
+    __slots__ = ("_asked", "_breakers", "_endpoint", "_era")
 
     def __init__(self, breakers: Breakers, endpoint: _Endpoint | None) -> None:
         self._breakers = breakers
         self._endpoint = endpoint
-        self._era = 0 if endpoint is None else endpoint.era
+        self._era, self._asked = (0, 0.0) if endpoint is None else (endpoint.era, breakers.now())
 
     def began(self) -> None:
         """The answer has begun: for an endpoint that was being tried, this is enough."""
-        if self._endpoint is not None and self._endpoint.probe is self:
-            self._close(self._endpoint)
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        endpoint.heard = self._breakers.now()
+        if endpoint.probe is self:
+            self._close(endpoint)
 
     def succeeded(self) -> None:
         """The endpoint did what it was asked, or refused it properly."""
         endpoint = self._endpoint
         if endpoint is None:
             return
+        endpoint.heard = self._breakers.now()
         if endpoint.probe is self:
             self._close(endpoint)
         elif endpoint.era == self._era:
@@ -73,6 +80,15 @@ class Permit:
             endpoint.open_until = self._breakers.now() + self._breakers.cooldown
             endpoint.era += 1
             endpoint.probe = None
+
+    def gave_up(self, fair: float) -> None:
+        """The endpoint was silent until it was waited for no more, sooner than it may be silent. That is its failure if it had at least
+        `fair` seconds and answered nobody else meanwhile: callers in a hurry must not take a sound endpoint from all others."""
+        endpoint = self._endpoint
+        if endpoint is None or endpoint.heard >= self._asked:
+            return
+        if self._breakers.now() - self._asked >= fair:
+            self.failed()
 
     def release(self) -> None:
         """The attempt is over; when nothing was told of it, it counts for nothing."""
@@ -124,6 +140,16 @@ class Breakers:
             )
         permit = endpoint.probe = Permit(self, endpoint)
         return permit
+
+    def leaves_alone(self, model: CatalogModel) -> bool:
+        """Whether `ask` would refuse the model now."""
+        until, _ = self._pauses.get((model.endpoint, model.upstream), (0.0, None))
+        if until > self.now():
+            return True
+        endpoint = self._endpoints.get(model.endpoint)
+        if endpoint is None or endpoint.open_until is None:
+            return False
+        return endpoint.open_until > self.now() or endpoint.probe is not None
 
     def pause(self, model: CatalogModel, error: ProviderFailure) -> None:
         """Leave a model alone for as long as its provider asked to."""

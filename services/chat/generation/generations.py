@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -20,7 +21,7 @@ from services.chat.generation.live import LiveGeneration
 from services.chat.generation.recording import EndRecorder
 from services.chat.generation.routing import Candidate, Routing
 from services.chat.generation.writer import LeaseHolder, RecordWriter
-from services.chat.model import Delta, FinishReason, Generation, OnDisconnect, State
+from services.chat.model import Delta, FinishReason, OnDisconnect, State
 from services.chat.ports import Done, RecordStore, Tails
 from services.kernel.errors import ResourceExhausted, ServiceError, Unavailable
 
@@ -80,9 +81,11 @@ class Generations:
         self._recorder = EndRecorder(store, holder, meter)
         self._jobs: dict[str, _Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._beginning: set[str] = set()
         self._orphans: set[str] = set()
         self._unendable: set[str] = set()
         self._draining = False
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -106,6 +109,15 @@ class Generations:
                 retry_after=1.0,
             )
 
+    @contextmanager
+    def beginning(self, generation_id: str) -> Iterator[None]:
+        """While the block runs, the store may have this one already, and it is no orphan."""
+        self._beginning.add(generation_id)
+        try:
+            yield
+        finally:
+            self._beginning.discard(generation_id)
+
     def live(self, generation_id: str) -> LiveGeneration | None:
         """A generation that this process makes."""
         job = self._jobs.get(generation_id)
@@ -120,7 +132,9 @@ class Generations:
         deadline: float | None,
     ) -> None:
         """Make a generation that has begun in the store, with the first of `chain` that answers. `deadline` is in the loop's time; None
-        without one."""
+        without one. Raises Unavailable behind `close`: what has begun is then left to whoever takes over."""
+        if self._closed:
+            raise Unavailable("the server is stopping; try again")
         job = _Job(live, chain, on_disconnect, grace.total_seconds(), deadline)
         self._jobs[live.generation_id] = job
         live.on_watchers = lambda count: self._watchers_changed(job, count)
@@ -140,11 +154,9 @@ class Generations:
         """
         stored_running = set(await self._store.running(self._holder.lease))
         self._unendable &= stored_running
-        running = stored_running - self._jobs.keys() - self._unendable
+        running = stored_running - self._jobs.keys() - self._beginning - self._unendable
         for generation_id in running & self._orphans:
-            stored = await self._store.generation(generation_id)
-            if stored is not None and stored.state is State.RUNNING:
-                await self.end_adopted(stored)
+            await self.end_adopted(generation_id)
         self._orphans = running
 
     def _forget(self, generation_id: str) -> None:
@@ -198,7 +210,8 @@ class Generations:
             await asyncio.wait(list(self._tasks.values()), timeout=_ABANDON_SECONDS)
 
     async def close(self) -> None:
-        """End everything at once; what could not be recorded is left to whoever takes over."""
+        """End everything at once, and begin nothing more; what could not be recorded is left to whoever takes over."""
+        self._closed = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -251,6 +264,8 @@ class Generations:
             raise
         except Exception:
             log.exception("a generation could not be ended", generation_id=live.generation_id)
+            # What is pending may be what failed.
+            live.refused()
             if live.ending is None:
                 live.abandoned(ending_of(live, Outcome(State.FAILED, failure=MASKED)))
             await self._recorder.end_stored(live.generation_id, MASKED)
@@ -302,14 +317,9 @@ class Generations:
 
         return await self._routing.answer(live, job.chain, job.deadline, deliver, lambda: writer.mark(live))
 
-    async def end_adopted(self, generation: Generation) -> None:
+    async def end_adopted(self, generation_id: str) -> None:
         """End a generation that nobody makes any more, as interrupted. Raises Unavailable."""
-        try:
-            await self._recorder.end(generation, None)
-            self._announcer.announce(generation.generation_id)
-        except Unavailable:
-            raise
-        except Exception:
-            # One record that can't be ended must keep neither the others, nor the lease, nor the start from theirs.
-            log.exception("a generation could not be ended", generation_id=generation.generation_id)
-            self._unendable.add(generation.generation_id)
+        if await self._recorder.end(generation_id):
+            self._announcer.announce(generation_id)
+        else:
+            self._unendable.add(generation_id)

@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 # Others wait for a lease that was not given up no longer than it lasts; a stop should not wait for a database that is gone.
 _RELEASE_SECONDS = 2.0
 _PROMPT_RENEWALS = 2
+# One statement adopts so many. What a start adopts, it ends within this time, or later.
+_ADOPTED_AT_ONCE = 50
+_START_SECONDS = 10.0
 
 
 class LeaseKeeper:
@@ -34,6 +37,8 @@ class LeaseKeeper:
         self._sole_owner = sole_owner
         self._lease: Lease | None = None
         self._renewed = 0.0
+        # How many renewals in a row were prompt.
+        self._prompt = 0
 
     @property
     def lease(self) -> Lease:
@@ -70,37 +75,71 @@ class LeaseKeeper:
                 )
 
     async def take_over(self, generations: Generations) -> None:
-        """End what processes that died have left running. Raises Unavailable; what was adopted by then is an orphan of this process."""
-        for generation in await self._store.take_over(self.lease, sole_owner=self._sole_owner):
-            await generations.end_adopted(generation)
+        """End what processes that died have left running, as much as a start may wait for; `run` ends the rest. Raises Unavailable; what
+        was adopted by then is an orphan of this process."""
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                while await self._end_some(generations):
+                    pass
+        except TimeoutError:
+            log.warning("not all that was left running could be ended before the start; going on with it")
+
+    async def _end_some(self, generations: Generations) -> bool:
+        """Whether there was anything to end."""
+        left = await self._store.take_over(self.lease, sole_owner=self._sole_owner, limit=_ADOPTED_AT_ONCE)
+        for generation_id in left:
+            await generations.end_adopted(generation_id)
+        return bool(left)
 
     async def run(self, generations: Generations) -> None:
-        """Keep the lease, cancel what others have asked to cancel, and take over from the dead, until cancelled."""
-        interval = min(1.0, self._ttl.total_seconds() / 4)
-        prompt = 0
+        """Keep the lease, cancel what others have asked to cancel, and take over from the dead, until cancelled. However much there is to
+        take over, the lease does not wait for it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep(generations))
+            group.create_task(self._clear(generations))
+
+    @property
+    def _interval(self) -> float:
+        return min(1.0, self._ttl.total_seconds() / 4)
+
+    async def _keep(self, generations: Generations) -> None:
         while True:
-            await asyncio.sleep(interval)
-            asked, prompt = time.monotonic(), prompt + 1
+            await asyncio.sleep(self._interval)
             try:
-                renewal = await self._store.renew(self.lease, self._ttl)
+                before, renewal = self._renewed, await self._store.renew(self.lease, self._ttl)
                 if renewal is None:
+                    self._prompt = 0
                     log.error("this process was taken for dead; its generations are ended by another one")
                     generations.interrupt_all()
                     await self.acquire()
                     continue
                 self._renewed = time.monotonic()
+                self._prompt = self._prompt + 1 if self._renewed - before <= 2 * self._interval else 0
                 for generation_id in renewal.to_cancel:
                     generations.cancel_soon(generation_id)
                 generations.watched_elsewhere(renewal.watched)
-                if self._renewed - asked > interval:
-                    prompt = 0
-                # While the store was slow, it was slow to others as well: they get the time to renew before they are taken for dead.
-                if prompt > _PROMPT_RENEWALS:
-                    await self.take_over(generations)
-                await generations.end_orphans()
             except ServiceError as error:
-                prompt = 0
+                self._prompt = 0
                 log.warning("the lease could not be renewed; trying again", error=error.message)
             except Exception:
-                prompt = 0
+                self._prompt = 0
                 log.exception("the lease could not be renewed; trying again")
+
+    async def _clear(self, generations: Generations) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                while self._others_can_renew and await self._end_some(generations):
+                    pass
+                if self.is_kept:
+                    await generations.end_orphans()
+            except ServiceError as error:
+                log.warning("what was left running could not be ended; trying again", error=error.message)
+            except Exception:
+                log.exception("what was left running could not be ended; trying again")
+
+    @property
+    def _others_can_renew(self) -> bool:
+        """Whether the store has answered promptly for a while. While it was slow, it was slow to others as well: they get the time to renew
+        before they are taken for dead."""
+        return self._prompt > _PROMPT_RENEWALS and self.unrenewed_seconds <= 3 * self._interval

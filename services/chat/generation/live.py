@@ -214,12 +214,15 @@ class LiveGeneration:
         ending = self.ending
         if ending is None or ending.failure is not None:
             return None
+        # One copy with all that changed, since this is made for each call.
         return replace(
-            self.snapshot(),
+            self.generation,
+            last_seq=self._durable[-1].seq,
             state=ending.state,
             finish_reason=ending.finish_reason,
             usage=ending.usage,
             end_time=ending.end_time,
+            **assembled(self._durable),  # type: ignore[arg-type]
         )
 
     def whole(self, last_events: Sequence[Event]) -> dict[str, object]:

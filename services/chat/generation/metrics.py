@@ -70,7 +70,8 @@ class ChatMetrics:
             self._first_token.labels(generation.model).observe(max(seconds, 0.0))
 
     def attempted(self, model: str, outcome: str) -> None:
-        """Count that a model was asked: `outcome` is `answered`, `cancelled`, or the reason of the failure."""
+        """Count that a model was asked: `outcome` is `answered`, `cancelled`, `timeout` when the time for the whole answer was
+        over before its first token, or the reason of the failure."""
         self._attempts.labels(model, outcome).inc()
 
     def fell_back(self, failed_model: str, model: str, reason: str) -> None:

@@ -58,29 +58,44 @@ class EndRecorder:
                     live.abandoned(_lost(live, ending))
             return
 
-    async def end(self, generation: Generation, failure: Failure | None) -> None:
-        """End a generation that nobody makes any more, as interrupted unless it failed. Raises Unavailable."""
-        ending = ending_of_stored(generation, failure)
-        event = self._meter(usage_event_of(generation, ending, None))
-        if await self._store.finish(self._holder.lease, generation, ending, event):
-            log.info("a generation that was left running was ended", generation_id=generation.generation_id)
+    async def end(self, generation_id: str, failure: Failure | None = None) -> bool:
+        """End a generation that nobody makes any more and that runs in the store under this process's lease, as interrupted unless it failed.
+
+        What the store does not take with its content it gets without, so that nobody waits for its end for ever. Returns False when it
+        takes neither. Raises Unavailable.
+        """
+        for read in (self._store.generation, self._store.head):
+            try:
+                stored = await read(generation_id)
+                if stored is not None and stored.state is State.RUNNING:
+                    await self._end(stored, failure)
+            except Unavailable:
+                raise
+            except Exception:
+                # One record that can't be ended must keep neither the others, nor the lease, nor the start from theirs.
+                log.exception("a generation could not be ended", generation_id=generation_id)
+            else:
+                return True
+        return False
+
+    async def _end(self, stored: Generation, failure: Failure | None) -> None:
+        ending = ending_of_stored(stored, failure)
+        event = self._meter(usage_event_of(stored, ending, None))
+        if await self._store.finish(self._holder.lease, stored, ending, event):
+            log.info("a generation that was left running was ended", generation_id=stored.generation_id)
 
     async def end_stored(self, generation_id: str, failure: Failure | None = None) -> None:
-        """The same for one that runs in the store under this process's lease, as soon as the store can be reached."""
+        """The same as soon as the store can be reached."""
         pause = _FIRST_RETRY_SECONDS
         while True:
             try:
-                stored = await self._store.generation(generation_id)
-                if stored is not None and stored.state is State.RUNNING:
-                    await self.end(stored, failure)
+                await self.end(generation_id, failure)
             except Unavailable as error:
                 log.warning("a generation could not be ended; trying again", error=error.message)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
-                continue
-            except Exception:
-                log.exception("a generation could not be ended", generation_id=generation_id)
-            return
+            else:
+                return
 
 
 def _unrecorded(ending: Ending) -> Ending:

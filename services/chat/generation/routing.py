@@ -22,6 +22,7 @@ from services.chat.errors import (
 from services.chat.generation.breaker import Breakers, EndpointLeftAlone, Permit
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.metrics import ChatMetrics
+from services.chat.generation.turns import Turn
 from services.chat.model import Delta, Fallback
 from services.chat.ports import CatalogModel, Done, ModelCall
 from services.kernel.errors import DeadlineExceeded, ServiceError
@@ -35,6 +36,11 @@ _LONGEST_ASKED_SECONDS = 5.0
 _LONGEST_ASKED_WITH_FALLBACK_SECONDS = 2.0
 # No model answers in less; what can't end in time is not started.
 _SHORTEST_ATTEMPT_SECONDS = 0.05
+# The part of the time left that a model may be silent for while another one could answer in the rest.
+_SHARE = 0.5
+# Who was waited for less than this, or less than this part of its own time for a first token, had no fair chance to answer.
+_FAIR_SECONDS = 1.0
+_FAIR_PART = 0.05
 # Statuses by which a provider finds fault with the request itself, which no other model would cure.
 _CALLERS_FAULT = frozenset({"400", "413", "414", "422", "431"})
 
@@ -75,9 +81,10 @@ class Routing:
     ) -> Done:
         """Have the first of `chain` that can answer do so, and hand its groups of deltas to `deliver`.
 
-        `deadline` is the caller's, in the loop's time. When another model takes over, it is put on the record of `live`, and
-        `changed` is called. Nothing is asked again behind the first token. Raises DeadlineExceeded, ProviderTimeout and what the last
-        model failed with; `stage` and `attempts` in the metadata tell more.
+        `deadline` is the caller's, in the loop's time. A model that is silent for half of the time that is left gives way to the next,
+        if that may be asked. When another model takes over, it is put on the record of `live`, and `changed` is called. Nothing is
+        asked again behind the first token. Raises DeadlineExceeded, ProviderTimeout and what the last model failed with; `stage` and
+        `attempts` in the metadata tell more.
         """
         limit = asyncio.timeout(None)
         route = _Route(self, live, _Chain(chain), deliver, changed, deadline, limit)
@@ -101,9 +108,9 @@ class _Chain:
         found, self._ahead = self._ahead or next(self._candidates, None), None
         return found
 
-    def has_next(self) -> bool:
+    def ahead(self) -> Candidate | None:
         self._ahead = self._ahead or next(self._candidates, None)
-        return self._ahead is not None
+        return self._ahead
 
 
 class _Route:
@@ -126,7 +133,7 @@ class _Route:
         self._changed = changed
         self._deadline = deadline
         self._limit = limit
-        self._start = self._end = asyncio.get_running_loop().time()
+        self._start = self._end = self._turn_end = asyncio.get_running_loop().time()
         self._stage = "connect"
         self._began = False
         self._failures: list[Failed] = []
@@ -188,9 +195,10 @@ class _Route:
     async def _asked(self, candidate: Candidate, permit: Permit) -> Done:
         self._stage = "connect"
         outcome = "cancelled"
+        turn = Turn(self._turn_end, self._may_give_way)
         try:
             call = replace(candidate.call, connected=self._connected)
-            async with aclosing(candidate.model.provider.stream(call)) as stream:  # type: ignore[type-var]
+            async with turn, aclosing(candidate.model.provider.stream(call)) as stream:  # type: ignore[type-var]
                 async for item in stream:
                     if isinstance(item, Done):
                         permit.succeeded()
@@ -202,6 +210,7 @@ class _Route:
                     if not self._began:
                         self._began = True
                         self._stage = "between_tokens"
+                        turn.keep()
                         permit.began()
                     self._deliver(item)
             raise RuntimeError("the provider ended without Done")
@@ -210,7 +219,16 @@ class _Route:
             if isinstance(error, ProviderFailure):
                 self._judge(candidate.model, permit, error)
             raise
-        except Exception:
+        except asyncio.CancelledError:
+            if self._limit.expired() and not self._began:
+                outcome = "timeout"
+                permit.gave_up(_fair_seconds(candidate.model))
+            raise
+        except Exception as error:
+            if turn.is_over and isinstance(error, TimeoutError):
+                outcome = ProviderTimeout.reason
+                permit.gave_up(_fair_seconds(candidate.model))
+                raise self._gave_way(candidate.model) from None
             outcome = ServiceError.reason
             raise
         finally:
@@ -220,6 +238,19 @@ class _Route:
     def _connected(self) -> None:
         if not self._began:
             self._stage = "first_token"
+
+    def _may_give_way(self) -> bool:
+        if self._began:
+            return False
+        ahead = self._chain.ahead()
+        return ahead is not None and not self._routing.breakers.leaves_alone(ahead.model)
+
+    def _gave_way(self, model: CatalogModel) -> ProviderTimeout:
+        """The failure of a model that was silent for so long that the next one is asked."""
+        return ProviderTimeout(
+            "the model was silent for so long that another one was asked",
+            metadata={"model": model.name, "provider": model.provider_name, "stage": self._stage},
+        )
 
     def _judge(self, model: CatalogModel, permit: Permit, error: ProviderFailure) -> None:
         if isinstance(error, ProviderUnavailable | ProviderProtocol | ProviderTimeout):
@@ -237,12 +268,16 @@ class _Route:
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(errors) - 1), _LONGEST_PAUSE_SECONDS)
         pause *= random.uniform(0.5, 1.0)  # noqa: S311 - it spreads calls, and keeps no secret.
         if error.asked_pause is not None:
-            if error.asked_pause > _LONGEST_ASKED_WITH_FALLBACK_SECONDS and self._chain.has_next():
+            if error.asked_pause > _LONGEST_ASKED_WITH_FALLBACK_SECONDS and self._chain.ahead():
                 return None
             if error.asked_pause > _LONGEST_ASKED_SECONDS:
                 return None
             pause += error.asked_pause
-        return pause if self._left() > pause + _SHORTEST_ATTEMPT_SECONDS else None
+        needed = pause + _SHORTEST_ATTEMPT_SECONDS
+        if self._left() <= needed:
+            return None
+        turn_left = self._turn_end - asyncio.get_running_loop().time()
+        return None if turn_left <= needed and self._may_give_way() else pause
 
     # -- the chain
 
@@ -265,6 +300,7 @@ class _Route:
         end = self._start + (model.total_timeout or self._routing.total_timeout)
         self._end = end if self._deadline is None else min(end, self._deadline)
         self._limit.reschedule(self._end)
+        self._turn_end = self._end - self._left() * (1 - _SHARE)
 
     def _last_failure(self) -> ProviderFailure:
         error = self._failures[-1].error
@@ -316,6 +352,11 @@ def _may_be_cured(errors: Sequence[ProviderFailure]) -> bool:
         early = error.metadata.get("stage") in ("connect", "first_token")
         return early and sum(isinstance(one, ProviderTimeout) for one in errors) == 1
     return isinstance(error, ProviderUnavailable | ProviderProtocol | ProviderRateLimited)
+
+
+def _fair_seconds(model: CatalogModel) -> float:
+    """How long a model has to be waited for before its silence tells something about it."""
+    return max(_FAIR_SECONDS, _FAIR_PART * (model.first_token_timeout or 0.0))
 
 
 def _may_fall_back(error: ProviderFailure) -> bool:

@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 WATCH_TTL = timedelta(seconds=6)
 _RENEW_SECONDS = 2.0
 _RECONNECT_SECONDS = 1.0
+_FIRST_RETRY_SECONDS = 0.05
+_UNWATCH_SECONDS = 2.0
 
 # How long until the record is looked at, although nothing was announced: of one that may grow unannounced, of one that has not grown for
 # a while, and of one whose growth is announced.
@@ -42,6 +44,8 @@ class Tail:
         self, generation_id: str, records: RecordStore, pause: Callable[[Tail], float], now: float
     ) -> None:
         self.followers = 0
+        # Its registration with the store.
+        self.told: asyncio.Task[None] | None = None
         self.announced = False
         self.since = self.grown = now
         self.version = 0
@@ -129,7 +133,8 @@ class Tail:
 class RemoteTails:
     """Follows generations that other replicas make.
 
-    A watch is registered at once, and renewed for all of them in one step. The store is listened to while something is followed. Growth
+    A watch is registered before the first follower reads, and renewed for all of them in one step; one that is taken back is out of the way
+    before the next one is registered. The store is listened to while something is followed. Growth
     is found within 30 ms until the owner announces it, and is announced from at most 3 s on; announcements that get lost delay it by a
     second. One that is followed by many is read once. `run` has to be at work.
     """
@@ -140,6 +145,11 @@ class RemoteTails:
         self._watcher_id = watcher_id
         self._tails: dict[str, Tail] = {}
         self._left: set[str] = set()
+        self._telling: dict[str, asyncio.Task[None]] = {}
+        self._taking_back = ""
+        self._taken_back = asyncio.Event()
+        self._untold: set[str] = set()
+        self._failed = asyncio.Event()
         self._leaving = asyncio.Event()
         self._following = asyncio.Event()
         self._idle = asyncio.Event()
@@ -157,16 +167,17 @@ class RemoteTails:
     async def following(self, generation_id: str) -> AsyncIterator[Tail]:
         """The record of a generation, watched for as long as the block runs."""
         tail = self._tails.get(generation_id)
-        known = tail is not None
         if tail is None:
             now = asyncio.get_running_loop().time()
             tail = self._tails[generation_id] = Tail(generation_id, self._records, self._pause, now)
+            tail.told = self._tell(generation_id)
         tail.followers += 1
         self._idle.clear()
         self._following.set()
         try:
-            if not known:
-                await self._watch([generation_id])
+            if tail.told is not None:
+                # All that follow wait for the same registration, and whoever leaves takes it from nobody.
+                await asyncio.wait([tail.told])
             yield tail
         finally:
             tail.followers -= 1
@@ -177,10 +188,15 @@ class RemoteTails:
 
     async def run(self) -> None:
         """Renew, take back, and listen, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._renew())
-            group.create_task(self._unwatch())
-            group.create_task(self._listen())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._renew())
+                group.create_task(self._retell())
+                group.create_task(self._unwatch())
+                group.create_task(self._listen())
+        finally:
+            for telling in list(self._telling.values()):
+                telling.cancel()
 
     def _pause(self, tail: Tail) -> float:
         now = asyncio.get_running_loop().time()
@@ -191,15 +207,52 @@ class RemoteTails:
             pause = _IDLE_POLL_SECONDS if now - tail.grown > _IDLE_AFTER_SECONDS else _POLL_SECONDS
         return max(pause, len(self._tails) / _MOST_POLLS_PER_SECOND)
 
+    def _tell(self, generation_id: str) -> asyncio.Task[None]:
+        before = self._telling.get(generation_id)
+        telling = asyncio.create_task(self._register(generation_id, before), name=f"watch of {generation_id}")
+        self._telling[generation_id] = telling
+
+        def told(_: asyncio.Task[None]) -> None:
+            if self._telling.get(generation_id) is telling:
+                del self._telling[generation_id]
+
+        telling.add_done_callback(told)
+        return telling
+
+    async def _register(self, generation_id: str, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        while self._taking_back == generation_id:
+            await self._taken_back.wait()
+        if generation_id in self._tails:
+            await self._watch([generation_id])
+
     async def _watch(self, generation_ids: Collection[str]) -> None:
         try:
             await self._store.watch(self._watcher_id, generation_ids, WATCH_TTL)
+            return
         except ServiceError as error:
             log.warning(
                 "that generations are watched here could not be told; trying again", error=error.message
             )
         except Exception:
             log.exception("that generations are watched here could not be told; trying again")
+        self._untold.update(generation_ids)
+        self._failed.set()
+
+    async def _retell(self) -> None:
+        """Repeat what failed: soon, then less often, and no less often than all is renewed."""
+        while True:
+            await self._failed.wait()
+            pause = _FIRST_RETRY_SECONDS
+            while self._failed.is_set():
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RENEW_SECONDS)
+                self._failed.clear()
+                untold = self._untold & self._tails.keys()
+                self._untold.clear()
+                if untold:
+                    await self._watch(untold)
 
     async def _renew(self) -> None:
         while True:
@@ -227,17 +280,27 @@ class RemoteTails:
             self._leaving.clear()
             while self._left:
                 generation_id = self._left.pop()
+                telling = self._telling.get(generation_id)
+                if telling is not None:
+                    # It would come after this, and be taken for a watch.
+                    await asyncio.wait([telling])
                 if self._draining or generation_id in self._tails:
                     continue
+                self._taking_back = generation_id
                 try:
-                    await self._store.unwatch(self._watcher_id, generation_id)
-                except ServiceError as error:
-                    log.info("a watch could not be taken back; it runs out", error=error.message)
+                    async with asyncio.timeout(_UNWATCH_SECONDS):
+                        await self._store.unwatch(self._watcher_id, generation_id)
+                except (ServiceError, TimeoutError) as error:
+                    log.info(
+                        "a watch could not be taken back; it runs out",
+                        error=str(error) or "no answer in time",
+                    )
                 except Exception:
                     log.exception("a watch could not be taken back; it runs out")
-                if generation_id in self._tails:
-                    # Whoever came meanwhile registered before this one was taken back.
-                    await self._watch([generation_id])
+                finally:
+                    self._taking_back = ""
+                    self._taken_back.set()
+                    self._taken_back = asyncio.Event()
 
     async def _listen(self) -> None:
         while True:

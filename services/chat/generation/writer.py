@@ -62,8 +62,14 @@ class RecordWriter:
         batch = []
         for generation_id in list(self._dirty)[:_MOST_GENERATIONS]:
             live = self._dirty.pop(generation_id)
-            if live.has_pending:
-                batch.append((live, live.take()))
+            try:
+                if live.has_pending:
+                    batch.append((live, live.take()))
+            except Exception:
+                log.exception(
+                    "the events of a generation could not be made; it ends", generation_id=generation_id
+                )
+                live.refused()
         return batch
 
     async def _flush(self, batch: Sequence[tuple[LiveGeneration, list[Event]]]) -> None:

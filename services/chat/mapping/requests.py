@@ -10,7 +10,7 @@ from antiphon.chat.v1 import chat_pb2
 from services.capabilities.claims.model import body_digest
 from services.chat.errors import UnsupportedInput
 from services.chat.mapping.names import on_disconnect_from_proto, role_from_proto
-from services.chat.model import ChatCall, Message, Parameters, Role, Tool, ToolCall
+from services.chat.model import ChatCall, Message, Parameters, Role, Tool, ToolCall, steering_character
 from services.kernel.errors import InvalidArgument, Violation
 
 _NUL = "holds a NUL character, which can't be kept; leave it out"
@@ -60,6 +60,13 @@ def require_storable(**texts: str) -> None:
         raise InvalidArgument(f"{', '.join(one.field for one in found)}: {_NUL}", violations=found)
 
 
+def require_title(field: str, title: str) -> None:
+    """Raise InvalidArgument for a title with a character that is no text."""
+    character = steering_character(title)
+    if character is not None:
+        raise InvalidArgument.field(field, f"must not contain the character U+{ord(character):04X}")
+
+
 def _digest(request: chat_pb2.StreamChatRequest | chat_pb2.ChatRequest, key: bytes) -> bytes:
     """What identifies the body. The two requests have the same fields, so one may repeat the other."""
     if not request.request_id:
@@ -88,6 +95,9 @@ def new_message(request: chat_pb2.Message) -> Message:
         raise InvalidArgument.field("message.tool_call_id", problem)
     if message.tool_calls and message.role is not Role.ASSISTANT:
         raise InvalidArgument.field("message.tool_calls", "are for messages of the role assistant")
+    # A tool may well have had nothing to say; from others, some models refuse an empty text for as long as the session lives.
+    if not (tool or message.tool_calls or message.text):
+        raise InvalidArgument.field("message.parts", "is empty; a message needs content")
     require_storable(
         **{"message.tool_call_id": message.tool_call_id},
         **{

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import re
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -11,11 +11,13 @@ from buf.validate import validate_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chat.mapping.requests import require_storable
+from services.chat.mapping.requests import require_storable, require_title
 from services.kernel.errors import InvalidArgument, Violation
 
 _TEXTS = ("title", "project", "model", "system_prompt")
 _CHANGEABLE = (*_TEXTS, "archived")
+# As the rule for the ids of other requests has it.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def session_changes(request: chat_pb2.UpdateSessionRequest) -> tuple[str, dict[str, str | bool]]:
@@ -25,16 +27,18 @@ def session_changes(request: chat_pb2.UpdateSessionRequest) -> tuple[str, dict[s
     """
     fields = _masked(request.update_mask)
     session = request.session
-    try:
-        session_id = str(uuid.UUID(session.session_id))
-    except ValueError:
-        raise InvalidArgument.field("session.session_id", "must be the UUID of a session") from None
+    if not _UUID.fullmatch(session.session_id):
+        raise InvalidArgument.field("session.session_id", "must be the UUID of a session")
     texts = {name: str(getattr(session, name)) for name in _TEXTS if name in fields}
     require_storable(**{f"session.{name}": text for name, text in texts.items()})
     long = [violation for name, text in texts.items() if (violation := _too_long(name, text))]
     if long:
         raise InvalidArgument("; ".join(f"{one.field}: {one.description}" for one in long), violations=long)
-    return session_id, {**texts, **({"archived": session.archived} if "archived" in fields else {})}
+    require_title("session.title", texts.get("title", ""))
+    return session.session_id.lower(), {
+        **texts,
+        **({"archived": session.archived} if "archived" in fields else {}),
+    }
 
 
 def _masked(mask: FieldMask) -> frozenset[str]:

@@ -108,11 +108,12 @@ def load_catalog(
     keys: Mapping[str, str],
     make: MakeProvider,
     echo: Provider,
+    first_token_timeout: float | None = None,
 ) -> FileCatalog:
     """Read the catalog in `path`, or the built-in one.
 
-    `base_urls` replaces the addresses of providers by their names, `keys` has what `api_key_env` names. Raises StartupError
-    that says what is wrong with the file, and on which lines.
+    `base_urls` replaces the addresses of providers by their names, `keys` has what `api_key_env` names, and `first_token_timeout` is that
+    of models for which the file has none. Raises StartupError that says what is wrong with the file, and on which lines.
     """
     content = read_catalog_file(path or _BUILT_IN, {ECHO})
     providers = {
@@ -138,6 +139,7 @@ def load_catalog(
             prices=MappingProxyType(dict(entry.prices)),
             family=entry.family,
             total_timeout=entry.timeouts.total,
+            first_token_timeout=entry.timeouts.first_token or first_token_timeout,
         )
     models[ECHO] = echo_model(echo)
     return FileCatalog(models, endpoints)
@@ -152,7 +154,7 @@ def configured_catalog(
         if value is not None:
             keys[name] = value.get_secret_value()
     base_urls = {"openai": chat.openai_base_url} if chat.openai_base_url else {}
-    return load_catalog(chat.models_file, base_urls, keys, make, echo)
+    return load_catalog(chat.models_file, base_urls, keys, make, echo, chat.first_token_timeout)
 
 
 def echo_model(provider: Provider) -> CatalogModel:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.http import StreamWriter
 
 from services.chat.errors import (
     ProviderCredential,
@@ -28,6 +30,8 @@ from services.chat.providers import wire
 from services.chat.providers.reading import Reading
 from services.chat.providers.silence import Silence
 
+# The provider's own time-outs are not those of aiohttp.
+_UNTIMED = aiohttp.ClientTimeout(total=None)
 _SAID_LENGTH = 300
 _ERROR_BYTES = 64 * 1024
 _ERROR_SECONDS = 2.0
@@ -38,11 +42,13 @@ _DEFAULT_RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 3600.0
 # Codes by which endpoints say with HTTP 400 that they do not have a model.
 _GONE = frozenset({"model_not_found", "unknown_model"})
+# Codes by which they say with HTTP 429 that nothing is left of what was paid for, which no pause cures.
+_SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds: for the connection, for the first token, and between tokens."""
+    """How long to wait, in seconds: for the connection, from then on for the first token, and between tokens."""
 
     connect: float
     first_token: float
@@ -50,15 +56,20 @@ class Timeouts:
 
 
 class _Body(aiohttp.BytesPayload):
-    """A request's body that tells when it is sent, which is when there is a connection."""
+    """A request's body that tells when it is sent, which is when there is a connection; `used` are those that have carried one."""
 
-    def __init__(self, body: bytes, reached: Callable[[], None]) -> None:
+    def __init__(self, body: bytes, reached: Callable[[], None], used: WeakSet[object]) -> None:
         super().__init__(body)
         self._reached = reached
+        self._used = used
+        self.over_used = False
 
     async def write_with_length(
         self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
     ) -> None:
+        if isinstance(writer, StreamWriter):
+            self.over_used = writer.protocol in self._used
+            self._used.add(writer.protocol)
         self._reached()
         await super().write_with_length(writer, content_length)
 
@@ -90,6 +101,7 @@ class OpenAIProvider:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeouts = timeouts
         self._about = {"model": model, "provider": provider}
+        self._used: WeakSet[object] = WeakSet()
 
     async def stream(self, call: ModelCall) -> AsyncIterator[Sequence[Delta] | Done]:
         """As the port says."""
@@ -125,8 +137,8 @@ class OpenAIProvider:
         return error
 
     async def _groups(self, call: ModelCall, reading: Reading) -> AsyncIterator[Sequence[Delta]]:
-        async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_token) as limit:
-            async with await self._asked(wire.request_body(call), reading, call.connected) as response:
+        async with asyncio.timeout(self._timeouts.connect) as limit:
+            async with await self._asked(wire.request_body(call), reading, limit, call.connected) as response:
                 reading.upstream_request_id = self._said(response.headers.get("x-request-id", ""))
                 await self._check(response)
                 idle = self._timeouts.idle
@@ -144,25 +156,35 @@ class OpenAIProvider:
                 await _to_the_end(response)
 
     async def _asked(
-        self, body: bytes, reading: Reading, connected: Callable[[], None]
+        self, body: bytes, reading: Reading, limit: asyncio.Timeout, connected: Callable[[], None]
     ) -> aiohttp.ClientResponse:
-        def reached() -> None:
-            reading.connected = True
-            connected()
+        loop = asyncio.get_running_loop()
 
+        def reached() -> None:
+            # What writes may get here when nobody waits any more, and then there is no time to set.
+            with suppress(RuntimeError):
+                limit.reschedule(loop.time() + self._timeouts.first_token)
+                reading.connected = True
+                connected()
+
+        sent = _Body(body, reached, self._used)
         try:
-            return await self._post(_Body(body, reached))
+            return await self._post(sent)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            # An endpoint may close a connection that was kept open in the very moment in which it is used again. Not a byte of an
-            # answer has come, so asking once more over a new one is safe.
-            return await self._post(_Body(body, reached))
+            # An endpoint may close a connection that was kept open in the very moment in which it is used again. Whoever closes a new
+            # one has taken the request, and may have worked on it: asking again is then for others to decide.
+            if not sent.over_used:
+                raise
+        reading.connected = False
+        limit.reschedule(loop.time() + self._timeouts.connect)
+        return await self._post(_Body(body, reached, self._used))
 
     async def _post(self, body: _Body) -> aiohttp.ClientResponse:
         return await self._session.post(
             self._url,
             data=body,
             headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
+            timeout=_UNTIMED,
             allow_redirects=False,
             # What is compressed arrives in blocks instead of tokens, and may be a bomb.
             auto_decompress=False,
@@ -198,7 +220,11 @@ class OpenAIProvider:
         """What a status means that is not 200."""
         status = response.status
         error: ProviderFailure
-        if status in (401, 402, 403):
+        if status == 429 and code in _SPENT:
+            error = ProviderCredential(
+                "this deployment has used up what its model's provider allows it; its operator has to look after it"
+            )
+        elif status in (401, 402, 403):
             error = ProviderCredential(
                 "the model's provider did not accept this deployment's key; its operator has to look after it"
             )
@@ -258,6 +284,8 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 async def _to_the_end(response: aiohttp.ClientResponse) -> None:
     """Read the end of a response that has just been announced, so that its connection can be used again."""
+    if response.content.is_eof():
+        return
     with suppress(TimeoutError, aiohttp.ClientError, OSError):
         async with asyncio.timeout(_END_SECONDS):
             async for _ in response.content.iter_any():

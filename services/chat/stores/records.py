@@ -28,10 +28,14 @@ from services.chat.model import (
 from services.chat.ports import Flush, LeaseLost, Renewal
 from services.chat.stores import rows, statements
 from services.chat.stores.values import (
+    BEGIN,
+    FINISH,
     HISTORY_BYTES,
     append_values,
     begin_values,
     finish_values,
+    has_begun,
+    has_finished,
     lease_values,
 )
 from services.infra.postgres.database import Connection, Database
@@ -88,37 +92,23 @@ class SqlRecordStore:
         """As the port says."""
         await self._do(statements.RELEASE, lease_values(lease))
 
-    async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
+    async def take_over(self, mine: Lease, *, sole_owner: bool, limit: int) -> Sequence[str]:
         """As the port says."""
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(statements.HELD.encode(), lease_values(mine))
-            if await cursor.fetchone() is None:
-                return []
-            cursor = await connection.execute(
-                statements.FENCE.encode(), {"owner_id": mine.owner_id, "sole_owner": sole_owner}
-            )
-            dead = [row[0] for row in await cursor.fetchall()]
-            cursor = await connection.execute(statements.ADOPT.encode(), {**lease_values(mine), "dead": dead})
-            adopted = [row[0] for row in await cursor.fetchall()]
-            if dead:
-                await connection.execute(statements.FORGET.encode(), {"dead": dead})
-            # Read before the commit: adopted ones that are not returned would be left running.
-            found = [await _generation(connection, generation_id) for generation_id in adopted]
-        return [generation for generation in found if generation is not None]
+        await self._do(statements.FENCE, {**lease_values(mine), "sole_owner": sole_owner})
+        return [row[0] for row in await self._all(statements.ADOPT, {**lease_values(mine), "limit": limit})]
 
     # -- writing
 
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
         """As the port says; NotFound when the session was deleted meanwhile."""
         try:
-            row = await self._one(statements.BEGIN, begin_values(lease, new))
+            (row,) = await self._database.execute(BEGIN, begin_values(lease, new))
         except pg.ForeignKeyViolation:
             raise NotFound.of("chat.session", new.generation.session_id) from None
         except pg.UniqueViolation:
             # Only a repetition of this very step, after an attempt whose fate was not known, meets its own rows.
             return None
-        assert row is not None
-        leased, begun = row
+        leased, begun = has_begun(row)
         if begun:
             return None
         if not leased:
@@ -155,12 +145,11 @@ class SqlRecordStore:
         """As the port says."""
         values = finish_values(lease, generation, ending, usage_event)
         try:
-            row = await self._one(statements.FINISH, values)
+            (row,) = await self._database.execute(FINISH, values)
         except pg.ForeignKeyViolation:
             # The session was deleted while this ran; now that it is gone, the end is stored without a message.
-            row = await self._one(statements.FINISH, values)
-        assert row is not None
-        if row[0]:
+            (row,) = await self._database.execute(FINISH, values)
+        if has_finished(row):
             return True
         stored = await self.generation(generation.generation_id)
         return (
@@ -193,6 +182,11 @@ class SqlRecordStore:
         """As the port says."""
         async with self._database.connection() as connection:
             return await _generation(connection, generation_id)
+
+    async def head(self, generation_id: str) -> Generation | None:
+        """As the port says."""
+        row = await self._one(statements.HEAD, {"generation_id": generation_id})
+        return None if row is None else rows.generation(row)
 
     async def state(self, generation_id: str) -> State | None:
         """As the port says."""

@@ -1,80 +1,177 @@
-"""Finds messages by their words, with PostgreSQL's full text search."""
+"""Finds messages by their words in PostgreSQL, without an index of words, which every message that is stored would pay for.
+
+A person's own messages are looked through, the newest first and a slice at a time: the database passes those that may have the words,
+and here they are looked at closely. Messages of other people are never touched, whatever the planner thinks of the table.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chat.model import Message
 from services.chat.stores.pages import fitting_keys
-from services.chat.stores.tables import MESSAGE_SIZE, MESSAGES, SESSIONS, message_of
+from services.chat.stores.prefilter import may_have
+from services.chat.stores.tables import MESSAGE_SIZE, MESSAGES, message_of
+from services.chat.words import SEARCHED_CHARACTERS, Wanted
 from services.kernel.paging import Page, PageRequest
 
-# The rank is divided by 1 + the logarithm of the length, so that a long text is not the best one for being long.
-_BY_LENGTH = 1
-# To rank a text costs a tenth of a millisecond, since its words are counted anew.
-_MOST_RANKED = 5000
+LOOKED_THROUGH = 50_000
+"""Older messages are not looked at."""
+
+MOST_RANKED = 1_000
+"""Of more hits the older ones are not found."""
+
+MOST_BYTES = 128 * 1024**2
+"""Of so much stored text at most, which is about twice as much when it is read."""
+
+_SLICE = 1_000
+_SLICE_BYTES = 8 * 1024**2
+_STATEMENT_SECONDS = 5
+# So much is fetched, and looked at without a pause for others.
+_CHARACTERS_FETCHED = 2_000_000
+_CHARACTERS_AT_ONCE = 200_000
+
+# Without a scan of the whole table, what is left to the planner are ways that begin with the person's sessions, or with ids.
+_SETTINGS = sa.text("""
+select set_config('statement_timeout', :timeout, true), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)
+""")
+
+# Each slice is an array as text, which goes back as it came. The limit in it keeps a session's messages a search of their index; sizes are
+# asked one by one, and are those of the compressed texts.
+_SLICES = """
+select cast(array_agg(message_id order by message_id desc) as text)
+from (
+    select message_id, row_number() over newest_first - 1 as place, coalesce(sum(size) over newest_first, 0) as bytes
+    from (
+        select message_id, (select pg_column_size(texts) from chat.messages where message_id = newest.message_id) as size
+        from (
+            select m.message_id
+            from chat.sessions s
+            cross join lateral (
+                select message_id from chat.messages
+                where session_id = s.session_id order by message_id desc limit :most
+            ) m
+            where s.user_id = :user_id {in_session}
+            order by m.message_id desc limit :most
+        ) newest
+    ) sized
+    window newest_first as (order by message_id desc)
+) placed
+where bytes <= :most_bytes
+group by place / :slice, div(bytes, :slice_bytes)
+order by place / :slice, div(bytes, :slice_bytes)
+"""
+
+# `offset 0` keeps the text from being put together anew for each mention of it.
+_CANDIDATES = """
+select cast(message_id as text), length(t)
+from (
+    select message_id, left(array_to_string(texts, ' '), :searched) as t
+    from chat.messages where message_id = any(cast(:ids as uuid[])) offset 0
+) looked_at
+where {may_have}
+order by message_id desc
+"""
+
+_TEXTS = sa.text("""
+select cast(message_id as text), left(array_to_string(texts, ' '), :searched)
+from chat.messages where message_id = any(cast(:ids as uuid[])) order by message_id desc
+""")
 
 
 async def search(
     connection: AsyncConnection, user_id: str, session_id: str, query: str, page: PageRequest
 ) -> Page[Message]:
-    """A page of hits. Its key is the rank of the last one, which depends on nothing but its text and the query, and its id.
-
-    Of more than 5,000 messages with all words, the newest ones are ranked and found.
-    """
-    ranked = _ranked(user_id, session_id, query)
-    order = (ranked.c.rank.desc(), ranked.c.message_id.desc())
-    wanted = sa.select(ranked).order_by(*order).limit(page.size + 1).offset(page.skip)
+    """A page of hits, in a transaction that only reads. Its key is the score of the last one and its id."""
+    wanted = Wanted.of(query)
+    if not wanted.words:
+        return Page([])
+    await connection.execute(_SETTINGS, {"timeout": f"{_STATEMENT_SECONDS}s"})
+    slices = await _slices(connection, user_id, session_id)
+    ranked: list[tuple[float, str]] = []
+    async for hit in _hits(connection, slices, wanted):
+        ranked.append(hit)
+        if len(ranked) == MOST_RANKED:
+            break
+    ranked.sort(reverse=True)
     if page.after is not None:
-        after_rank, after_id = page.after.split()
-        last = sa.tuple_(sa.cast(float(after_rank), sa.REAL), sa.cast(after_id, MESSAGES.c.message_id.type))
-        wanted = wanted.where(sa.tuple_(ranked.c.rank, ranked.c.message_id) < last)
-    hits = wanted.subquery()
-    sized_hits = (
-        sa.select(hits.c.message_id, hits.c.rank, MESSAGE_SIZE.label("size"))
-        .join(MESSAGES, MESSAGES.c.message_id == hits.c.message_id)
-        .order_by(hits.c.rank.desc(), hits.c.message_id.desc())
+        score, id_ = page.after.split()
+        ranked = [hit for hit in ranked if hit < (float(score), id_)]
+    return await _page(connection, ranked[page.skip :], page.size)
+
+
+async def _slices(connection: AsyncConnection, user_id: str, session_id: str) -> Sequence[str]:
+    """The ids of the person's newest messages, slice by slice."""
+    parameters: dict[str, Any] = {
+        "user_id": user_id,
+        "most": LOOKED_THROUGH,
+        "most_bytes": MOST_BYTES,
+        "slice": _SLICE,
+        "slice_bytes": _SLICE_BYTES,
+    }
+    in_session = ""
+    if session_id:
+        in_session = "and s.session_id = cast(:session_id as uuid)"
+        parameters["session_id"] = session_id
+    slices = sa.text(_SLICES.format(in_session=in_session))
+    return list((await connection.execute(slices, parameters)).scalars())
+
+
+async def _hits(
+    connection: AsyncConnection, slices: Sequence[str], wanted: Wanted
+) -> AsyncIterator[tuple[float, str]]:
+    """Score and id of the messages that have the words, newest first."""
+    condition, parameters = may_have(wanted.words)
+    candidates = sa.text(_CANDIDATES.format(may_have=condition))
+    unpaused = 0
+    for ids in slices:
+        found = await connection.execute(
+            candidates, {**parameters, "searched": SEARCHED_CHARACTERS, "ids": ids}
+        )
+        for few in _fetched_at_once([(id_, characters) for id_, characters in found]):
+            for id_, text in await connection.execute(_TEXTS, {"searched": SEARCHED_CHARACTERS, "ids": few}):
+                score = wanted.score(text)
+                if score is not None:
+                    yield score, id_
+                unpaused += len(text)
+                if unpaused > _CHARACTERS_AT_ONCE:
+                    unpaused = 0
+                    await asyncio.sleep(0)
+
+
+def _fetched_at_once(sized: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+    few: list[str] = []
+    room = _CHARACTERS_FETCHED
+    for id_, characters in sized:
+        if characters > room and few:
+            yield few
+            few, room = [], _CHARACTERS_FETCHED
+        few.append(id_)
+        room -= characters
+    if few:
+        yield few
+
+
+async def _page(connection: AsyncConnection, ranked: Sequence[tuple[float, str]], size: int) -> Page[Message]:
+    """The first of these hits, as many as a response has room for."""
+    candidates = ranked[: size + 1]
+    sizes = sa.select(MESSAGES.c.message_id, MESSAGE_SIZE.label("size")).where(
+        MESSAGES.c.message_id.in_([id_ for _, id_ in candidates])
     )
-    sized = list(await connection.execute(sized_hits))
-    ids = fitting_keys([(row.message_id, row.size) for row in sized], page.size)
+    by_id = {row.message_id: row.size for row in await connection.execute(sizes)} if candidates else {}
+    # One that was deleted since is left out, and takes no room.
+    ids = fitting_keys([(id_, by_id.get(id_, 0)) for _, id_ in candidates], size)
     if not ids:
         return Page([])
-    by_id = {
+    found = {
         row.message_id: message_of(row)
         for row in await connection.execute(sa.select(MESSAGES).where(MESSAGES.c.message_id.in_(ids)))
     }
-    # One that was deleted between the two statements is left out.
-    items = [by_id[id_] for id_ in ids if id_ in by_id]
-    last_hit = sized[len(ids) - 1]
-    after = f"{last_hit.rank!r} {last_hit.message_id}" if len(sized) > len(ids) else None
-    return Page(items, after)
-
-
-def _ranked(user_id: str, session_id: str, query: str) -> sa.CTE:
-    """The hits with their ranks. Each step is taken by itself: together, the planner would go through all messages from the newest one
-    back, in the hope of finding enough soon, and rank each hit twice."""
-    words = sa.func.chat.words(MESSAGES.c.texts)
-    wanted = sa.func.plainto_tsquery(sa.literal_column("'simple'"), query)
-    found = (
-        sa.select(MESSAGES.c.message_id)
-        .join(SESSIONS, SESSIONS.c.session_id == MESSAGES.c.session_id)
-        .where(words.op("@@")(wanted), SESSIONS.c.user_id == user_id)
-    )
-    if session_id:
-        found = found.where(SESSIONS.c.session_id == session_id)
-    matches = found.cte("matches").prefix_with("materialized", dialect="postgresql")
-    recent = (
-        sa.select(matches.c.message_id)
-        .order_by(matches.c.message_id.desc())
-        .limit(_MOST_RANKED)
-        .cte("recent")
-        .prefix_with("materialized", dialect="postgresql")
-    )
-    rank = sa.func.ts_rank(words, wanted, _BY_LENGTH).label("rank")
-    return (
-        sa.select(MESSAGES.c.message_id, rank)
-        .join(recent, recent.c.message_id == MESSAGES.c.message_id)
-        .cte("ranked")
-        .prefix_with("materialized", dialect="postgresql")
-    )
+    score, last = candidates[len(ids) - 1]
+    after = f"{score!r} {last}" if len(candidates) > len(ids) else None
+    return Page([found[id_] for id_ in ids if id_ in found], after)

@@ -8,8 +8,8 @@ from services.capabilities.metering.model import Unit
 FAILURE_WITHOUT_CONTENT = """case when {0} is null then null else jsonb_build_object(
     'code', {0}->'code', 'reason', {0}->'reason', 'message', '', 'metadata', '{{}}'::jsonb, 'retry_after', null) end"""
 
-# Locking the lease row fences: a take-over updates this row, so it waits for a write in progress, and a write that waited
-# for a take-over sees the new epoch and does nothing.
+# Locking the lease row fences: a take-over removes this row, and leaves it alone while a write is in progress; a write that waited for a
+# take-over finds no row and does nothing.
 _LEASE = """lease as materialized (
     select 1 from chat.leases where owner_id = %(owner_id)s::uuid and epoch = %(epoch)s for share
 )"""
@@ -34,33 +34,36 @@ RELEASE = (
     "update chat.leases set expires_at = '-infinity' where owner_id = %(owner_id)s and epoch = %(epoch)s"
 )
 
-# Whoever slept past its own lease takes nothing over: nobody would look for it under that lease.
-HELD = "select 1 from chat.leases where owner_id = %(owner_id)s and epoch = %(epoch)s for share"
-
+# Whoever slept past its own lease takes nothing over, as nobody would look for it under that lease.
 FENCE = """
-update chat.leases set epoch = epoch + 1, expires_at = '-infinity'
+delete from chat.leases
 where owner_id in (
     select owner_id from chat.leases
     where owner_id <> %(owner_id)s::uuid and (%(sole_owner)s or expires_at < clock_timestamp())
+      and exists (select from chat.leases where owner_id = %(owner_id)s::uuid and epoch = %(epoch)s)
     for update skip locked
 )
-returning owner_id
 """
 
-# The dead owners' generations become ours, so that the ordinary final write can end them; so do those of owners that have no lease at all.
-ADOPT = """
-update chat.generations set owner_id = %(owner_id)s, epoch = %(epoch)s
-where generation_id in (
-    select generation_id from chat.generations g
-    where state = 'running' and owner_id <> %(owner_id)s
-      and (owner_id = any(%(dead)s::uuid[]) or not exists (select from chat.leases l where l.owner_id = g.owner_id))
-    for update skip locked
+# What runs and whose owner has no lease becomes ours, so that the ordinary final write can end it. Owners are stepped through in the
+# index of what runs, so that this costs little while there is nothing to adopt.
+ADOPT = f"""
+with recursive {_LEASE}, owners (owner_id) as (
+    (select owner_id from chat.generations where state = 'running' order by owner_id limit 1)
+    union all
+    select (select g.owner_id from chat.generations g where g.state = 'running' and g.owner_id > o.owner_id order by g.owner_id limit 1)
+    from owners o where o.owner_id is not null
+), left_over as materialized (
+    select generation_id from chat.generations
+    where state = 'running' and exists (select from lease) and owner_id = any(array(
+        select o.owner_id from owners o
+        where o.owner_id <> %(owner_id)s::uuid and not exists (select from chat.leases l where l.owner_id = o.owner_id)
+    ))
+    limit %(limit)s for update skip locked
 )
-returning generation_id::text
-"""
-
-FORGET = """
-delete from chat.leases where owner_id = any(%(dead)s::uuid[])
+update chat.generations g set owner_id = %(owner_id)s::uuid, epoch = %(epoch)s
+from left_over where g.generation_id = left_over.generation_id
+returning g.generation_id::text
 """
 
 # A session that this call does not open was read by its owner just before; if it was deleted since, nothing is stored.
@@ -169,13 +172,21 @@ with {_LEASE}, place as (
 select exists (select from ended)
 """
 
-GENERATION = """
+_GENERATION = """
 select generation_id::text, session_id::text, message_id::text, request_id::text, user_id, project, model, provider, state,
-       created_at, last_seq, finish_reason, usage, reasoning, ended_at, failure, events_pruned, operation, api_key_id,
+       created_at, {last_seq}, finish_reason, usage, {reasoning}, ended_at, failure, events_pruned, operation, api_key_id,
        input_tokens_estimate, coalesce(requested_model, model),
        session_id is not null and not exists (select from chat.sessions s where s.session_id = g.session_id)
 from chat.generations g where generation_id = %(generation_id)s
 """
+GENERATION = _GENERATION.format(last_seq="last_seq", reasoning="reasoning")
+
+_LAST_ON_RECORD = """(select e.seq from chat.generation_events e where e.generation_id = g.generation_id
+                      order by e.first_seq desc limit 1)"""
+HEAD = _GENERATION.format(
+    last_seq=f"case when state = 'running' then coalesce({_LAST_ON_RECORD}, last_seq) else last_seq end",
+    reasoning="''",
+)
 
 ANSWER = "select texts, tool_calls from chat.messages where message_id = %(message_id)s"
 
@@ -186,12 +197,15 @@ from chat.generations where event_id >= %(first)s and event_id < %(last)s
 group by user_id, model, event_status order by user_id, model, event_status limit %(limit)s
 """.format(sums=", ".join(f"coalesce(sum(quantities[{unit.value}]), 0)::bigint" for unit in Unit))
 
-# Payloads stand one behind the other as the events in them do, so that a record is one value, however many rows it has.
+# Payloads stand one behind the other as the events in them do, so that a record is one value, however many rows it has. The last row that
+# begins at or before the position is found by the key, and so is what is behind it, however long the record is.
 EVENTS = """
 select string_agg(payload, ''::bytea order by first_seq)
 from (
     select first_seq, payload from chat.generation_events
     where generation_id = %(generation_id)s and seq > %(after_seq)s
+      and first_seq >= coalesce((select max(first_seq) from chat.generation_events
+                                 where generation_id = %(generation_id)s and first_seq <= %(after_seq)s), 0)
     order by first_seq limit %(limit)s
 ) behind
 """

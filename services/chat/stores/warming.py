@@ -20,7 +20,7 @@ from services.chat.model import (
     State,
 )
 from services.chat.stores import statements
-from services.chat.stores.values import HISTORY_BYTES, begin_values, finish_values
+from services.chat.stores.values import BEGIN, FINISH, HISTORY_BYTES, begin_values, finish_values
 from services.infra.postgres.database import Connection
 from services.kernel.ids import new_id
 
@@ -38,12 +38,10 @@ async def warm(connection: Connection) -> None:
     ending = Ending(
         State.COMPLETED, FinishReason.STOP, None, NO_USAGE, asked, (finished,), 2, "", now, False, "", ""
     )
+    new = NewGeneration(generation, "", bytes(32), session, asked, started)
+    await BEGIN.execute(connection, begin_values(nobody, new))
+    await FINISH.execute(connection, finish_values(nobody, generation, ending, None))
     for statement, values in (
-        (
-            statements.BEGIN,
-            begin_values(nobody, NewGeneration(generation, "", bytes(32), session, asked, started)),
-        ),
-        (statements.FINISH, finish_values(nobody, generation, ending, None)),
         (statements.GENERATION, {"generation_id": nothing}),
         (statements.EVENTS, {"generation_id": nothing, "after_seq": 0, "limit": 1}),
         (statements.SESSION, {"session_id": nothing, "user_id": ""}),

@@ -18,6 +18,7 @@ from services.chat.generation.tails import ROWS_AT_ONCE, RemoteTails
 from services.chat.model import (
     Delta,
     Event,
+    Fallback,
     Finished,
     Generation,
     ReasoningDelta,
@@ -59,15 +60,33 @@ class FindGeneration:
 
     async def __call__(self, principal: Principal, generation_id: str, resume_token: str) -> Generation:
         """The generation as far as it is durable. Raises NotFound when there is none, or when it is not the caller's."""
-        live = self.generations.live(generation_id)
-        if live is not None and live.ending is None:
+        live = self._live(generation_id)
+        if live is not None:
             self._check(live.generation, principal, resume_token)
             return live.snapshot()
-        generation = await self.records.generation(generation_id)
-        if generation is None or generation.forgotten:
+        return self._checked(
+            await self.records.generation(generation_id), principal, generation_id, resume_token
+        )
+
+    async def head(self, principal: Principal, generation_id: str, resume_token: str) -> Generation:
+        """The same without what was made, however long its record is."""
+        live = self._live(generation_id)
+        if live is not None:
+            self._check(live.generation, principal, resume_token)
+            return live.generation
+        return self._checked(await self.records.head(generation_id), principal, generation_id, resume_token)
+
+    def _live(self, generation_id: str) -> LiveGeneration | None:
+        live = self.generations.live(generation_id)
+        return live if live is not None and live.ending is None else None
+
+    def _checked(
+        self, stored: Generation | None, principal: Principal, generation_id: str, resume_token: str
+    ) -> Generation:
+        if stored is None or stored.forgotten:
             raise NotFound.of("chat.generation", generation_id)
-        self._check(generation, principal, resume_token)
-        return generation
+        self._check(stored, principal, resume_token)
+        return stored
 
     def _check(self, generation: Generation, principal: Principal, resume_token: str) -> None:
         if generation.user_id:
@@ -181,7 +200,8 @@ class WatchGeneration:
         if position > generation.last_seq:
             raise SeqOutOfRange(generation_id, after_seq, generation.last_seq)
         if generation.events_pruned:
-            for event in _from_message(generation, position):
+            whole = await self.records.generation(generation_id) or generation
+            for event in _from_message(whole, position):
                 yield event
         elif position < generation.last_seq:
             # The events were pruned after they were looked for.
@@ -200,7 +220,7 @@ class WatchGeneration:
         return SeqOutOfRange(generation_id, after_seq, (await self._found(generation_id)).last_seq)
 
     async def _found(self, generation_id: str) -> Generation:
-        generation = await self.records.generation(generation_id)
+        generation = await self.records.head(generation_id)
         if generation is None or generation.forgotten:
             raise NotFound.of("chat.generation", generation_id)
         return generation
@@ -218,23 +238,26 @@ def _from_message(generation: Generation, after_seq: int) -> list[Event]:
     if after_seq > 1:
         raise EventsPruned(generation.generation_id)
     time, end = generation.end_time or generation.create_time, generation.last_seq
-    started = Started(
-        generation.generation_id, generation.session_id, generation.message_id, generation.model
-    )
+    asked = generation.requested_model or generation.model
+    started = Started(generation.generation_id, generation.session_id, generation.message_id, asked)
     events = [Event(1, 1, time, started)]
     finished: Finished | None = None
     if generation.finish_reason is not None and generation.usage is not None:
         finished = Finished(generation.finish_reason, generation.message_id, generation.usage)
     # Positions stay dense and end where the record ended: one for each piece, and the rest for the last.
-    pieces: list[Delta] = [ReasoningDelta(generation.reasoning)] if generation.reasoning else []
+    pieces: list[Delta | Fallback] = []
+    if generation.model != asked:
+        # Which models failed between the two, and why, went with the events.
+        pieces.append(Fallback(generation.model, generation.provider, asked, ""))
+    pieces += [ReasoningDelta(generation.reasoning)] if generation.reasoning else []
     pieces += [TextDelta(generation.text)] if generation.text else []
     pieces += [
         ToolCallDelta(index, call.tool_call_id, call.name, call.arguments)
         for index, call in enumerate(generation.tool_calls)
     ]
     made_end = end - 1 if finished else end
-    if made_end > 1 and not pieces:
-        pieces = [TextDelta("")]
+    if made_end > len(pieces) + 1 and (not pieces or isinstance(pieces[-1], Fallback)):
+        pieces.append(TextDelta(""))
     for seq, piece in enumerate(pieces, 2):
         events.append(Event(seq, made_end if piece is pieces[-1] else seq, time, piece))
     if finished:
@@ -252,7 +275,7 @@ class CancelGeneration:
 
     async def __call__(self, principal: Principal, generation_id: str, resume_token: str) -> Generation:
         """The generation as it ended. Raises NotFound and Unavailable."""
-        generation = await self.find(principal, generation_id, resume_token)
+        generation = await self.find.head(principal, generation_id, resume_token)
         if not await self.generations.cancel(generation_id) and generation.state is State.RUNNING:
             await self.records.request_cancel(generation_id)
         for _ in range(_CANCEL_POLLS):

@@ -165,6 +165,7 @@ class ForkSession:
         made = await self.store.fork_session(session, last_id, claim)
         if made is not None:
             return made
-        if source is None:
+        # The session may have gone since it was looked at.
+        if source is None or await self.store.session(source_id, principal.user_id) is None:
             raise NotFound.of("chat.session", session_id)
         raise NotFound.of("chat.message", message_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -122,13 +123,12 @@ class StartChat:
             earlier = await asyncio.shield(begin)
         except asyncio.CancelledError:
             # The caller went away, and what has begun in the store is made nevertheless, or stopped as the call says.
-            begin.add_done_callback(
-                lambda ended: (
-                    self._start(new, chain, call, end)
-                    if not ended.cancelled() and ended.exception() is None and ended.result() is None
-                    else None
-                )
-            )
+            def begun(ended: asyncio.Task[str | None]) -> None:
+                if not ended.cancelled() and ended.exception() is None and ended.result() is None:
+                    with suppress(Unavailable):
+                        self._start(new, chain, call, end)
+
+            begin.add_done_callback(begun)
             raise
         if earlier is not None:
             return earlier
@@ -210,6 +210,7 @@ class StartChat:
 
     async def _begin(self, new: NewGeneration) -> str | None:
         try:
-            return await self.records.begin(self.holder.lease, new)
+            with self.generations.beginning(new.generation.generation_id):
+                return await self.records.begin(self.holder.lease, new)
         except LeaseLost:
             raise Unavailable("the server is about to rejoin its deployment; try again") from None

@@ -28,13 +28,26 @@ _PING_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
 _REMIND_SECONDS = 5.0
 _UNAUTHORIZED = (13, 18)
+# Options of an address that are not followed.
+_OURS = frozenset(
+    (
+        "w",
+        "j",
+        "journal",
+        "fsync",
+        "readpreference",
+        "readpreferencetags",
+        "maxstalenessseconds",
+        "readconcernlevel",
+    )
+)
 
 
 class Mongo:
     """Connections to one MongoDB, a single server, a replica set or a sharded cluster.
 
-    What is acknowledged is in the journal of a majority, and reads ask the primary; what the address says itself about that, and
-    about time-outs, has the last word. `open` before use, from the event loop that will use it, and `close` at the end; or `async with`.
+    What is acknowledged is in the journal of a majority, and reads ask the primary for what a majority has: whatever the address says of
+    that, since the stores' promises rest on it. What it says of time-outs has the last word. `open` before use, from the event loop that will use it, and `close` at the end; or `async with`.
     """
 
     def __init__(self, url: str, connect_timeout: float = 5.0) -> None:
@@ -57,7 +70,16 @@ class Mongo:
         """The database that the address names, `antiphon` when it names none."""
         if self._client is None:
             raise RuntimeError("the client is opened before anything is read or written")
-        return self._client[self._address.database]
+        from pymongo import ReadPreference, WriteConcern
+        from pymongo.read_concern import ReadConcern
+
+        asked = self._client.write_concern.document
+        return self._client.get_database(
+            self._address.database,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority", wtimeout=asked.get("wtimeout"), j=True),
+            read_concern=ReadConcern("majority"),
+        )
 
     def __getitem__(self, name: str) -> AsyncCollection[Document]:
         return self.database[name]
@@ -68,6 +90,8 @@ class Mongo:
         Raises StartupError when it does not answer within `start_timeout` seconds, refuses us, or can't serve the suite.
         """
         self._client = client = self._new_client()
+        if ignored := sorted(_OURS & self._address.options):
+            _log.warning("MONGODB_URL says %s, which is not followed", ", ".join(ignored))
         try:
             await self._wait(client, start_timeout, waiting or _log.warning)
         except BaseException:
@@ -121,8 +145,6 @@ class Mongo:
             "serverSelectionTimeoutMS": int(self._connect_timeout * 1000),
             "socketTimeoutMS": int(_ANSWER_SECONDS * 1000),
             "waitQueueTimeoutMS": int(_BORROW_SECONDS * 1000),
-            "w": "majority",
-            "journal": True,
         }
         options = {name: value for name, value in ours.items() if name.lower() not in self._address.options}
         try:
@@ -144,9 +166,10 @@ class Mongo:
             try:
                 await client[self._address.database].command("ping")
                 return
-            except ConfigurationError as error:
-                raise self._unsuitable(error) from None
             except PyMongoError as error:
+                # Of a name that does not resolve now the driver says the same, but says why.
+                if isinstance(error, ConfigurationError) and error.__cause__ is None:
+                    raise self._unsuitable(error) from None
                 if isinstance(error, OperationFailure) and not is_outage(error):
                     raise self._refused(error) from None
                 why = _shortened(error)

@@ -9,12 +9,14 @@ from services.kernel.errors import Unavailable
 
 _RETRY_SECONDS = 1.0
 
-# A server that is starting, stopping, electing, overloaded or slow, by the codes of its errors: HostUnreachable, HostNotFound,
-# MaxTimeMSExpired, WriteConcernFailed, NetworkTimeout, ShutdownInProgress, UnsatisfiableWriteConcern, WriteConflict, PrimarySteppedDown,
-# ExceededTimeLimit, SocketException, NotWritablePrimary, InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange,
-# NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
+# A server that is starting, stopping, electing, overloaded or slow, by the codes of its errors: HostUnreachable, HostNotFound, CursorNotFound,
+# MaxTimeMSExpired, WriteConcernFailed, NetworkTimeout, ShutdownInProgress, UnsatisfiableWriteConcern, WriteConflict, FailedToSatisfyReadPreference,
+# ReadConcernMajorityNotAvailableYet, QueryPlanKilled, PrimarySteppedDown,
+# CursorKilled, ExceededTimeLimit, SocketException, NotWritablePrimary, InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange,
+# NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary, LegacyNotPrimary.
 _PASSING = frozenset(
-    {6, 7, 50, 64, 89, 91, 100, 112, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436}
+    {6, 7, 43, 50, 64, 89, 91, 100, 112, 133, 134, 175, 189, 237, 262, 9001}
+    | {10058, 10107, 11600, 11601, 11602, 13435, 13436}
 )
 DUPLICATE_KEY = 11000
 

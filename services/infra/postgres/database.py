@@ -5,19 +5,19 @@ alike.
 import asyncio
 import contextlib
 import logging
-import select
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.errors import Diagnostic
 from psycopg_pool import AsyncConnectionPool
 
+from services.infra.postgres.connections import PoolConnection
 from services.infra.postgres.dedicated import DedicatedStatement
 from services.infra.postgres.failures import translated
+from services.infra.postgres.line import Row
+from services.infra.postgres.prepared import PreparedStatement
 from services.infra.postgres.urls import describe_url, normalise_url
 from services.kernel.startup import StartupError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Connection = AsyncConnection[Any]
+Connection = PoolConnection
 Warmer = Callable[[Connection], Awaitable[None]]
 
 _OLDEST_SERVER = 140000
@@ -75,9 +75,9 @@ class Database:
         self._statement_seconds = statement_seconds
         self._warmers = list(warm)
         self._pooled = pooled = self._direct_url != self._url
-        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self._url,
-            connection_class=_Connection,
+            connection_class=Connection,
             kwargs=self._connect_options(self._url, statement_seconds, pooled=pooled),
             min_size=min_size,
             max_size=max_size,
@@ -162,6 +162,20 @@ class Database:
             finally:
                 await self._pool.putconn(borrowed)
 
+    async def execute(self, statement: PreparedStatement, values: Mapping[str, bytes | None]) -> list[Row]:
+        """Executes a prepared statement on a connection of its own, in autocommit; values and rows in binary form.
+
+        Raises what `connection` raises, and as `translated` does what the database finds wrong.
+        """
+        with translated():
+            borrowed = await self._borrow()
+            try:
+                if not borrowed.autocommit:
+                    await borrowed.set_autocommit(True)
+                return await statement.execute(borrowed, values)
+            finally:
+                await self._pool.putconn(borrowed)
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection in a transaction, which commits when the block ends and rolls back when it raises."""
@@ -176,7 +190,7 @@ class Database:
         """
         with translated():
             options = self._connect_options(self._direct_url, 0, pooled=False)
-            async with await _Connection.connect(self._direct_url, **options) as connection:
+            async with await Connection.connect(self._direct_url, **options) as connection:
                 yield connection
 
     def dedicated(self, sql: str, settings: str) -> DedicatedStatement:
@@ -211,7 +225,7 @@ class Database:
             except TimeoutError as error:
                 raise psycopg.OperationalError("no answer in time") from error
 
-    async def _borrow(self) -> "_Connection":
+    async def _borrow(self) -> Connection:
         while True:
             failed = self._failed_connects()
             try:
@@ -223,7 +237,7 @@ class Database:
                 self._away = self._away or self._failed_connects() > failed
                 raise
             self._away = False
-            if not _has_news(connection):
+            if not connection.has_news():
                 return connection
             # The server ended it while it was idle. A dead one given back is replaced by the pool.
             connection.pgconn.finish()
@@ -232,14 +246,14 @@ class Database:
     def _failed_connects(self) -> int:
         return self._pool.get_stats().get("connections_errors", 0)
 
-    async def _borrow_for_engine(self) -> "_Connection":
+    async def _borrow_for_engine(self) -> Connection:
         with translated():
             connection = await self._borrow()
             # SQLAlchemy begins transactions the way the driver does when it is not in autocommit.
             await connection.set_autocommit(False)
             return connection
 
-    async def _warm(self, connection: "_Connection") -> None:
+    async def _warm(self, connection: Connection) -> None:
         # What a warmer sets or prepares would stay behind, in a pooler, for other clients.
         for warmer in () if self._pooled else self._warmers:
             await warmer(connection)
@@ -263,7 +277,7 @@ class Database:
                 options = self._connect_options(
                     self._url, self._statement_seconds, pooled=self._url != self._direct_url
                 )
-                async with await _Connection.connect(self._url, **options) as connection:
+                async with await Connection.connect(self._url, **options) as connection:
                     self._judge(connection)
                     return
             except psycopg.OperationalError as error:
@@ -291,28 +305,6 @@ class Database:
                 f"The database {self.address} keeps its text in {encoding}.",
                 "Texts of any language are stored: create the database with ENCODING 'UTF8'.",
             )
-
-
-class _Connection(AsyncConnection[Any]):
-    """SQLAlchemy adds its notice handler each time it borrows; here the same handler counts once."""
-
-    def add_notice_handler(self, callback: Callable[[Diagnostic], None]) -> None:
-        with contextlib.suppress(ValueError):
-            self.remove_notice_handler(callback)
-        super().add_notice_handler(callback)
-
-
-def _has_news(connection: Connection) -> bool:
-    """Whether something waits to be read. On an idle connection that is the server's farewell, or the end
-    of the line.
-
-    It costs microseconds, where a query to find out would cost a round trip on each borrowing.
-    """
-    if connection.closed:
-        return True
-    poll = select.poll()
-    poll.register(connection.pgconn.socket, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _is_final(why: str) -> bool:

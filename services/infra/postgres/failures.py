@@ -27,10 +27,13 @@ def translated() -> Iterator[None]:
                 "The database does not answer now; try again.", retry_after=_RETRY_SECONDS
             ) from error
         if is_unstorable_text(error):
-            raise InvalidArgument(
-                "A text of this request holds a NUL character, which can't be kept; leave it out."
-            ) from error
+            raise unstorable_text() from error
         raise
+
+
+def unstorable_text() -> InvalidArgument:
+    """What the sender of a text with U+0000 is told."""
+    return InvalidArgument("A text of this request holds a NUL character, which can't be kept; leave it out.")
 
 
 def is_outage(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from services.capabilities.limits.model import WINDOW_SECONDS, Count
 from services.capabilities.limits.stores.gathering import ANSWER_SECONDS, GatheredCounts, Key, Window
@@ -47,7 +48,7 @@ class MongoCounters:
         self._mongo = mongo
         # Counts that a crash of the server swallows are of no use to anybody, so nobody waits for its disk.
         self._limits = mongo.database.get_collection(
-            f"{service}_limits", write_concern=WriteConcern(w=1, j=False)
+            f"{service}_limits", write_concern=WriteConcern(w=1, j=False), read_concern=ReadConcern("local")
         )
         self._window = timedelta(seconds=window)
         self._ahead = timedelta(seconds=answer_seconds)

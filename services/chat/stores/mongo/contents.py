@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chat.model import FinishReason, Message, Role, Session, ToolCall
-
-SEARCHED_CHARACTERS = 100_000
-"""What is behind them in a message is not found."""
+from services.chat.words import words_in
 
 _MOST_WORDS = 4_000
-_WORD_CHARACTERS = 64
-_WORD = re.compile(r"\w+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -104,12 +99,6 @@ def words_of(message: Message) -> list[str]:
         if len(found) >= _MOST_WORDS:
             break
     return list(found)
-
-
-def words_in(text: str) -> Iterator[str]:
-    """The words of a text in order, without regard to case; of long ones the beginning."""
-    for match in _WORD.finditer(text[:SEARCHED_CHARACTERS].casefold()):
-        yield match[0][:_WORD_CHARACTERS]
 
 
 def to_micros(moment: datetime) -> int:

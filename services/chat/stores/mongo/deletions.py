@@ -68,6 +68,11 @@ class MongoDeletions:
             running = await self._erasing.ask_to_end({"user_id": user_id})
             for generation_id in running:
                 self._cancel_soon(generation_id)
+            # Whoever brings one of these to its place at this moment finds it forgotten, and takes that back.
+            await self._generations.update_many(
+                {"user_id": user_id, "unprojected": {"$gt": ""}},
+                {"$set": {"forgotten": True}, "$unset": {"opens": "", "asked": "", "unprojected": ""}},
+            )
             # First the sessions: what is written for one from now on finds that it is gone, and is taken back.
             await self._sessions.update_many(
                 {"user_id": user_id},

@@ -42,24 +42,39 @@ class Erasing:
     async def session(self, session_id: str) -> Sequence[str]:
         """Remove what is left of a session that is a tombstone already. Returns the ids of its generations that run: they are asked to
         cancel, and their ends store no content."""
-        running = await self.ask_to_end({"session_id": session_id})
-        await self.generations({"session_id": session_id})
+        return await self._sessions_content([session_id])
+
+    async def unfinished(self) -> None:
+        """Finish some of the deletions that were broken off, whoever's they are."""
+        found = await self._sessions.find({"pending": "erase"}, {"_id": 1}).limit(_AT_ONCE).to_list()
+        if found:
+            await self._sessions_content([document["_id"] for document in found])
+
+    async def _sessions_content(self, session_ids: list[str]) -> Sequence[str]:
+        these = {"session_id": {"$in": session_ids}}
+        running = await self.ask_to_end(these)
+        await self.generations(these)
         # A claim outlives what it stands for, so that a late retry does not make that anew.
         await self._messages.update_many(
-            {"session_id": session_id, "claim": {"$exists": True}},
+            {**these, "claim": {"$exists": True}},
             {"$set": {"texts": [], "tool_calls": [], "tool_call_id": "", "size": 0}, "$unset": {"words": ""}},
         )
-        await self._messages.delete_many({"session_id": session_id, "claim": {"$exists": False}})
-        await self._sessions.update_one(
-            {"_id": session_id, "pending": "erase"}, {"$unset": {"pending": "", "copying": ""}}
+        await self._messages.delete_many({**these, "claim": {"$exists": False}})
+        await self._sessions.update_many(
+            {"_id": {"$in": session_ids}, "pending": "erase"}, {"$unset": {"pending": "", "copying": ""}}
         )
         return running
 
     async def is_gone(self, session_id: str) -> bool:
         """Whether a session was deleted. Whoever has written something for it asks this afterwards, and takes it back then: either the
         deletion finds what was written, or the writer finds the deletion."""
+        return await self.is_there(session_id) is not True
+
+    async def is_there(self, session_id: str) -> bool | None:
+        """Whether a session is there; False when it was deleted, and None when nothing is known of it (any more). Only the former is a reason
+        to remove what others have written."""
         found = await self._sessions.find_one({"_id": session_id}, {"deleted": 1})
-        return found is None or found.get("deleted") is True
+        return None if found is None else found.get("deleted") is not True
 
     async def ask_to_end(self, which: dict[str, Any]) -> list[str]:
         """Have the generations end that run, without content. Returns their ids."""
@@ -111,7 +126,9 @@ class Erasing:
         old = self._sessions.find({"deleted_at": {"$lt": to_micros(before)}}, {"_id": 1}).limit(_AT_ONCE)
         ids = [found["_id"] async for found in old]
         if ids:
-            # What a process that was paused for long brought back meanwhile goes, too.
+            # What a process that was paused for long brought back meanwhile goes, too, and what a deletion that was broken off has left:
+            # without the tombstone nobody would know.
+            await self._sessions_content(ids)
             await self._messages.delete_many({"session_id": {"$in": ids}})
             await self._sessions.delete_many({"_id": {"$in": ids}})
         return len(ids)

@@ -78,6 +78,14 @@ class EventLog:
                 continue
             return
 
+    async def last_seq(self, generation_id: str) -> int:
+        """The last position that is covered by a document here, or by event 1."""
+        last = await self._events.find_one(_record(generation_id), {"seq": 1}, sort=[("_id", -1)])
+        if last is None:
+            return _FIRST_POSITION - 1
+        position: int = last["seq"] if "seq" in last else last["_id"]["s"] - 1
+        return position
+
     async def read(self, generation: Mapping[str, Any], after_seq: int, limit: int = _ALL) -> list[Event]:
         """Events that begin after `after_seq`, of at most about `limit` documents, without a gap.
 

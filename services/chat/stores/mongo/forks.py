@@ -11,10 +11,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
 from services.chat.stores.mongo.erasing import Erasing, tombstone
+from services.infra.mongo.failures import DUPLICATE_KEY
 
 _AT_ONCE = 200
 _BYTES_AT_ONCE = 8 * 1024**2
-_DUPLICATE = 11000
 
 
 def copy_id(session_id: str, message_id: str) -> str:
@@ -57,10 +57,10 @@ class Forks:
             )
         else:
             await self._sessions.update_one(unfinished, {"$unset": {"pending": "", "copying": ""}})
-        if await self._erasing.is_gone(session_id):
+        there = await self._erasing.is_there(session_id)
+        if there is False:
             await self._erasing.session(session_id)
-            return False
-        return True
+        return there is True
 
     async def _insert(self, batch: list[dict[str, Any]]) -> None:
         if not batch:
@@ -68,7 +68,8 @@ class Forks:
         try:
             await self._messages.insert_many(batch, ordered=False)
         except BulkWriteError as error:
-            if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
+            errors = error.details["writeErrors"]
+            if error.details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in errors):
                 raise
 
 

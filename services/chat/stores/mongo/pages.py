@@ -24,7 +24,7 @@ async def newest_first(
     keys = collection.find(later, {"size": 1}).sort("_id", -1).skip(page.skip).limit(page.size + 1)
     sized = [(document["_id"], document["size"]) async for document in keys]
     ids = fitting(sized, page.size)
-    found = await collection.find({"_id": {"$in": ids}}).sort("_id", -1).to_list() if ids else []
+    found = await collection.find({**wanted, "_id": {"$in": ids}}).sort("_id", -1).to_list() if ids else []
     total = await collection.count_documents(wanted)
     return found, ids[-1] if len(sized) > len(ids) else None, total
 

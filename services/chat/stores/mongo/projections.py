@@ -56,23 +56,28 @@ class Projections:
         inserted, _ = await asyncio.gather(self._insert(messages), self._write_session(generation))
         # What deletes a session marks it first, and then removes what it finds. So either it finds what was just written, or it is
         # seen here.
-        gone, settled = await asyncio.gather(
-            self._erasing.is_gone(session_id),
+        there, settled = await asyncio.gather(
+            self._erasing.is_there(session_id),
             self._generations.update_one(
                 {"_id": generation["_id"], "unprojected": generation["unprojected"]}, _SETTLED
             ),
         )
-        if gone:
+        if not there:
             await self._remove(inserted)
-            await self._erasing.session(session_id)
+            if there is False:
+                await self._erasing.session(session_id)
             return False
-        if settled.matched_count or await self._generations.find_one({"_id": generation["_id"]}, {"_id": 1}):
+        if settled.matched_count or await self._is_wanted(generation["_id"]):
             return True
-        # Its beginning was taken back while this went on.
+        # Its beginning was taken back while this went on, or the person was deleted, whose session was not there to be marked.
         await self._remove(inserted)
         if "opens" in generation:
-            await self._sessions.delete_one({"_id": session_id})
+            await self._sessions.delete_one({"_id": session_id, "deleted": {"$ne": True}})
         return False
+
+    async def _is_wanted(self, generation_id: str) -> bool:
+        wanted = {"_id": generation_id, "forgotten": {"$ne": True}}
+        return await self._generations.find_one(wanted, {"_id": 1}) is not None
 
     async def _insert(self, messages: list[Document]) -> list[str]:
         """Insert what is not there. Returns the ids of what was inserted by this."""

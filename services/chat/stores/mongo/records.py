@@ -20,7 +20,7 @@ from services.chat.model import (
     State,
     UsageSummary,
 )
-from services.chat.ports import Flush, Renewal
+from services.chat.ports import Flush, LeaseLost, Renewal
 from services.chat.stores.mongo.beginnings import Beginnings
 from services.chat.stores.mongo.documents import (
     Document,
@@ -58,7 +58,7 @@ class MongoRecordStore:
         self._retention = Retention(mongo, self._events)
         self._histories = Histories(mongo, self._projections)
         self._reader = GenerationReader(mongo, self._events)
-        self._take_overs = TakeOvers(mongo, self._leases, self._events, self._reader)
+        self._take_overs = TakeOvers(mongo, self._leases, self._events)
         self._beginnings = Beginnings(mongo, self._leases, self._projections)
         # What began here and has not ended here.
         self._begun: dict[str, Lease] = {}
@@ -94,23 +94,33 @@ class MongoRecordStore:
         with translated():
             await self._leases.release(lease)
 
-    async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
+    async def take_over(self, mine: Lease, *, sole_owner: bool, limit: int) -> Sequence[str]:
         """As the port says. A process is dead when it has not renewed its lease for its time while this store watched: so the first look at
         another's lease never takes it, unless it was given up."""
         with translated():
-            return await self._take_overs.take_over(mine, sole_owner=sole_owner)
+            return await self._take_overs.take_over(mine, sole_owner=sole_owner, limit=limit)
 
     # -- writing
 
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
         """As the port says; NotFound when the session is gone."""
         generation_id = new.generation.generation_id
-        with translated():
-            begun, inserted = await self._beginnings.begin(lease, new)
-        if inserted:
+        # From the insertion on others see it. Whoever ends it meanwhile takes it out of here.
+        self._begun[generation_id] = lease
+        stays = False
+        try:
+            with translated():
+                begun, inserted = await self._beginnings.begin(lease, new)
+            if begun != generation_id:
+                return begun
+            if self._begun.get(generation_id) != lease:
+                raise LeaseLost
             # What an earlier attempt inserted may have been ended since.
-            self._begun[generation_id] = lease
-        return None if begun == generation_id else begun
+            stays = inserted
+            return None
+        finally:
+            if not stays:
+                self._begun.pop(generation_id, None)
 
     async def claimed(self, caller: str, request_id: str, digest: bytes) -> str | None:
         """As the port says."""
@@ -202,6 +212,11 @@ class MongoRecordStore:
         """As the port says."""
         with translated():
             return await self._reader.generation(generation_id)
+
+    async def head(self, generation_id: str) -> Generation | None:
+        """As the port says."""
+        with translated():
+            return await self._reader.head(generation_id)
 
     async def state(self, generation_id: str) -> State | None:
         """As the port says."""

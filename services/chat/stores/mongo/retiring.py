@@ -70,7 +70,8 @@ class Retention:
         return len(ids)
 
     async def forget_claims(self, older_than: timedelta) -> int:
-        """Forget some old request_ids and deleted sessions, and tell how many."""
+        """Forget some old request_ids and deleted sessions, and tell how many. Deletions that were broken off are finished before."""
+        await self._erasing.unfinished()
         forgotten = 0
         for name in ("chat_generations", "chat_sessions", "chat_messages"):
             holders = self._mongo[name]

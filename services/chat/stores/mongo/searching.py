@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import asyncio
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from services.chat.model import Message
-from services.chat.stores.mongo.contents import message_of, words_in
+from services.chat.stores.mongo.contents import message_of
 from services.chat.stores.mongo.pages import fitting
+from services.chat.words import Wanted
 from services.kernel.paging import Page, PageRequest
 
 MOST_RANKED = 1_000
 """Of more hits the older ones are not found."""
 
 _BYTES_RANKED = 16 * 1024**2
-_MOST_ASKED = 100
+# The server gives up a search before its caller does.
+_MOST_MILLISECONDS = 10_000
+# So much is looked at without a pause for others.
+_BYTES_AT_ONCE = 200_000
 
 
 async def search(
     database: AsyncDatabase[dict[str, Any]], user_id: str, session_id: str, query: str, page: PageRequest
 ) -> Page[Message]:
-    """A page of hits. Its key is the rank of the last one, which depends on nothing but its text and the query, and its id."""
-    asked = list(dict.fromkeys(words_in(query)))[:_MOST_ASKED]
-    if not asked:
+    """A page of hits. Its key is the score of the last one and its id."""
+    wanted = Wanted.of(query)
+    if not wanted.words:
         return Page([])
-    ranked = await _ranked(database, user_id, session_id, asked)
+    ranked = await _ranked(database, user_id, session_id, wanted)
     if page.after is not None:
-        rank, id_ = page.after.split()
-        ranked = [hit for hit in ranked if hit[:2] < (float(rank), id_)]
+        score, id_ = page.after.split()
+        ranked = [hit for hit in ranked if hit[:2] < (float(score), id_)]
     ranked = ranked[page.skip :]
     ids = fitting([(id_, size) for _, id_, size in ranked[: page.size + 1]], page.size)
     if not ids:
@@ -47,26 +49,36 @@ async def search(
 
 
 async def _ranked(
-    database: AsyncDatabase[dict[str, Any]], user_id: str, session_id: str, asked: Sequence[str]
+    database: AsyncDatabase[dict[str, Any]], user_id: str, session_id: str, wanted: Wanted
 ) -> list[tuple[float, str, int]]:
-    """Rank, id and size of the hits, best first and the newer one of equals."""
-    wanted: dict[str, Any] = {"user_id": user_id, "words": {"$all": asked}}
+    """Score, id and size of the hits, best first and the newer one of equals."""
+    having: dict[str, Any] = {"user_id": user_id, "words": {"$all": list(wanted.words)}}
     if session_id:
-        wanted["session_id"] = session_id
+        having["session_id"] = session_id
     hits: list[tuple[float, str, int]] = []
     sessions: list[str] = []
-    room = _BYTES_RANKED
+    room, unpaused = _BYTES_RANKED, 0
     fields = {"texts": 1, "size": 1, "session_id": 1}
     candidates = (
-        database["chat_messages"].find(wanted, fields).sort("_id", -1).limit(MOST_RANKED).batch_size(50)
+        database["chat_messages"]
+        .find(having, fields, allow_disk_use=True, max_time_ms=_MOST_MILLISECONDS)
+        .sort("_id", -1)
+        .limit(MOST_RANKED)
+        .batch_size(50)
     )
     async for document in candidates:
         room -= document["size"]
         if room < 0 and hits:
             await candidates.close()
             break
-        hits.append((_rank(document, asked), document["_id"], document["size"]))
-        sessions.append(document["session_id"])
+        score = wanted.score(" ".join(document["texts"]))
+        if score is not None:
+            hits.append((score, document["_id"], document["size"]))
+            sessions.append(document["session_id"])
+        unpaused += document["size"]
+        if unpaused > _BYTES_AT_ONCE:
+            unpaused = 0
+            await asyncio.sleep(0)
     # What a deletion has still to remove is gone already, and a fork that still copies is not there yet.
     there = {
         found["_id"]
@@ -76,10 +88,3 @@ async def _ranked(
     }
     kept = [hit for hit, session in zip(hits, sessions, strict=True) if session in there]
     return sorted(kept, key=lambda hit: hit[:2], reverse=True)
-
-
-def _rank(document: Mapping[str, Any], asked: Sequence[str]) -> float:
-    """The more often the words are said the better, by the logarithm, and the shorter the text is that says them."""
-    counts = Counter(words_in(" ".join(document["texts"])))
-    said = sum(math.log1p(counts[word]) for word in asked)
-    return round(said / (1 + math.log1p(counts.total())), 9)

@@ -100,9 +100,7 @@ class MongoSessionStore:
     async def _earlier(self, claim: Claim, session: Session) -> Session:
         holder = await earlier(self._database, claim, "chat_sessions")
         if holder is None:
-            raise Unavailable(
-                "the first call with this request_id was just forgotten; try again", retry_after=0.1
-            )
+            raise _forgotten()
         found = await self._document(holder["_id"], session.user_id)
         if found is None:
             # What was deleted since is not made anew by a late retry.
@@ -214,9 +212,13 @@ class MongoSessionStore:
             try:
                 await self._messages.insert_one({**document, **claim_fields(wanted)})
             except DuplicateKeyError:
-                # Without a claim it met itself: an attempt whose answer was lost.
-                held = None if wanted is None else await earlier(self._database, wanted, "chat_messages")
-                return message if held is None else await self._held(held)
+                if wanted is None:
+                    # It met itself: an attempt whose answer was lost.
+                    return message
+                held = await earlier(self._database, wanted, "chat_messages")
+                if held is None:
+                    raise _forgotten() from None
+                return await self._held(held)
             if await self._erasing.is_gone(session_id):
                 await self._messages.delete_one({"_id": message.message_id})
                 return None
@@ -258,3 +260,7 @@ class MongoSessionStore:
         with translated():
             await self._finish_of(user_id)
             return await search(self._database, user_id, session_id, query, page)
+
+
+def _forgotten() -> Unavailable:
+    return Unavailable("the first call with this request_id was just forgotten; try again", retry_after=0.1)

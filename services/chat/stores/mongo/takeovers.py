@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from services.chat.model import Generation, Lease, State
+from services.chat.model import Lease, State
 from services.chat.stores.mongo.documents import Document
 from services.chat.stores.mongo.events import EventLog
 from services.chat.stores.mongo.leases import Leases
-from services.chat.stores.mongo.reading import GenerationReader
 from services.infra.mongo.client import Mongo
 
 _AT_ONCE = 16
+# The server uses an index of some documents only when the field that it is of is asked for, too.
+_RUNNING = {"owner_id": {"$gt": ""}, "state": State.RUNNING.value}
 _Result = TypeVar("_Result")
 
 
@@ -28,7 +29,7 @@ class TakeOvers:
     2. finds the running generations whose owner has no lease, and for each of them
     3. holds the position after its last event (`EventLog.fence`),
     4. makes itself the owner, on the condition that the generation still runs and still is the old owner's,
-    5. looks whether its own lease stands, and only then reads the records and ends them.
+    5. looks whether its own lease stands; only then the records are read and ended, by whoever took over.
 
     Whatever the old owner, which was paused or cut off, does meanwhile:
 
@@ -43,40 +44,38 @@ class TakeOvers:
 
     A take-over that dies leaves either a generation whose owner has no lease, or one that is its own: both are ended by others, the latter
     as its lease's. Fences outlast the events that they end until those are pruned; by then a sleeper's lease is long known to be old where
-    it sleeps (`MongoRecordStore.append`). Nothing is ever written on the ground of what was read from a server that is no primary any more, since each step is a
-    write that a majority acknowledges or follows one.
+    it sleeps (`MongoRecordStore.append`). What is read was acknowledged by a majority, and from the primary (`Mongo`), so no step rests on what a failover takes back.
     """
 
-    def __init__(self, mongo: Mongo, leases: Leases, events: EventLog, reader: GenerationReader) -> None:
+    def __init__(self, mongo: Mongo, leases: Leases, events: EventLog) -> None:
         self._generations = mongo["chat_generations"]
         self._leases = leases
         self._events = events
-        self._reader = reader
 
-    async def take_over(self, mine: Lease, *, sole_owner: bool) -> Sequence[Generation]:
-        """Adopt what the dead have left running; the leases of all others count as dead with `sole_owner`."""
+    async def take_over(self, mine: Lease, *, sole_owner: bool, limit: int) -> Sequence[str]:
+        """Adopt some of what the dead have left running; the leases of all others count as dead with `sole_owner`."""
         if not await self._leases.is_held(mine):
             return []
         await self._leases.remove_dead(mine, sole_owner=sole_owner)
-        orphans = await self._orphans(mine)
+        orphans = await self._orphans(mine, limit)
         if not orphans:
             return []
         won = await _few_at_once([partial(self._adopt, mine, orphan) for orphan in orphans])
         if not await self._leases.is_held(mine):
             return []
-        adopted = [orphan["_id"] for orphan, ours in zip(orphans, won, strict=True) if ours]
-        stored = await _few_at_once([partial(self._reader.generation, key) for key in adopted])
-        return [generation for generation in stored if generation is not None]
+        return [orphan["_id"] for orphan, ours in zip(orphans, won, strict=True) if ours]
 
-    async def _orphans(self, mine: Lease) -> list[Document]:
+    async def _orphans(self, mine: Lease, limit: int) -> list[Document]:
         """What runs, and whose owner has no lease. Owners are looked up before leases: whoever begins has a lease already, so a new process
         is never taken for a dead one."""
-        owners = set(await self._generations.distinct("owner_id", {"state": State.RUNNING.value}))
+        owners = set(await self._generations.distinct("owner_id", _RUNNING))
         dead = owners - await self._leases.holders() - {mine.owner_id}
         if not dead:
             return []
         which = {"state": State.RUNNING.value, "owner_id": {"$in": sorted(dead)}}
-        return [found async for found in self._generations.find(which, {"owner_id": 1, "epoch": 1})]
+        return [
+            found async for found in self._generations.find(which, {"owner_id": 1, "epoch": 1}).limit(limit)
+        ]
 
     async def _adopt(self, mine: Lease, orphan: Document) -> bool:
         await self._events.fence(orphan["_id"])

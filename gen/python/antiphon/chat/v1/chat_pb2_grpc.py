@@ -285,9 +285,14 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchMessages(self, request, context):
-        """SearchMessages finds messages of the caller by their words, best first.
+        """SearchMessages finds messages in the caller's sessions by their words, best first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
+        50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
+        either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+        fails with OVERLOADED and RetryInfo.
+
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,7 +318,8 @@ class ChatServiceServicer:
 
     def SummarizeUsage(self, request, context):
         """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
-        belong to no session are told as long as their answers are kept.
+        belong to no session are told as long as their answers are kept. A span of more than 32 days, or of more than 10,000 sums, is
+        INVALID_ARGUMENT: ask for shorter ones.
 
         Errors: INVALID_ARGUMENT.
         """

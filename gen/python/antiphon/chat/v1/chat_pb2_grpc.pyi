@@ -125,9 +125,14 @@ class ChatServiceStub:
     Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     SearchMessages: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SearchMessagesRequest, _chat_pb2.SearchMessagesResponse]
-    """SearchMessages finds messages of the caller by their words, best first.
+    """SearchMessages finds messages in the caller's sessions by their words, best first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
+    50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
+    either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+    fails with OVERLOADED and RetryInfo.
+
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ListModelsRequest, _chat_pb2.ListModelsResponse]
     """ListModels lists the models of the catalog, the default one first, and says which are ready and why others are not.
@@ -141,7 +146,8 @@ class ChatServiceStub:
     """
     SummarizeUsage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SummarizeUsageRequest, _chat_pb2.SummarizeUsageResponse]
     """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
-    belong to no session are told as long as their answers are kept.
+    belong to no session are told as long as their answers are kept. A span of more than 32 days, or of more than 10,000 sums, is
+    INVALID_ARGUMENT: ask for shorter ones.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -243,9 +249,14 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     SearchMessages: _aio.UnaryUnaryMultiCallable[_chat_pb2.SearchMessagesRequest, _chat_pb2.SearchMessagesResponse]  # type: ignore[assignment]
-    """SearchMessages finds messages of the caller by their words, best first.
+    """SearchMessages finds messages in the caller's sessions by their words, best first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+    A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
+    50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
+    either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+    fails with OVERLOADED and RetryInfo.
+
+    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_chat_pb2.ListModelsRequest, _chat_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the models of the catalog, the default one first, and says which are ready and why others are not.
@@ -259,7 +270,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """
     SummarizeUsage: _aio.UnaryUnaryMultiCallable[_chat_pb2.SummarizeUsageRequest, _chat_pb2.SummarizeUsageResponse]  # type: ignore[assignment]
     """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
-    belong to no session are told as long as their answers are kept.
+    belong to no session are told as long as their answers are kept. A span of more than 32 days, or of more than 10,000 sums, is
+    INVALID_ARGUMENT: ask for shorter ones.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -433,9 +445,14 @@ class ChatServiceServicer:
         request: _chat_pb2.SearchMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.SearchMessagesResponse, _abc.Awaitable[_chat_pb2.SearchMessagesResponse]]:
-        """SearchMessages finds messages of the caller by their words, best first.
+        """SearchMessages finds messages in the caller's sessions by their words, best first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED).
+        A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
+        50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
+        either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+        fails with OVERLOADED and RetryInfo.
+
+        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
         """
 
     def ListModels(
@@ -464,7 +481,8 @@ class ChatServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.SummarizeUsageResponse, _abc.Awaitable[_chat_pb2.SummarizeUsageResponse]]:
         """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
-        belong to no session are told as long as their answers are kept.
+        belong to no session are told as long as their answers are kept. A span of more than 32 days, or of more than 10,000 sums, is
+        INVALID_ARGUMENT: ask for shorter ones.
 
         Errors: INVALID_ARGUMENT.
         """

@@ -1,4 +1,4 @@
-"""Words to search for, who watches from elsewhere, which model was asked first, and what the meter was told."""
+"""Who watches from elsewhere, which model was asked first, and what the meter was told."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # An index takes immutable functions only, which array_to_string is not for arrays of every kind; for texts it is. What is behind the
-    # first 100,000 characters is not found: a tsvector has an end.
-    op.execute("""
-        create function chat.words(texts text[]) returns tsvector language sql immutable parallel safe
-        return to_tsvector('simple', left(array_to_string(texts, ' '), 100000))
-    """)
-    op.execute("create index idx_messages_words on chat.messages using gin (chat.words(texts))")
-
     # Who watches is forgotten in a crash, and tells it again.
     op.execute("""
         create unlogged table chat.watches (
@@ -49,5 +41,3 @@ def downgrade() -> None:
     for column in ("quantities", "event_status", "event_id", "requested_model"):
         op.execute(f"alter table chat.generations drop column {column}")
     op.execute("drop table chat.watches")
-    op.execute("drop index chat.idx_messages_words")
-    op.execute("drop function chat.words(text[])")
