@@ -52,6 +52,7 @@ def test_keys_of_an_embedded_database_are_listed_and_rotated_beside_the_suite_an
     assert json.loads(rotated.stdout)["retired"] == following
 
 
+@pytest.mark.long
 def test_a_command_that_can_do_nothing_says_why(tmp_path: Path, migrated_url: str, postgres_url: str) -> None:
     given = {"DATABASE_URL": migrated_url, "ANTIPHON_SECRET_KEY": KEY}
     cases = [

@@ -65,6 +65,7 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.long
 def test_the_first_steps_and_a_kill_in_between(
     tmp_path: Path, address: str, environment: dict[str, str]
 ) -> None:

@@ -173,6 +173,7 @@ def test_killed_without_a_successor_no_process_stays(data_dir: Path, start: Star
     assert not Path(str(psycopg.conninfo.conninfo_to_dict(suite.url)["host"])).exists()
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_of_its_first_start_the_next_one_works(tmp_path: Path, start: Start) -> None:
     data_dir = tmp_path / "new"
     chance = random.Random(7)
@@ -189,6 +190,7 @@ def test_killed_at_any_moment_of_its_first_start_the_next_one_works(tmp_path: Pa
     _wait_until_nobody_works_in(tmp_path)
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_of_a_later_start_the_next_one_works(data_dir: Path, start: Start) -> None:
     chance = random.Random(11)
     for _ in range(8):
@@ -211,6 +213,7 @@ def test_killed_together_with_its_watchdog_no_process_stays(data_dir: Path, star
     assert successor.end() == 0
 
 
+@pytest.mark.long
 def test_killed_together_with_its_watchdog_the_next_start_works_at_once(data_dir: Path, start: Start) -> None:
     for _ in range(4):
         suite = start(data_dir).ready()
@@ -276,6 +279,7 @@ def test_a_second_suite_is_refused_with_the_pid_of_the_first_which_goes_on(
     assert first.end() == 0
 
 
+@pytest.mark.long
 def test_ctrl_c_in_the_terminal_reaches_the_suite_alone(data_dir: Path, start: Start) -> None:
     suite = start(data_dir).ready()
     os.killpg(suite.process.pid, signal.SIGINT)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from google.rpc import error_details_pb2
@@ -135,6 +136,7 @@ async def play(addresses: list[str], token: str) -> None:
             await channel.close()
 
 
+@pytest.mark.long
 def test_two_replicas_let_exactly_the_limit_through_together(
     tmp_path: Path, migrated_url: str, start_suite: StartSuite
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_database_that_is_ahead_of_the_code_is_refused(migrated_url: str, star
     assert "Install that version" in suite.err
 
 
+@pytest.mark.long
 def test_auth_and_chat_in_two_processes(tmp_path: Path, migrated_url: str, start_suite: StartSuite) -> None:
     auth = start_suite(tmp_path / "auth", services=["auth"], settings=given(migrated_url)).up()
     peers = {"ANTIPHON_PEERS__AUTH": auth.address}

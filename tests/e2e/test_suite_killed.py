@@ -89,6 +89,7 @@ def test_asking_again_after_the_kill_makes_nothing_twice_and_no_stranger_is_harm
     assert usage == (1, 1)
 
 
+@pytest.mark.long
 def test_killed_during_the_first_start_nobody_is_locked_out(start_suite: StartSuite) -> None:
     port, passwords = free_port(), set()
     for seconds in (0.8, 10.0):  # the second one at the moment when the password is on the screen

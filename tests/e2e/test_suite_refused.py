@@ -70,6 +70,7 @@ def test_a_metrics_port_in_use(tmp_path: Path, taken: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_database_that_can_not_be_reached_is_waited_for_as_long_as_the_setting_says(
     tmp_path: Path, taken: int
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_data_directory_of_somebody_else() -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.long
 def test_a_second_suite_on_the_same_data_directory(tmp_path: Path, start_suite: StartSuite) -> None:
     first = start_suite().up()
     second = start_suite(tmp_path / "second", data_dir=first.data_dir)

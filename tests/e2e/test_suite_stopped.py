@@ -163,6 +163,7 @@ def terminal(tmp_path: Path) -> Iterator[StartTerminal]:
         each.close()
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_and_a_second_one_hurries(
     tmp_path: Path, terminal: StartTerminal, start_suite: StartSuite
 ) -> None:
@@ -215,6 +216,7 @@ def test_sigterm_during_the_start_leaves_nothing(tmp_path: Path, start_suite: St
     assert "Traceback" not in suite.err
 
 
+@pytest.mark.long
 def test_when_its_postgresql_is_ended_by_somebody_the_suite_says_so_and_ends(
     tmp_path: Path, start_suite: StartSuite
 ) -> None:

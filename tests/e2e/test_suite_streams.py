@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.suite_process import COMMAND, SuiteProcess, environment
 
 StartSuite = Callable[..., SuiteProcess]
@@ -34,6 +36,7 @@ def arrivals(screen: int, chat: "subprocess.Popen[bytes]") -> list[tuple[float, 
             return found
 
 
+@pytest.mark.long
 def test_the_first_word_is_shown_before_the_tenth_is_made(tmp_path: Path, start_suite: StartSuite) -> None:
     suite = start_suite(settings={"ANTIPHON_CHAT__ECHO_INTERVAL_MS": str(int(PACE * 1000))}).up()
     for where in ("pipe", "terminal"):

@@ -97,6 +97,7 @@ class RevocationLog:
             position = await self._table.last()
         read = self._table.current if after is None else self._table.after
         while True:
+            reached = self._position
             entries = await read(position, self._page)
             for entry in entries:
                 yield entry
@@ -105,8 +106,8 @@ class RevocationLog:
                 continue
             if position >= self._position:
                 break
-            if not entries:
-                # The table ends before the position that was reached, which the next reading will notice.
+            if not entries and position < reached:
+                # The table ends before the position that was reached by then, which the next reading will notice.
                 self.wake()
                 raise Unavailable("The feed of revocations starts over; watch it again.")
         if self._ended or (peer and self._draining):
