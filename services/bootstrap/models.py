@@ -47,25 +47,26 @@ async def models_found(settings: Settings, environ: Mapping[str, str]) -> AsyncI
 
 async def _provider(endpoint: Endpoint, models: list[CatalogModel]) -> Finding:
     """Whether the provider answers and takes the key, and whether it has the models. It is asked for its list, which costs nothing."""
+    from services.chat.providers.catalog import normalized
     from services.chat.providers.probing import Answer, listed
 
     name, found = f"provider {endpoint.name}", await listed(endpoint, _PROVIDER_SECONDS)
+    # An address may hold a password.
+    address = normalized(endpoint.base_url)
     if found.answer is Answer.NONE:
         return Finding(
             name,
             Verdict.BAD,
-            f"{endpoint.base_url} can't be asked: {found.detail}",
+            f"{address} can't be asked: {found.detail}",
             "Start it, or correct its base_url.",
         )
     if found.answer is Answer.REFUSED:
-        return Finding(
-            name, Verdict.BAD, f"{endpoint.base_url} does not accept the key", "Set another key for it."
-        )
+        return Finding(name, Verdict.BAD, f"{address} does not accept the key", "Set another key for it.")
     if found.answer is Answer.UNLISTED:
         return Finding(
             name,
             Verdict.NOTE,
-            f"{endpoint.base_url} answers, and does not list its models ({found.detail})",
+            f"{address} answers, and does not list its models ({found.detail})",
             "All is well if calls are answered; else see whether base_url lacks its /v1.",
         )
     missing = [model.upstream for model in models if model.upstream not in found.models]
@@ -74,10 +75,10 @@ async def _provider(endpoint: Endpoint, models: list[CatalogModel]) -> Finding:
         return Finding(
             name,
             Verdict.NOTE,
-            f"{endpoint.base_url} does not list {', '.join(missing)}; it has {has or 'no models'}",
+            f"{address} does not list {', '.join(missing)}; it has {has or 'no models'}",
             "Write its models into a catalog of your own, ANTIPHON_CHAT__MODELS_FILE (docs/models.md); some servers take any name.",
         )
-    return Finding(name, Verdict.GOOD, endpoint.base_url)
+    return Finding(name, Verdict.GOOD, address)
 
 
 def _catalog(settings: Settings, catalog: FileCatalog) -> Finding:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from weakref import WeakSet
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -127,8 +128,9 @@ async def _built(
     # A cookie that an endpoint sets for one key would be sent with all others, and grow their headers.
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as http:
-        catalog = _catalog(chat, environ, http)
-        reload = CatalogReload(catalog, lambda: _catalog(chat, environ, http))
+        used: WeakSet[object] = WeakSet()
+        catalog = _catalog(chat, environ, http, used)
+        reload = CatalogReload(catalog, lambda: _catalog(chat, environ, http, used))
         tokens = ResumeTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))
         digest_key = secret.derive("chat.digests")
@@ -188,7 +190,9 @@ def _session_use_cases(
     )
 
 
-def _catalog(chat: ChatSettings, environ: Mapping[str, str], http: aiohttp.ClientSession) -> FileCatalog:
+def _catalog(
+    chat: ChatSettings, environ: Mapping[str, str], http: aiohttp.ClientSession, used: WeakSet[object]
+) -> FileCatalog:
     def make(endpoint: Endpoint, model: str) -> OpenAIProvider:
         chosen = endpoint.timeouts
         timeouts = Timeouts(
@@ -196,7 +200,7 @@ def _catalog(chat: ChatSettings, environ: Mapping[str, str], http: aiohttp.Clien
             chosen.first_token or chat.first_token_timeout,
             chosen.idle or chat.idle_timeout,
         )
-        return OpenAIProvider(http, endpoint.base_url, endpoint.key, timeouts, model, endpoint.name)
+        return OpenAIProvider(http, endpoint.base_url, endpoint.key, timeouts, model, endpoint.name, used)
 
     return configured_catalog(chat, environ, make, EchoProvider(chat.echo_interval_ms / 1000))
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import jwt
-import pytest
 from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -148,7 +147,6 @@ class Deployment:
         told.logs += [suite.err, suite.out.replace(shown, "") if shown else suite.out]
 
 
-@pytest.mark.long
 async def test_no_secret_that_was_used_is_found_again(
     tmp_path: Path, migrated_url: str, start_suite: StartSuite
 ) -> None:

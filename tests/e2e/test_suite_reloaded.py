@@ -29,7 +29,6 @@ def told(suite: SuiteProcess) -> list[dict[str, object]]:
     return [line for line in suite.log if "catalog" in str(line["event"])]
 
 
-@pytest.mark.long
 def test_sighup_reads_the_models_again(tmp_path: Path, start_suite: StartSuite) -> None:
     path = tmp_path / "models.toml"
     path.write_text(PROVIDER + MODEL.format("one") + MODEL.format("two"))

@@ -163,7 +163,6 @@ def terminal(tmp_path: Path) -> Iterator[StartTerminal]:
         each.close()
 
 
-@pytest.mark.long
 def test_ctrl_c_stops_and_a_second_one_hurries(
     tmp_path: Path, terminal: StartTerminal, start_suite: StartSuite
 ) -> None:

@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 # Others wait for a lease that was not given up no longer than it lasts; a stop should not wait for a database that is gone.
 _RELEASE_SECONDS = 2.0
+_SHORTEST_ATTEMPT_SECONDS = 0.5
 _PROMPT_RENEWALS = 2
 # One statement adopts so many. What a start adopts, it ends within this time, or later.
 _ADOPTED_AT_ONCE = 50
@@ -75,8 +76,11 @@ class LeaseKeeper:
                 )
 
     async def take_over(self, generations: Generations) -> None:
-        """End what processes that died have left running, as much as a start may wait for; `run` ends the rest. Raises Unavailable; what
-        was adopted by then is an orphan of this process."""
+        """End at the start what processes that died have left running, as much as a start may wait for; `run` ends the rest. Where others may
+        be at work, `run` does all of it: behind an outage of the store they get the time to renew. Raises Unavailable; what was adopted by
+        then is an orphan of this process."""
+        if not self._sole_owner:
+            return
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while await self._end_some(generations):
@@ -106,7 +110,10 @@ class LeaseKeeper:
         while True:
             await asyncio.sleep(self._interval)
             try:
-                before, renewal = self._renewed, await self._store.renew(self.lease, self._ttl)
+                before = self._renewed
+                # One connection that hangs must not cost the lease: the next attempt takes another.
+                async with asyncio.timeout(max(self._ttl.total_seconds() / 3, _SHORTEST_ATTEMPT_SECONDS)):
+                    renewal = await self._store.renew(self.lease, self._ttl)
                 if renewal is None:
                     self._prompt = 0
                     log.error("this process was taken for dead; its generations are ended by another one")
@@ -121,6 +128,9 @@ class LeaseKeeper:
             except ServiceError as error:
                 self._prompt = 0
                 log.warning("the lease could not be renewed; trying again", error=error.message)
+            except TimeoutError:
+                self._prompt = 0
+                log.warning("the lease could not be renewed; trying again", error="no answer in time")
             except Exception:
                 self._prompt = 0
                 log.exception("the lease could not be renewed; trying again")

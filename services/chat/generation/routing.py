@@ -339,7 +339,8 @@ class _Route:
             "reason": error.reason,
             "attempt": attempt,
             "began": self._began,
-            "said": error.said,
+            # What it says of a request may repeat what people said in it; the caller is told it, the log is not.
+            "said": "" if isinstance(error, ProviderRefused) else error.said,
             "upstream_request_id": error.upstream_request_id,
         }
         log.warning("a model failed", **about)

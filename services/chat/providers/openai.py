@@ -77,7 +77,8 @@ class _Body(aiohttp.BytesPayload):
 class OpenAIProvider:
     """A model of an endpoint. `model` and `provider` are the catalog's names, for errors.
 
-    The session is shared with all other models; `key` is sent as a bearer token when there is one.
+    The session is shared with all other models, and so is `used`, which remembers the connections that have carried a call; `key` is sent as a
+    bearer token when there is one.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class OpenAIProvider:
         timeouts: Timeouts,
         model: str,
         provider: str,
+        used: WeakSet[object] | None = None,
     ) -> None:
         self._session = session
         self._url = base_url.rstrip("/") + "/chat/completions"
@@ -101,7 +103,7 @@ class OpenAIProvider:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeouts = timeouts
         self._about = {"model": model, "provider": provider}
-        self._used: WeakSet[object] = WeakSet()
+        self._used: WeakSet[object] = WeakSet() if used is None else used
 
     async def stream(self, call: ModelCall) -> AsyncIterator[Sequence[Delta] | Done]:
         """As the port says."""

@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg.errors import QueryCanceled
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chat.errors import SearchesOverloaded
 from services.chat.model import Message
 from services.chat.stores.pages import fitting_keys
 from services.chat.stores.prefilter import may_have
@@ -27,7 +30,7 @@ MOST_RANKED = 1_000
 """Of more hits the older ones are not found."""
 
 MOST_BYTES = 128 * 1024**2
-"""Of so much stored text at most, which is about twice as much when it is read."""
+"""Of so much stored text at most, which is often twice as much, and may be many times as much, when it is read."""
 
 _SLICE = 1_000
 _SLICE_BYTES = 8 * 1024**2
@@ -87,7 +90,19 @@ from chat.messages where message_id = any(cast(:ids as uuid[])) order by message
 async def search(
     connection: AsyncConnection, user_id: str, session_id: str, query: str, page: PageRequest
 ) -> Page[Message]:
-    """A page of hits, in a transaction that only reads. Its key is the score of the last one and its id."""
+    """A page of hits, in a transaction that only reads. Its key is the score of the last one and its id. Raises SearchesOverloaded when it
+    takes too long."""
+    try:
+        return await _search(connection, user_id, session_id, query, page)
+    except DBAPIError as error:
+        if isinstance(error.orig, QueryCanceled):
+            raise SearchesOverloaded from None
+        raise
+
+
+async def _search(
+    connection: AsyncConnection, user_id: str, session_id: str, query: str, page: PageRequest
+) -> Page[Message]:
     wanted = Wanted.of(query)
     if not wanted.words:
         return Page([])

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from services.capabilities.limits.model import WINDOW_SECONDS, Count
 from services.capabilities.limits.stores.gathering import ANSWER_SECONDS, GatheredCounts, Key, Window
-from services.infra.postgres.database import Database
 from services.infra.postgres.binary import bigints, texts
+from services.infra.postgres.database import Database
 
 _PRUNE_BATCH = 1000
 _SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,62}")

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ExecutionTimeout
 
+from services.chat.errors import SearchesOverloaded
 from services.chat.model import Message
 from services.chat.stores.mongo.contents import message_of
 from services.chat.stores.mongo.pages import fitting
@@ -26,11 +28,14 @@ _BYTES_AT_ONCE = 200_000
 async def search(
     database: AsyncDatabase[dict[str, Any]], user_id: str, session_id: str, query: str, page: PageRequest
 ) -> Page[Message]:
-    """A page of hits. Its key is the score of the last one and its id."""
+    """A page of hits. Its key is the score of the last one and its id. Raises SearchesOverloaded when it takes too long."""
     wanted = Wanted.of(query)
     if not wanted.words:
         return Page([])
-    ranked = await _ranked(database, user_id, session_id, wanted)
+    try:
+        ranked = await _ranked(database, user_id, session_id, wanted)
+    except ExecutionTimeout:
+        raise SearchesOverloaded from None
     if page.after is not None:
         score, id_ = page.after.split()
         ranked = [hit for hit in ranked if hit[:2] < (float(score), id_)]

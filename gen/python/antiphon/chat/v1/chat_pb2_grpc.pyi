@@ -129,7 +129,7 @@ class ChatServiceStub:
 
     A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
     50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
-    either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+    either where messages are large or have thousands of different words. Searches have few turns: when too many wait, or one takes too long, the call
     fails with OVERLOADED and RetryInfo.
 
     Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
@@ -253,7 +253,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
     50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
-    either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+    either where messages are large or have thousands of different words. Searches have few turns: when too many wait, or one takes too long, the call
     fails with OVERLOADED and RetryInfo.
 
     Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
@@ -449,7 +449,7 @@ class ChatServiceServicer:
 
         A message is the better the more often it says the words and the shorter it is; of equally good ones the newest is first. The newest
         50,000 messages are looked through, of each the first 100,000 characters, and of what is found the newest 1,000 are ranked; fewer of
-        either where messages are large. Searches have few turns: when too many wait, or one takes too long, the call
+        either where messages are large or have thousands of different words. Searches have few turns: when too many wait, or one takes too long, the call
         fails with OVERLOADED and RetryInfo.
 
         Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN), NOT_FOUND, RESOURCE_EXHAUSTED (OVERLOADED, RATE_LIMITED).
