@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.chat import wiring
+from services.chat.stores import opening
 from services.chat.model import Lease
 from services.chat.ports import Flush
 from services.chat.stores.records import SqlRecordStore
@@ -23,5 +23,5 @@ class Unrecorded(SqlRecordStore):
 
 
 if __name__ == "__main__":
-    wiring.SqlRecordStore = Unrecorded  # type: ignore[attr-defined]
+    opening.SqlRecordStore = Unrecorded  # type: ignore[misc, attr-defined]
     main()
