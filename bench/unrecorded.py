@@ -23,5 +23,5 @@ class Unrecorded(SqlRecordStore):
 
 
 if __name__ == "__main__":
-    opening.SqlRecordStore = Unrecorded  # type: ignore[misc, attr-defined]
+    opening.SqlRecordStore = Unrecorded  # type: ignore[attr-defined]
     main()
