@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.chat.stores import opening
 from services.chat.model import Lease
 from services.chat.ports import Flush
+from services.chat.stores import opening
 from services.chat.stores.records import SqlRecordStore
 from services.cli import main
 
