@@ -158,7 +158,9 @@ async def _built(
             remote=remote.run(),
         ) as tasks:
             try:
-                await keeper.take_over(generations)
+                # Where others may be at work, they get the time to renew first, behind an outage of the store for example.
+                if stores.sole_owner:
+                    await keeper.take_over(generations)
                 yield Mounted(
                     name=NAME,
                     servicers={"antiphon.chat.v1.ChatService": servicer},

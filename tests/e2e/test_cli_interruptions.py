@@ -27,6 +27,9 @@ def server() -> Iterator[ScriptedSessions]:
         yield scripted
 
 
+_SECONDS = 30.0
+
+
 class Seat:
     """Somebody at a terminal, with what is kept on their machine."""
 
@@ -50,25 +53,29 @@ class Seat:
 
     def sees(self, pattern: str, after: int = 0) -> str:
         """Waits for it; what was shown after the position `after`."""
+        end = time.monotonic() + _SECONDS
         while re.search(pattern, self.shown[after:]) is None:
-            assert self.terminal._read(), self.shown
+            assert self.terminal._read() and time.monotonic() < end, self.terminal.shown
         return self.shown[after:]
 
     def types(self, line: str, until: str) -> str:
         """Types a line at the prompt; what is shown until this comes, and the next prompt."""
         self.sees(r"(^|\n)> $")
         begin = len(self.shown)
-        self.terminal.press(f"{line}\r")
+        # As a person does: readline may keep an Enter that comes in one piece with the line until the next key.
+        self.terminal.press(line)
+        self.sees(rf"> {re.escape(line)}$", begin - 2)
+        self.terminal.press("\r")
         return self.sees(rf"(?s){until}.*\n> $", begin)
 
     def presses_ctrl_c(self, until: str) -> str:
         """Ctrl-C, once more when it came in the instant between two waits for a key; what is shown until this comes."""
-        begin, pressed = len(self.shown), 0.0
+        begin, pressed, end = len(self.shown), 0.0, time.monotonic() + _SECONDS
         while re.search(until, self.shown[begin:]) is None:
-            if self.shown[begin:] == "" and time.monotonic() > pressed + 2:
+            if time.monotonic() > pressed + 2:
                 self.terminal.press(CTRL_C)
                 pressed = time.monotonic()
-            assert self.terminal._read(), self.shown
+            assert self.terminal._read() and time.monotonic() < end, self.terminal.shown
         return self.shown[begin:]
 
     def leaves(self) -> str:

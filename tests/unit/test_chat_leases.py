@@ -95,7 +95,6 @@ async def test_what_was_left_is_adopted_in_small_parts(monkeypatch: pytest.Monke
     store = Busy()
     ids = await store.left_by_the_dead(8)
     async with chat(store) as it:
-        object.__setattr__(it.keeper, "_sole_owner", True)
         await it.keeper.take_over(it.generations)
         assert store.rounds == [3, 3, 2, 0]
         assert await store.states(ids) == {State.INTERRUPTED}
@@ -110,22 +109,11 @@ async def test_a_start_waits_for_no_more_than_a_while_and_all_ends_nevertheless(
     store = Busy()
     ids, store.pause = await store.left_by_the_dead(20), 0.02
     async with chat(store) as it, kept(it, SHORT):
-        object.__setattr__(it.keeper, "_sole_owner", True)
         await asyncio.wait_for(it.keeper.take_over(it.generations), 2)
         assert State.RUNNING in await store.states(ids)
         store.pause = 0.0
         await until(lambda: len(store.usage) == len(ids), 5.0)
         assert await store.states(ids) == {State.INTERRUPTED}
-
-
-async def test_a_start_beside_others_ends_nothing_at_once() -> None:
-    store = Busy()
-    ids = await store.left_by_the_dead(1)
-    async with chat(store) as it:
-        await it.keeper.take_over(it.generations)
-        assert await store.states(ids) == {State.RUNNING}
-        async with kept(it, SHORT):
-            await until(lambda: len(store.usage) == 1)
 
 
 async def test_a_renewal_that_hangs_does_not_cost_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:

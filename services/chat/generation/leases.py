@@ -76,11 +76,8 @@ class LeaseKeeper:
                 )
 
     async def take_over(self, generations: Generations) -> None:
-        """End at the start what processes that died have left running, as much as a start may wait for; `run` ends the rest. Where others may
-        be at work, `run` does all of it: behind an outage of the store they get the time to renew. Raises Unavailable; what was adopted by
-        then is an orphan of this process."""
-        if not self._sole_owner:
-            return
+        """End what processes that died have left running, as much as a start may wait for; `run` ends the rest. Raises Unavailable; what
+        was adopted by then is an orphan of this process."""
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while await self._end_some(generations):
