@@ -55,7 +55,8 @@ class Seat:
         """Waits for it; what was shown after the position `after`."""
         end = time.monotonic() + _SECONDS
         while re.search(pattern, self.shown[after:]) is None:
-            assert self.terminal._read() and time.monotonic() < end, self.terminal.shown
+            assert self.terminal._read(), self.terminal.shown
+            assert time.monotonic() < end, self.terminal.shown
         return self.shown[after:]
 
     def types(self, line: str, until: str) -> str:
@@ -75,7 +76,8 @@ class Seat:
             if time.monotonic() > pressed + 2:
                 self.terminal.press(CTRL_C)
                 pressed = time.monotonic()
-            assert self.terminal._read() and time.monotonic() < end, self.terminal.shown
+            assert self.terminal._read(), self.terminal.shown
+            assert time.monotonic() < end, self.terminal.shown
         return self.shown[begin:]
 
     def leaves(self) -> str:
