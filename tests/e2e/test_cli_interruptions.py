@@ -140,7 +140,7 @@ def test_what_failed_is_asked_again_and_a_command_is_not(tmp_path: Path, server:
         # The connection may take a while to notice that the server is back.
         told = ""
         while "the provider is away" not in told:
-            told = ana.types("/retry", "the provider is away|no server answers")
+            told = ana.types("/retry", "(the provider is away|no server answers)")
             assert "/retry asks again" in told
 
 
