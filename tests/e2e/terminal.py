@@ -51,16 +51,15 @@ class Terminal:
         os.write(self._screen, text.encode())
 
     def ended(self, pressing: str = "") -> int:
-        """Its exit code, when all has been read. `pressing` are keys that somebody presses again while nothing happens: a signal that
+        """Its exit code, when all has been read. `pressing` are keys that somebody presses again every two seconds until it ends: a signal that
         comes in the microseconds between a prompt and the wait for its answer is only noticed with the next one."""
         deadline = time.monotonic() + SECONDS
         again = time.monotonic() + 2
         if pressing:
             self.press(pressing)
-        prompt = self.shown
         while self._read():
             assert time.monotonic() < deadline, self.shown
-            if pressing and self.shown == prompt and time.monotonic() > again:
+            if pressing and time.monotonic() > again:
                 self.press(pressing)
                 again += 2
         return self.process.wait(SECONDS)
