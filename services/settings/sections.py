@@ -101,7 +101,7 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class MongoSettings:
-    """MongoDB, as another store of Chat."""
+    """MongoDB, as another store of Chat and of Analytics."""
 
     url: SecretStr | None = setting(
         SECRET,
@@ -303,6 +303,25 @@ class AnalyticsSettings:
     """The record of what was used."""
 
     enabled: bool = setting(BOOLEAN, True, "Record and ship what was used.", "ENABLE_ANALYTICS")
+    store: str = setting(
+        one_of("postgres", "mongo"),
+        "postgres",
+        "Where events and figures are kept; `mongo` needs MONGODB_URL, and then Analytics needs no PostgreSQL.",
+    )
+    event_retention: float = setting(
+        POSITIVE_DURATION, 90 * 86400.0, "How long single events are kept; older ones are refused."
+    )
+    figure_retention: float = setting(
+        POSITIVE_DURATION, 1096 * 86400.0, "How long figures are kept, at least as long as events."
+    )
+    refused_calls: int = setting(
+        whole(0, 100_000),
+        1000,
+        "Calls a second and process that are recorded although nothing began, such as those past a limit; more are only counted.",
+    )
+    max_watchers: int = setting(
+        whole(1, 100_000), 1000, "Callers of WatchUsage that a process serves at once."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ def event_to_proto(event: UsageEvent) -> usage_pb2.UsageEvent:
         request_id=event.request_id,
         quantities=usage_to_proto(event.usage).quantities,
         provenance=cast("usage_pb2.Provenance", event.usage.provenance.value),
+        variant=event.variant,
+        refused=event.refused,
     )
     message.start_time.FromDatetime(event.start_time)
     message.latency.FromTimedelta(event.latency)

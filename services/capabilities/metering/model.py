@@ -64,7 +64,7 @@ NO_USAGE = Usage()
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """What one call used, and whose call it was. `event_id` is a UUIDv7 made at the call's end."""
+    """What one call used, and whose call it was. `event_id` is a UUIDv7 made at the call's end. Of a `refused` one nothing began."""
 
     event_id: str
     service_type: ServiceType
@@ -82,3 +82,5 @@ class UsageEvent:
     latency: timedelta
     time_to_first_token: timedelta | None
     usage: Usage
+    variant: str = ""
+    refused: bool = False

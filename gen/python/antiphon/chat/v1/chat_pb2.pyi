@@ -687,12 +687,14 @@ class SummarizeUsageRequest(_message.Message):
     def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SummarizeUsageResponse(_message.Message):
-    __slots__ = ("event_count", "summaries")
+    __slots__ = ("event_count", "summaries", "pending_event_count")
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     SUMMARIES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     event_count: int
     summaries: _containers.RepeatedCompositeFieldContainer[UsageSummary]
-    def __init__(self, event_count: _Optional[int] = ..., summaries: _Optional[_Iterable[_Union[UsageSummary, _Mapping]]] = ...) -> None: ...
+    pending_event_count: int
+    def __init__(self, event_count: _Optional[int] = ..., summaries: _Optional[_Iterable[_Union[UsageSummary, _Mapping]]] = ..., pending_event_count: _Optional[int] = ...) -> None: ...
 
 class UsageSummary(_message.Message):
     __slots__ = ("user_id", "model", "status", "event_count", "quantities")
@@ -707,3 +709,17 @@ class UsageSummary(_message.Message):
     event_count: int
     quantities: _containers.RepeatedCompositeFieldContainer[_usage_pb2.Quantity]
     def __init__(self, user_id: _Optional[str] = ..., model: _Optional[str] = ..., status: _Optional[_Union[_usage_pb2.UsageStatus, str]] = ..., event_count: _Optional[int] = ..., quantities: _Optional[_Iterable[_Union[_usage_pb2.Quantity, _Mapping]]] = ...) -> None: ...
+
+class RedeliverUsageRequest(_message.Message):
+    __slots__ = ("start_time", "end_time")
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RedeliverUsageResponse(_message.Message):
+    __slots__ = ("event_count",)
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    event_count: int
+    def __init__(self, event_count: _Optional[int] = ...) -> None: ...

@@ -132,6 +132,11 @@ class ChatServiceStub:
                 request_serializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.SummarizeUsageRequest.SerializeToString,
                 response_deserializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.SummarizeUsageResponse.FromString,
                 _registered_method=True)
+        self.RedeliverUsage = channel.unary_unary(
+                '/antiphon.chat.v1.ChatService/RedeliverUsage',
+                request_serializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.RedeliverUsageRequest.SerializeToString,
+                response_deserializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.RedeliverUsageResponse.FromString,
+                _registered_method=True)
 
 
 class ChatServiceServicer:
@@ -327,6 +332,16 @@ class ChatServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedeliverUsage(self, request, context):
+        """RedeliverUsage puts the usage events of a span of time, by the time in their ids, into the outbox once more, for an Analytics that has
+        lost them: it ignores those that it knows. The spans that SummarizeUsage takes are taken.
+
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChatServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -419,6 +434,11 @@ def add_ChatServiceServicer_to_server(servicer, server):
                     servicer.SummarizeUsage,
                     request_deserializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.SummarizeUsageRequest.FromString,
                     response_serializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.SummarizeUsageResponse.SerializeToString,
+            ),
+            'RedeliverUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeliverUsage,
+                    request_deserializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.RedeliverUsageRequest.FromString,
+                    response_serializer=antiphon_dot_chat_dot_v1_dot_chat__pb2.RedeliverUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -915,6 +935,33 @@ class ChatService:
             '/antiphon.chat.v1.ChatService/SummarizeUsage',
             antiphon_dot_chat_dot_v1_dot_chat__pb2.SummarizeUsageRequest.SerializeToString,
             antiphon_dot_chat_dot_v1_dot_chat__pb2.SummarizeUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeliverUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/antiphon.chat.v1.ChatService/RedeliverUsage',
+            antiphon_dot_chat_dot_v1_dot_chat__pb2.RedeliverUsageRequest.SerializeToString,
+            antiphon_dot_chat_dot_v1_dot_chat__pb2.RedeliverUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -151,6 +151,12 @@ class ChatServiceStub:
 
     Errors: INVALID_ARGUMENT.
     """
+    RedeliverUsage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.RedeliverUsageRequest, _chat_pb2.RedeliverUsageResponse]
+    """RedeliverUsage puts the usage events of a span of time, by the time in their ids, into the outbox once more, for an Analytics that has
+    lost them: it ignores those that it knows. The spans that SummarizeUsage takes are taken.
+
+    Errors: INVALID_ARGUMENT.
+    """
 
 @_typing.type_check_only
 class ChatServiceAsyncStub(ChatServiceStub):
@@ -272,6 +278,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
     belong to no session are told as long as their answers are kept. A span of more than 32 days, or of more than 10,000 sums, is
     INVALID_ARGUMENT: ask for shorter ones.
+
+    Errors: INVALID_ARGUMENT.
+    """
+    RedeliverUsage: _aio.UnaryUnaryMultiCallable[_chat_pb2.RedeliverUsageRequest, _chat_pb2.RedeliverUsageResponse]  # type: ignore[assignment]
+    """RedeliverUsage puts the usage events of a span of time, by the time in their ids, into the outbox once more, for an Analytics that has
+    lost them: it ignores those that it knows. The spans that SummarizeUsage takes are taken.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -483,6 +495,17 @@ class ChatServiceServicer:
         """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls that
         belong to no session are told as long as their answers are kept. A span of more than 32 days, or of more than 10,000 sums, is
         INVALID_ARGUMENT: ask for shorter ones.
+
+        Errors: INVALID_ARGUMENT.
+        """
+
+    def RedeliverUsage(
+        self,
+        request: _chat_pb2.RedeliverUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_pb2.RedeliverUsageResponse, _abc.Awaitable[_chat_pb2.RedeliverUsageResponse]]:
+        """RedeliverUsage puts the usage events of a span of time, by the time in their ids, into the outbox once more, for an Analytics that has
+        lost them: it ignores those that it knows. The spans that SummarizeUsage takes are taken.
 
         Errors: INVALID_ARGUMENT.
         """

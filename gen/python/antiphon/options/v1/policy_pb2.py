@@ -22,18 +22,19 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from antiphon.usage.v1 import usage_pb2 as antiphon_dot_usage_dot_v1_dot_usage__pb2
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n antiphon/options/v1/policy.proto\x12\x13\x61ntiphon.options.v1\x1a google/protobuf/descriptor.proto\"\x89\x01\n\x06Policy\x12\x33\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x1b.antiphon.options.v1.AccessR\x06\x61\x63\x63\x65ss\x12\x14\n\x05scope\x18\x02 \x01(\tR\x05scope\x12\x14\n\x05limit\x18\x03 \x01(\tR\x05limit\x12\x1e\n\nidempotent\x18\x04 \x01(\x08R\nidempotent*\x7f\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x13\n\x0f\x41\x43\x43\x45SS_OPTIONAL\x10\x02\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x03\x12\x10\n\x0c\x41\x43\x43\x45SS_ADMIN\x10\x04\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x05:X\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xa3\x88\x03 \x01(\x0b\x32\x1b.antiphon.options.v1.PolicyR\x06policy\x88\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n antiphon/options/v1/policy.proto\x12\x13\x61ntiphon.options.v1\x1a\x1d\x61ntiphon/usage/v1/usage.proto\x1a google/protobuf/descriptor.proto\"\xbf\x01\n\x06Policy\x12\x33\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x1b.antiphon.options.v1.AccessR\x06\x61\x63\x63\x65ss\x12\x14\n\x05scope\x18\x02 \x01(\tR\x05scope\x12\x14\n\x05limit\x18\x03 \x01(\tR\x05limit\x12\x1e\n\nidempotent\x18\x04 \x01(\x08R\nidempotent\x12\x34\n\x05meter\x18\x05 \x01(\x0e\x32\x1e.antiphon.usage.v1.ServiceTypeR\x05meter*\x7f\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x13\n\x0f\x41\x43\x43\x45SS_OPTIONAL\x10\x02\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x03\x12\x10\n\x0c\x41\x43\x43\x45SS_ADMIN\x10\x04\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x05:X\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xa3\x88\x03 \x01(\x0b\x32\x1b.antiphon.options.v1.PolicyR\x06policy\x88\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'antiphon.options.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESS']._serialized_start=231
-  _globals['_ACCESS']._serialized_end=358
-  _globals['_POLICY']._serialized_start=92
-  _globals['_POLICY']._serialized_end=229
+  _globals['_ACCESS']._serialized_start=316
+  _globals['_ACCESS']._serialized_end=443
+  _globals['_POLICY']._serialized_start=123
+  _globals['_POLICY']._serialized_end=314
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from antiphon.usage.v1 import usage_pb2 as _usage_pb2
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -24,13 +25,15 @@ POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
 
 class Policy(_message.Message):
-    __slots__ = ("access", "scope", "limit", "idempotent")
+    __slots__ = ("access", "scope", "limit", "idempotent", "meter")
     ACCESS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    METER_FIELD_NUMBER: _ClassVar[int]
     access: Access
     scope: str
     limit: str
     idempotent: bool
-    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scope: _Optional[str] = ..., limit: _Optional[str] = ..., idempotent: _Optional[bool] = ...) -> None: ...
+    meter: _usage_pb2.ServiceType
+    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scope: _Optional[str] = ..., limit: _Optional[str] = ..., idempotent: _Optional[bool] = ..., meter: _Optional[_Union[_usage_pb2.ServiceType, str]] = ...) -> None: ...

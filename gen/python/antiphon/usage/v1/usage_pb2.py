@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ntiphon/usage/v1/usage.proto\x12\x11\x61ntiphon.usage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x07\n\nUsageEvent\x12#\n\x08\x65vent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07\x65ventId\x12M\n\x0cservice_type\x18\x02 \x01(\x0e\x32\x1e.antiphon.usage.v1.ServiceTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0bserviceType\x12\'\n\toperation\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\toperation\x12\x42\n\x06status\x18\x04 \x01(\x0e\x32\x1e.antiphon.usage.v1.UsageStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06status\x12*\n\x0c\x65rror_reason\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0b\x65rrorReason\x12 \n\x07user_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06userId\x12%\n\napi_key_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x08\x61piKeyId\x12&\n\nsession_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\tsessionId\x12\"\n\x07project\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x07project\x12\x1e\n\x05model\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x05model\x12$\n\x08provider\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08provider\x12&\n\nrequest_id\x18\x0c \x01(\tB\x07\xbaH\x04r\x02\x18@R\trequestId\x12\x41\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12@\n\x07latency\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\xbaH\x08\xaa\x01\x02\x32\x00\xc8\x01\x01R\x07latency\x12R\n\x13time_to_first_token\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00R\x10timeToFirstToken\x12\x45\n\nquantities\x18\x10 \x03(\x0b\x32\x1b.antiphon.usage.v1.QuantityB\x08\xbaH\x05\x92\x01\x02\x10 R\nquantities\x12G\n\nprovenance\x18\x11 \x01(\x0e\x32\x1d.antiphon.usage.v1.ProvenanceB\x08\xbaH\x05\x82\x01\x02\x10\x01R\nprovenance\"d\n\x08Quantity\x12\x37\n\x04unit\x18\x01 \x01(\x0e\x32\x17.antiphon.usage.v1.UnitB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04unit\x12\x1f\n\x06\x61mount\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06\x61mount\"\x83\x01\n\x05Usage\x12;\n\nquantities\x18\x01 \x03(\x0b\x32\x1b.antiphon.usage.v1.QuantityR\nquantities\x12=\n\nprovenance\x18\x02 \x01(\x0e\x32\x1d.antiphon.usage.v1.ProvenanceR\nprovenance*\x87\x01\n\x0bServiceType\x12\x1c\n\x18SERVICE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVICE_TYPE_LLM_CHAT\x10\x01\x12\x1e\n\x1aSERVICE_TYPE_TEXT_TO_IMAGE\x10\x02\x12\x1f\n\x1bSERVICE_TYPE_TEXT_TO_SPEECH\x10\x03*y\n\x0bUsageStatus\x12\x1c\n\x18USAGE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14USAGE_STATUS_SUCCESS\x10\x01\x12\x16\n\x12USAGE_STATUS_ERROR\x10\x02\x12\x1a\n\x16USAGE_STATUS_CANCELLED\x10\x03*\xc7\x01\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x15\n\x11UNIT_INPUT_TOKENS\x10\x01\x12\x1c\n\x18UNIT_CACHED_INPUT_TOKENS\x10\x02\x12\x16\n\x12UNIT_OUTPUT_TOKENS\x10\x03\x12\x19\n\x15UNIT_REASONING_TOKENS\x10\x04\x12\x0f\n\x0bUNIT_IMAGES\x10\x05\x12\x13\n\x0fUNIT_CHARACTERS\x10\x06\x12\x1b\n\x17UNIT_AUDIO_MILLISECONDS\x10\x07*t\n\nProvenance\x12\x1a\n\x16PROVENANCE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROVENANCE_REPORTED\x10\x01\x12\x18\n\x14PROVENANCE_ESTIMATED\x10\x02\x12\x17\n\x13PROVENANCE_MEASURED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ntiphon/usage/v1/usage.proto\x12\x11\x61ntiphon.usage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x07\n\nUsageEvent\x12#\n\x08\x65vent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07\x65ventId\x12M\n\x0cservice_type\x18\x02 \x01(\x0e\x32\x1e.antiphon.usage.v1.ServiceTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0bserviceType\x12\'\n\toperation\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\toperation\x12\x42\n\x06status\x18\x04 \x01(\x0e\x32\x1e.antiphon.usage.v1.UsageStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06status\x12*\n\x0c\x65rror_reason\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0b\x65rrorReason\x12 \n\x07user_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06userId\x12%\n\napi_key_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x08\x61piKeyId\x12&\n\nsession_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\tsessionId\x12\"\n\x07project\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x07project\x12\x1e\n\x05model\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x05model\x12$\n\x08provider\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08provider\x12&\n\nrequest_id\x18\x0c \x01(\tB\x07\xbaH\x04r\x02\x18@R\trequestId\x12\x41\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12@\n\x07latency\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\xbaH\x08\xaa\x01\x02\x32\x00\xc8\x01\x01R\x07latency\x12R\n\x13time_to_first_token\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00R\x10timeToFirstToken\x12\x45\n\nquantities\x18\x10 \x03(\x0b\x32\x1b.antiphon.usage.v1.QuantityB\x08\xbaH\x05\x92\x01\x02\x10 R\nquantities\x12G\n\nprovenance\x18\x11 \x01(\x0e\x32\x1d.antiphon.usage.v1.ProvenanceB\x08\xbaH\x05\x82\x01\x02\x10\x01R\nprovenance\x12!\n\x07variant\x18\x12 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x07variant\x12\x18\n\x07refused\x18\x13 \x01(\x08R\x07refused\"d\n\x08Quantity\x12\x37\n\x04unit\x18\x01 \x01(\x0e\x32\x17.antiphon.usage.v1.UnitB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04unit\x12\x1f\n\x06\x61mount\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06\x61mount\"\x83\x01\n\x05Usage\x12;\n\nquantities\x18\x01 \x03(\x0b\x32\x1b.antiphon.usage.v1.QuantityR\nquantities\x12=\n\nprovenance\x18\x02 \x01(\x0e\x32\x1d.antiphon.usage.v1.ProvenanceR\nprovenance*\x87\x01\n\x0bServiceType\x12\x1c\n\x18SERVICE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVICE_TYPE_LLM_CHAT\x10\x01\x12\x1e\n\x1aSERVICE_TYPE_TEXT_TO_IMAGE\x10\x02\x12\x1f\n\x1bSERVICE_TYPE_TEXT_TO_SPEECH\x10\x03*y\n\x0bUsageStatus\x12\x1c\n\x18USAGE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14USAGE_STATUS_SUCCESS\x10\x01\x12\x16\n\x12USAGE_STATUS_ERROR\x10\x02\x12\x1a\n\x16USAGE_STATUS_CANCELLED\x10\x03*\xc7\x01\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x15\n\x11UNIT_INPUT_TOKENS\x10\x01\x12\x1c\n\x18UNIT_CACHED_INPUT_TOKENS\x10\x02\x12\x16\n\x12UNIT_OUTPUT_TOKENS\x10\x03\x12\x19\n\x15UNIT_REASONING_TOKENS\x10\x04\x12\x0f\n\x0bUNIT_IMAGES\x10\x05\x12\x13\n\x0fUNIT_CHARACTERS\x10\x06\x12\x1b\n\x17UNIT_AUDIO_MILLISECONDS\x10\x07*t\n\nProvenance\x12\x1a\n\x16PROVENANCE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROVENANCE_REPORTED\x10\x01\x12\x18\n\x14PROVENANCE_ESTIMATED\x10\x02\x12\x17\n\x13PROVENANCE_MEASURED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,22 +68,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGEEVENT'].fields_by_name['quantities']._serialized_options = b'\272H\005\222\001\002\020 '
   _globals['_USAGEEVENT'].fields_by_name['provenance']._loaded_options = None
   _globals['_USAGEEVENT'].fields_by_name['provenance']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_USAGEEVENT'].fields_by_name['variant']._loaded_options = None
+  _globals['_USAGEEVENT'].fields_by_name['variant']._serialized_options = b'\272H\004r\002\030@'
   _globals['_QUANTITY'].fields_by_name['unit']._loaded_options = None
   _globals['_QUANTITY'].fields_by_name['unit']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_QUANTITY'].fields_by_name['amount']._loaded_options = None
   _globals['_QUANTITY'].fields_by_name['amount']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_SERVICETYPE']._serialized_start=1287
-  _globals['_SERVICETYPE']._serialized_end=1422
-  _globals['_USAGESTATUS']._serialized_start=1424
-  _globals['_USAGESTATUS']._serialized_end=1545
-  _globals['_UNIT']._serialized_start=1548
-  _globals['_UNIT']._serialized_end=1747
-  _globals['_PROVENANCE']._serialized_start=1749
-  _globals['_PROVENANCE']._serialized_end=1865
+  _globals['_SERVICETYPE']._serialized_start=1348
+  _globals['_SERVICETYPE']._serialized_end=1483
+  _globals['_USAGESTATUS']._serialized_start=1485
+  _globals['_USAGESTATUS']._serialized_end=1606
+  _globals['_UNIT']._serialized_start=1609
+  _globals['_UNIT']._serialized_end=1808
+  _globals['_PROVENANCE']._serialized_start=1810
+  _globals['_PROVENANCE']._serialized_end=1926
   _globals['_USAGEEVENT']._serialized_start=147
-  _globals['_USAGEEVENT']._serialized_end=1048
-  _globals['_QUANTITY']._serialized_start=1050
-  _globals['_QUANTITY']._serialized_end=1150
-  _globals['_USAGE']._serialized_start=1153
-  _globals['_USAGE']._serialized_end=1284
+  _globals['_USAGEEVENT']._serialized_end=1109
+  _globals['_QUANTITY']._serialized_start=1111
+  _globals['_QUANTITY']._serialized_end=1211
+  _globals['_USAGE']._serialized_start=1214
+  _globals['_USAGE']._serialized_end=1345
 # @@protoc_insertion_point(module_scope)

@@ -65,7 +65,7 @@ PROVENANCE_ESTIMATED: Provenance
 PROVENANCE_MEASURED: Provenance
 
 class UsageEvent(_message.Message):
-    __slots__ = ("event_id", "service_type", "operation", "status", "error_reason", "user_id", "api_key_id", "session_id", "project", "model", "provider", "request_id", "start_time", "latency", "time_to_first_token", "quantities", "provenance")
+    __slots__ = ("event_id", "service_type", "operation", "status", "error_reason", "user_id", "api_key_id", "session_id", "project", "model", "provider", "request_id", "start_time", "latency", "time_to_first_token", "quantities", "provenance", "variant", "refused")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TYPE_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,8 @@ class UsageEvent(_message.Message):
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
     QUANTITIES_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     service_type: ServiceType
     operation: str
@@ -100,7 +102,9 @@ class UsageEvent(_message.Message):
     time_to_first_token: _duration_pb2.Duration
     quantities: _containers.RepeatedCompositeFieldContainer[Quantity]
     provenance: Provenance
-    def __init__(self, event_id: _Optional[str] = ..., service_type: _Optional[_Union[ServiceType, str]] = ..., operation: _Optional[str] = ..., status: _Optional[_Union[UsageStatus, str]] = ..., error_reason: _Optional[str] = ..., user_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., session_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., request_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., quantities: _Optional[_Iterable[_Union[Quantity, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, str]] = ...) -> None: ...
+    variant: str
+    refused: bool
+    def __init__(self, event_id: _Optional[str] = ..., service_type: _Optional[_Union[ServiceType, str]] = ..., operation: _Optional[str] = ..., status: _Optional[_Union[UsageStatus, str]] = ..., error_reason: _Optional[str] = ..., user_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., session_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., request_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., quantities: _Optional[_Iterable[_Union[Quantity, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, str]] = ..., variant: _Optional[str] = ..., refused: _Optional[bool] = ...) -> None: ...
 
 class Quantity(_message.Message):
     __slots__ = ("unit", "amount")

@@ -1,0 +1,71 @@
+"""What the meter needs from others, as promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Waiting(NamedTuple):
+    """An event in an outbox: its id, and antiphon.usage.v1.UsageEvent serialized."""
+
+    event_id: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in an outbox: how many events (counting stops at 100,000), how old the oldest is, in seconds, and how many were set aside."""
+
+    events: int = 0
+    oldest_seconds: float = 0.0
+    set_aside: int = 0
+
+
+class Outbox(Protocol):
+    """Where a service's usage events wait for their delivery. The service itself adds them in the transaction of the result. All methods raise
+    Unavailable."""
+
+    async def add(self, events: Sequence[Waiting], user_ids: Sequence[str]) -> None:
+        """Add events that belong to no result; `user_ids` are theirs, empty where there is none. Those that are there already are left alone."""
+        ...
+
+    async def take(self, owner_id: str, limit: int, max_bytes: int) -> Sequence[Waiting]:
+        """Events that wait, at most so many and so much (one at least), if nobody else is at them: whoever took some is alone until it has not asked
+        again for a few seconds. They stay until they are removed. That two take the same is possible, and harmless."""
+        ...
+
+    async def remove(self, event_ids: Sequence[str]) -> None:
+        """Forget events that were delivered."""
+        ...
+
+    async def set_aside(self, event_id: str, why: str) -> None:
+        """Never take an event again, and keep it for inspection."""
+        ...
+
+    async def leave(self, owner_id: str) -> None:
+        """Let others take from now on."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """What waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a batch: how many events were new, were known, and were bad and are kept for inspection there."""
+
+    accepted: int
+    known: int
+    rejected: int
+
+
+class Sink(Protocol):
+    """Where usage events are delivered to."""
+
+    async def record(self, payloads: Sequence[bytes]) -> Delivered:
+        """Deliver events, serialized antiphon.usage.v1.UsageEvents; once this returned they need never be sent again. Raises Unavailable,
+        DeadlineExceeded and ResourceExhausted when it may be tried again later, and InvalidArgument when the batch can't be taken as it is."""
+        ...
