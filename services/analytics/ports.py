@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
-from services.analytics.model.balances import Books, Tallies
+from services.analytics.model.balances import Books, FigureTallies, Tallies
 from services.analytics.model.events import RecordedEvent, RejectedEvent
 from services.analytics.model.figures import Durations, Filter, Group, Question, Sum
 from services.analytics.model.prices import Price
@@ -55,15 +55,12 @@ class UsageStore(Protocol):
         ...
 
     async def event_tallies(self, start: datetime, end: datetime, service: ServiceType) -> Tallies:
-        """What the events of [start, end) add up to, without refused calls. Both are at full quarters of an hour."""
+        """What the events of [start, end), exact to the millisecond, add up to, without refused calls."""
         ...
 
-    async def figure_tallies(self, start: datetime, end: datetime, service: ServiceType) -> Tallies:
-        """What the figures of people say of the same."""
-        ...
-
-    async def system_tallies(self, start: datetime, end: datetime, service: ServiceType) -> Tallies:
-        """What the figures of the system say of the same; the accounts name no people."""
+    async def figure_tallies(self, start: datetime, end: datetime, service: ServiceType) -> FigureTallies:
+        """What the events, and the figures of each kind, say of [start, end), which are at full quarters of an hour, without refused calls: all
+        as of one moment, so that a difference is one, also while events arrive."""
         ...
 
     async def rebuild(self, day: date) -> bool:
@@ -105,9 +102,8 @@ class PriceStore(Protocol):
         create_time."""
         ...
 
-    async def put_if_unchanged(self, price: Price, latest: Price | None) -> bool:
-        """The same, if the price of this model, unit and variant that was put last is still `latest` (None: there is none). Returns whether it was;
-        of several processes that do this at once, one does it."""
+    async def add(self, price: Price) -> bool:
+        """Keep a price, unless there is one of the same model, unit, variant and effective_time. Returns whether it was kept."""
         ...
 
     async def page(self, model: str, at: datetime | None, page: PageRequest) -> Page[Price]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.bootstrap.findings import Finding, Verdict
 from services.bootstrap.models import models_found
-from services.bootstrap.resources import schemas_of
+from services.bootstrap.resources import on_mongo, schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
 from services.bootstrap.suite import SERVICES
 from services.infra.postgres import migrations
@@ -35,7 +35,7 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     yield _look("metrics", lambda: _metrics(settings))
     try:
         # Auth that is elsewhere has its database there.
-        schemas = schemas_of(settings, ("chat",) if _auth_is_elsewhere(settings) else SERVICES)
+        schemas = schemas_of(settings, on_mongo(settings) if _auth_is_elsewhere(settings) else SERVICES)
     except StartupError as error:
         schemas = ("auth",)
         yield Finding("mongo", Verdict.BAD, error.message, error.advice)
@@ -59,7 +59,7 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     if schemas:
         async for finding in _database(settings, schemas, secret):
             yield finding
-    if settings.chat.store == "mongo" and settings.mongo.url is not None:
+    if on_mongo(settings) and settings.mongo.url is not None:
         yield await _mongo(settings, settings.mongo.url.get_secret_value())
     async for finding in models_found(settings, environ):
         yield finding
@@ -78,12 +78,12 @@ def _look(name: str, look: Callable[[], Finding]) -> Finding:
 
 def _settings(settings: Settings, environ: Mapping[str, str]) -> Finding:
     unread = sorted(name for name in RESERVED_NAMES if environ.get(name))
-    if settings.mongo.url is not None and settings.chat.store != "mongo":
+    if settings.mongo.url is not None and not on_mongo(settings):
         return Finding(
             "settings",
             Verdict.NOTE,
             "MONGODB_URL is set and nothing uses it",
-            "For Chat on MongoDB set ANTIPHON_CHAT__STORE=mongo, too.",
+            "For Chat on MongoDB set ANTIPHON_CHAT__STORE=mongo, too, and ANTIPHON_ANALYTICS__STORE=mongo for Analytics.",
         )
     if unread:
         return Finding("settings", Verdict.NOTE, f"fine; not read by any service yet: {', '.join(unread)}")
@@ -154,10 +154,8 @@ def _secret_file(settings: Settings, embedded: bool) -> Finding:
 
 
 def _auth_is_elsewhere(settings: Settings) -> bool:
-    """Whether this is a Chat that has no use for PostgreSQL: a suite that has one is looked at as a whole."""
-    return (
-        settings.peers.auth is not None and settings.chat.store == "mongo" and settings.database.url is None
-    )
+    """Whether these are services that have no use for PostgreSQL: a suite that has one is looked at as a whole."""
+    return settings.peers.auth is not None and settings.database.url is None and bool(on_mongo(settings))
 
 
 async def _mongo(settings: Settings, url: str) -> Finding:

@@ -1,4 +1,5 @@
-"""Auth in another process, as this one needs it: its keys, whose API keys there are, what was revoked, and whether it can be reached."""
+"""Services in other processes, as this one needs them; of Auth its keys, whose API keys there are, what was revoked, and whether it can be
+reached."""
 
 from __future__ import annotations
 
@@ -64,6 +65,11 @@ class AuthPeer:
         return dataclasses.replace(service, checks=(*service.checks, self))
 
 
+def channel_to(address: str) -> grpc.aio.Channel:
+    """A channel to a peer, which is closed as a context manager. The connection is made when it is first needed, and again whenever it was lost."""
+    return grpc.aio.insecure_channel(address, options=list(_OPTIONS))
+
+
 @asynccontextmanager
 async def auth_at(
     address: str, secret: DeploymentSecret, service: str, *, offline_grace: float
@@ -73,7 +79,7 @@ async def auth_at(
     `service` is what this process calls itself towards Auth, which believes it if `secret` is its own, too. Auth's keys are
     believed for `offline_grace` seconds without it.
     """
-    async with grpc.aio.insecure_channel(address, options=list(_OPTIONS)) as channel:
+    async with channel_to(address) as channel:
         peer = AuthPeer(address, channel, secret, service, offline_grace)
         try:
             yield peer

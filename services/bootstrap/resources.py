@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,16 +26,23 @@ class OpenDatabase:
     embedded: EmbeddedPostgres | None
 
 
-def schemas_of(settings: Settings, services: Sequence[str]) -> tuple[str, ...]:
+def schemas_of(settings: Settings, services: Iterable[str]) -> tuple[str, ...]:
     """Which of these services keep something in PostgreSQL; where there are none, none is started or connected to. Raises StartupError."""
-    if "chat" not in services or settings.chat.store != "mongo":
-        return tuple(services)
-    if settings.mongo.url is None:
-        raise StartupError(
-            "ANTIPHON_CHAT__STORE is mongo, and no MongoDB is named.",
-            "Set MONGODB_URL=mongodb://user:password@host/antiphon, or leave ANTIPHON_CHAT__STORE out to keep chats in PostgreSQL.",
-        )
-    return tuple(service for service in services if service != "chat")
+    elsewhere, services = on_mongo(settings), tuple(services)
+    for service in services:
+        if service in elsewhere and settings.mongo.url is None:
+            raise StartupError(
+                f"ANTIPHON_{service.upper()}__STORE is mongo, and no MongoDB is named.",
+                "Set MONGODB_URL=mongodb://user:password@host/antiphon, or leave "
+                f"ANTIPHON_{service.upper()}__STORE out to keep its data in PostgreSQL.",
+            )
+    return tuple(service for service in services if service not in elsewhere)
+
+
+def on_mongo(settings: Settings) -> frozenset[str]:
+    """The services that the settings keep in MongoDB."""
+    stores = {"chat": settings.chat.store, "analytics": settings.analytics.store}
+    return frozenset(service for service, store in stores.items() if store == "mongo")
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.bootstrap.resources import OpenDatabase, open_database, schemas_of
+from services.bootstrap.resources import OpenDatabase, on_mongo, open_database, schemas_of
 from services.bootstrap.secret import deployment_secret
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from services.kernel.secret import DeploymentSecret
     from services.runtime.health import Health
 
-SERVICES = ("auth", "chat")
+SERVICES = ("auth", "chat", "analytics")
+METERED = frozenset({"chat", "analytics"})
+"""Those whose calls are metered, and Analytics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Suite:
         if self._opened is not None:
             embedded = self._opened.embedded is not None
             found.append(str(self.settings.data_dir) if embedded else self._opened.database.address)
-        if "chat" in self.services and self.settings.chat.store == "mongo":
+        if on_mongo(self.settings).intersection(self.services):
             from services.infra.mongo.urls import read_address
 
             assert self.settings.mongo.url is not None
@@ -85,7 +87,8 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
             near = difflib.get_close_matches(name, SERVICES, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise StartupError(
-                f"There is no service {name!r}.", f"The services are {' and '.join(SERVICES)}.{hint}"
+                f"There is no service {name!r}.",
+                f"The services are {', '.join(SERVICES[:-1])} and {SERVICES[-1]}.{hint}",
             )
     return tuple(service for service in SERVICES if service in names or not names)
 
@@ -128,21 +131,19 @@ async def serving(
         auth = None if isinstance(door, AuthPeer) else door
         if auth is not None:
             mounted.append(auth.mounted(authenticator))
-        if "chat" in services:
-            from services.chat import wiring as chat_wiring
+        if METERED.intersection(services):
+            from services.bootstrap.metered import metered
 
-            mounted.append(
-                await stack.enter_async_context(
-                    chat_wiring.build(
-                        settings,
-                        None if opened is None else opened.database,
-                        secret,
-                        sole_owner=opened is not None and opened.embedded is not None,
-                        environ=environ,
-                        revocations=door.revocations,
-                        metrics=metrics,
-                    )
-                )
+            mounted += await metered(
+                settings,
+                services,
+                None if opened is None else opened.database,
+                secret,
+                sole_owner=opened is not None and opened.embedded is not None,
+                environ=environ,
+                revocations=door.revocations,
+                metrics=metrics,
+                stack=stack,
             )
         if isinstance(door, AuthPeer):
             mounted = [door.needed_by(service) for service in mounted]
@@ -176,7 +177,14 @@ def _prepare(services: Sequence[str], schemas: Sequence[str]) -> list[Warmer]:
         if "chat" in schemas:
             warmers.append(chat.warm_connection)
         else:
-            from services.chat.stores.mongo import opening as _mongo  # noqa: F401 - imported early, used later.
+            from services.chat.stores.mongo import opening as _chat_mongo  # noqa: F401 - imported early, used later.
+    if "analytics" in services:
+        from services.analytics import wiring as analytics
+
+        if "analytics" in schemas:
+            warmers.append(analytics.warm_connection)
+        else:
+            from services.analytics.stores.mongo import opening as _analytics_mongo  # noqa: F401 - as above.
     return warmers
 
 

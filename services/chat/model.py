@@ -339,3 +339,20 @@ class UsageSummary:
     status: UsageStatus
     event_count: int
     quantities: Mapping[Unit, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What the calls of a span add up to. `pending_event_count`: how many of their events have still to be delivered."""
+
+    summaries: Sequence[UsageSummary]
+    pending_event_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """A step of a redelivery: the id of the last event that was looked at, empty when there was none, and how many wait for their delivery
+    because of it."""
+
+    last_event_id: str
+    event_count: int

@@ -19,6 +19,7 @@ from services.chat.model import (
     Message,
     NewGeneration,
     Parameters,
+    Redelivered,
     Session,
     State,
     Tool,
@@ -153,6 +154,15 @@ class RecordStore(Protocol):
     async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
         """What the generations used whose usage events have an id made in [start, end): by user, model and status, in that order, at
         most the first `limit`."""
+        ...
+
+    async def pending(self, start: datetime, end: datetime) -> int:
+        """How many of these events wait for their delivery."""
+        ...
+
+    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
+        """Have the usage events of the span be delivered again, of ids greater than `after` (empty: all) the first `limit`: each as it was, as
+        far as its generation still says. Those that wait already are left alone; those that were set aside wait again."""
         ...
 
     async def context(

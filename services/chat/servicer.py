@@ -27,7 +27,7 @@ from services.chat.usecases.generations import (
     WatchGeneration,
 )
 from services.chat.usecases.start_chat import StartChat
-from services.chat.usecases.usage import SummarizeUsage
+from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.kernel.principal import Principal
 from services.kernel.request import current
 
@@ -43,6 +43,7 @@ class UseCases:
     cancel: CancelGeneration
     count_tokens: CountTokens
     summarize_usage: SummarizeUsage
+    redeliver_usage: RedeliverUsage
     sessions: SessionUseCases
 
 
@@ -137,13 +138,23 @@ class ChatServicer(SessionServicer):
         self, request: chat_pb2.SummarizeUsageRequest, context: Any
     ) -> chat_pb2.SummarizeUsageResponse:
         """What was used, added up."""
-        summaries = await self._use.summarize_usage(
+        report = await self._use.summarize_usage(
             moment("start_time", request.start_time), moment("end_time", request.end_time)
         )
         return chat_pb2.SummarizeUsageResponse(
-            event_count=sum(summary.event_count for summary in summaries),
-            summaries=[summary_to_proto(summary) for summary in summaries],
+            event_count=sum(summary.event_count for summary in report.summaries),
+            summaries=[summary_to_proto(summary) for summary in report.summaries],
+            pending_event_count=report.pending_event_count,
         )
+
+    async def RedeliverUsage(
+        self, request: chat_pb2.RedeliverUsageRequest, context: Any
+    ) -> chat_pb2.RedeliverUsageResponse:
+        """What was used, told once more."""
+        count = await self._use.redeliver_usage(
+            moment("start_time", request.start_time), moment("end_time", request.end_time)
+        )
+        return chat_pb2.RedeliverUsageResponse(event_count=count)
 
     def _watch(self, generation_id: str, after_seq: int) -> AsyncIterator[Event]:
         """The events after `after_seq`, as long as the caller waits."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from weakref import WeakSet
 
@@ -13,7 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from services.capabilities.identity.deletions import SETTLE_SECONDS, DeletionFollower
 from services.capabilities.identity.ports import RevocationSource
-from services.capabilities.metering.model import UsageEvent
+from services.capabilities.metering import wiring as metering_wiring
+from services.capabilities.metering.ports import Sink
+from services.capabilities.metering.wiring import Metering
 from services.chat.generation.breaker import Breakers
 from services.chat.generation.generations import Bounds, Generations
 from services.chat.generation.leases import LeaseKeeper
@@ -51,17 +54,31 @@ from services.chat.usecases.sessions import (
     UpdateSession,
 )
 from services.chat.usecases.start_chat import StartChat
-from services.chat.usecases.usage import SummarizeUsage
+from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.infra.postgres.database import Database
 from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
 from services.kernel.secret import DeploymentSecret
 from services.runtime.metrics import Metrics
 from services.runtime.mounted import Mounted
+from services.runtime.tasks import TasksCheck, running
 from services.settings import ChatSettings, Settings
 
 # Has every connection of the pool prepare the statements of a chat call.
 warm_connection = warm
+
+# However long the answers have taken, what they used gets a moment to be delivered.
+_SHORTEST_FLUSH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Chat as it runs: what is served, and what others of this process may ask of it."""
+
+    mounted: Mounted
+    summarize: SummarizeUsage
+    redeliver: RedeliverUsage
+    catalog: Catalog
 
 
 @asynccontextmanager
@@ -73,30 +90,36 @@ async def build(
     sole_owner: bool,
     environ: Mapping[str, str],
     revocations: RevocationSource,
+    sink: Sink | None = None,
     metrics: Metrics | None = None,
-) -> AsyncIterator[Mounted]:
+) -> AsyncIterator[Chat]:
     """Chat on an open database, ready to be served; at the end its tasks are ended, and its lease is given up.
 
     With ANTIPHON_CHAT__STORE=mongo there need be no `database`: Chat opens its MongoDB itself. `sole_owner` says that no other process
-    can be at work on this database; `environ` has the keys that the catalog names; `revocations` tells who was deleted, and has to
-    outlive the block. Raises StartupError.
+    can be at work on this database; `environ` has the keys that the catalog names; `revocations` tells who was deleted, and
+    `sink` takes what was used (None: it waits); both have to outlive the block. Raises StartupError.
     """
     stores = opened(
         settings, database, limits_key=secret.derive("chat.limits"), sole_owner=sole_owner, metrics=metrics
     )
-    async with stores as kept, _built(settings, kept, secret, environ, revocations, metrics) as mounted:
-        yield mounted
+    async with (
+        stores as kept,
+        metering_wiring.build(settings.analytics, NAME, kept.outbox, sink, metrics) as metering,
+        _built(settings, kept, metering, secret, environ, revocations, metrics) as chat,
+    ):
+        yield chat
 
 
 @asynccontextmanager
 async def _built(
     settings: Settings,
     stores: Stores,
+    metering: Metering,
     secret: DeploymentSecret,
     environ: Mapping[str, str],
     revocations: RevocationSource,
     metrics: Metrics | None,
-) -> AsyncIterator[Mounted]:
+) -> AsyncIterator[Chat]:
     chat, records, tails = settings.chat, stores.records, stores.tails
     keeper = LeaseKeeper(records, timedelta(seconds=chat.lease_ttl), sole_owner=stores.sole_owner)
     writer = RecordWriter(records, keeper)
@@ -108,7 +131,7 @@ async def _built(
         keeper,
         Bounds(chat.max_answer_bytes, chat.max_generations),
         Routing(chat.total_timeout, chat.retries, breakers, figures),
-        _metered if settings.analytics.enabled else _unmetered,
+        metering.meter,
         tails,
     )
     figures.count_running(generations.__len__)
@@ -121,8 +144,10 @@ async def _built(
     )
 
     async def drain(grace: float) -> None:
+        ends = time.monotonic() + grace
         remote.drain()
         await generations.drain(grace)
+        await metering.drain(max(_SHORTEST_FLUSH_SECONDS, ends - time.monotonic()))
 
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     # A cookie that an endpoint sets for one key would be sent with all others, and grow their headers.
@@ -143,11 +168,12 @@ async def _built(
             cancel=CancelGeneration(find, records, generations),
             count_tokens=CountTokens(catalog),
             summarize_usage=SummarizeUsage(records),
+            redeliver_usage=RedeliverUsage(records, settings.analytics.enabled),
             sessions=_session_use_cases(stores.sessions, catalog, pages, digest_key, generations),
         )
         servicer = ChatServicer(use, catalog, tokens, digest_key)
         await keeper.acquire()
-        async with _running(
+        async with running(
             writer=writer.run(),
             lease=keeper.run(generations),
             retention=keep_bounded(
@@ -161,14 +187,16 @@ async def _built(
                 # Where others may be at work, they get the time to renew first, behind an outage of the store for example.
                 if stores.sole_owner:
                     await keeper.take_over(generations)
-                yield Mounted(
+                mounted = Mounted(
                     name=NAME,
                     servicers={"antiphon.chat.v1.ChatService": servicer},
-                    checks=(stores.check, _LeaseCheck(keeper), _TasksCheck(tasks)),
+                    checks=(stores.check, _LeaseCheck(keeper), TasksCheck(tasks)),
                     drain=drain,
                     reload=reload,
                     limits=stores.limits,
+                    meter=metering.calls,
                 )
+                yield Chat(mounted, use.summarize_usage, use.redeliver_usage, catalog)
             finally:
                 await generations.close()
         await keeper.release()
@@ -207,25 +235,6 @@ def _catalog(
     return configured_catalog(chat, environ, make, EchoProvider(chat.echo_interval_ms / 1000))
 
 
-def _metered(event: UsageEvent) -> UsageEvent | None:
-    return event
-
-
-def _unmetered(event: UsageEvent) -> UsageEvent | None:
-    return None
-
-
-@asynccontextmanager
-async def _running(**works: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 class _LeaseCheck:
     """Chat needs its lease: what hangs on the way to the database shows here, when a new connection would still be answered."""
 
@@ -240,16 +249,3 @@ class _LeaseCheck:
         return (
             f"the database has not confirmed this process's lease for {self._keeper.unrenewed_seconds:.0f} s"
         )
-
-
-class _TasksCheck:
-    """Chat needs its writer, its lease, and what removes."""
-
-    name = "tasks"
-
-    def __init__(self, tasks: list[asyncio.Task[None]]) -> None:
-        self._tasks = tasks
-
-    async def check(self) -> str | None:
-        ended = [task.get_name() for task in self._tasks if task.done()]
-        return f"{', '.join(ended)} ended; restart the server" if ended else None

@@ -22,6 +22,8 @@ _ADVICE = {
     "CONTEXT_TOO_LONG": "Ask with a shorter text, or a model with a larger window: antiphon models",
     "EVENTS_PRUNED": "The chat session still has what was answered: antiphon chats show SESSION",
     "SESSION_BUSY": "Wait until the other answer is finished, or cancel it.",
+    "RECONCILE_RUNNING": "Try again when it is done.",
+    "SERVICE_UNKNOWN": "The operator of the server has to set its address: ANTIPHON_PEERS__…",
     "PROVIDER_CREDENTIAL": "The operator of the server has to look after the provider's key.",
 }
 # What gRPC says of a name without an address.
@@ -44,21 +46,28 @@ _THINGS = {
 # Fields of requests, as whoever types commands knows them.
 _ARGUMENTS = {
     "api_key_id": "KEY_ID",
+    "bucket": "--bucket",
     "display_name": "the name",
+    "effective_time": "--from",
     "email": "the e-mail",
+    "end_time": "--until",
     "expire_time": "--expires",
     "grace": "--grace",
     "message": "the text",
     "message_id": "the id of the message",
     "model": "the model",
+    "nano_usd": "USD",
     "project": "the project",
     "query": "the words",
     "scopes": "--scope",
     "session_id": "the id of the session",
+    "start_time": "--since",
     "system_prompt": "the instructions",
+    "time_zone": "--zone",
     "title": "the title",
     "user_id": "the id of the account",
     "username": "--username",
+    "variant": "--variant",
 }
 
 

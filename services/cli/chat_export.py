@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
-import os
 import sys
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.chats import SessionId
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import CommandFailed, as_dict, note, shown
+from services.cli.whole_file import replacing, require_absent
 
 if TYPE_CHECKING:
     from antiphon.chat.v1 import chat_pb2
@@ -61,7 +60,7 @@ def export_chat(
     """
     with calling(server, as_json) as client:
         if output is not None and not force:
-            _require_absent(output)
+            require_absent(output)
         session = client.get_session(session_id)
         # Nothing is written until everything was read: what is there is whole.
         with _Oldest() as messages:
@@ -72,8 +71,8 @@ def export_chat(
                 _write_utf8()
                 write_all(_print, session, messages)
                 return
-            with _replacing(output, force) as file:
-                write_all(file.write, session, messages)
+            with replacing(output, force=force) as file:
+                write_all(lambda text: file.write(text.encode()), session, messages)
             note(f"{len(messages)} messages are in {output}")
 
 
@@ -137,27 +136,3 @@ def _write_utf8() -> None:
 
 def _print(text: str) -> None:
     sys.stdout.write(shown(text, sys.stdout.isatty()))
-
-
-@contextlib.contextmanager
-def _replacing(path: Path, force: bool) -> Iterator[TextIO]:
-    """A file that takes its place once it is whole, readable by its owner alone. Raises CommandFailed."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                yield file
-            if not force:
-                _require_absent(path)
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-    except OSError as error:
-        raise CommandFailed(f"{path} can't be written: {error.strerror}") from None
-
-
-def _require_absent(path: Path) -> None:
-    if os.path.lexists(path):
-        raise CommandFailed(f"{path} is there already", "--force replaces it.", reason="FILE_EXISTS")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from services.cli.output import CommandFailed
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PARTS = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
+_DAYS = re.compile(r"(?:[0-9]+[dw])+")
 
 
 def duration(text: str, option: str) -> timedelta:
@@ -27,6 +28,27 @@ def moment(text: str, option: str) -> datetime:
             text, option, "date, and no span of time", "Write it as 2027-01-31, or, from now, as 90d or 12h."
         )
         return datetime.now().astimezone() + span
+    except OverflowError:
+        raise CommandFailed(f"{option}: {text!r} is too far away", status=2) from None
+
+
+def past(text: str, option: str, zone: tzinfo) -> datetime:
+    """A point in time as the clocks of `zone` show it: how long ago, or a date. A span of whole days or weeks begins with its first day.
+    Raises CommandFailed, which names the option."""
+    try:
+        given = datetime.fromisoformat(text.strip())
+        return (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC).astimezone(zone)
+    except (ValueError, OverflowError):
+        pass
+    span = _span(
+        text, option, "date, and no span of time", "Write it as 2026-11-01, or, back from now, as 7d or 12h."
+    )
+    try:
+        if not _DAYS.fullmatch(text.replace(" ", "").lower()):
+            return (datetime.now(UTC) - span).astimezone(zone)
+        # As the clocks show them: where clocks are changed a day has 23 or 25 hours.
+        midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0) - span
+        return midnight.astimezone(UTC).astimezone(zone)
     except OverflowError:
         raise CommandFailed(f"{option}: {text!r} is too far away", status=2) from None
 

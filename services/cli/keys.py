@@ -27,7 +27,7 @@ def create_key(
             "--scope",
             metavar="SCOPE",
             help="What the key may do; may be repeated: chat.read, chat.write, profile.read, profile.write, keys.read, keys.write, "
-            "and admin for administrators.",
+            "analytics.self, and for administrators analytics.read and admin.",
         ),
     ],
     expires: Annotated[

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -183,16 +183,18 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8"), flush=True)
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str, *, numbers: Collection[int] = ()
+) -> None:
     """Rows for people on a terminal, as a list of entries where a table does not fit: no cell is ever cut. Tab-separated, without
-    headers, in a pipe. `empty` is noted when there are none."""
+    headers, in a pipe. `empty` is noted when there are none. `numbers` are the columns, from 0, that are read from their right end."""
     lines = [[flat(cell) for cell in row] for row in rows]
     if not lines:
         note(empty)
     elif not sys.stdout.isatty():
         for line in lines:
             print("\t".join(line))
-    elif not _print_rich_table(headers, lines):
+    elif not _print_rich_table(headers, lines, numbers):
         for first, *others in lines:
             print(first)
             for header, cell in zip(headers[1:], others, strict=True):
@@ -211,7 +213,9 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
             print(f"{name:<{width}}  {flat(value)}")
 
 
-def _print_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+def _print_rich_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int]
+) -> bool:
     """Prints a table, if the terminal is wide enough for it."""
     from rich import box
     from rich.cells import cell_len
@@ -227,7 +231,12 @@ def _print_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         return False
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for number, header in enumerate(headers, start=1):
-        table.add_column(header, no_wrap=number < len(headers), overflow="fold")
+        table.add_column(
+            header,
+            no_wrap=number < len(headers),
+            overflow="fold",
+            justify="right" if number - 1 in numbers else "left",
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
@@ -242,6 +251,20 @@ def shown(text: str, on_terminal: bool) -> str:
 def flat(text: str) -> str:
     """`text` on one line, without what would steer a terminal or hide what it says: what somebody else wrote, in a list or a pipe."""
     return " ".join(text.translate(_UNSEEN).translate(_TURNING).split())
+
+
+def best(text: str, plain: str) -> str:
+    """`text` where standard output can show it, else `plain`."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return plain
+    return text
+
+
+def count(number: int) -> str:
+    """A whole number: with signs between its thousands on a terminal, plain in a pipe."""
+    return f"{number:,}" if sys.stdout.isatty() else str(number)
 
 
 def local_time(moment: Timestamp) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import unicodedata
 import uuid
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,6 +94,24 @@ def nothing_of(client: Client, who: str) -> list[Any]:
         if is_id(who):
             client.get_user(who)
     return []
+
+
+def emails_of(client: Client, user_ids: Iterable[str], most: int = 20) -> dict[str, str]:
+    """The e-mails of the first `most` of these accounts, as far as the caller may see them here."""
+    from antiphon_client import AntiphonError
+    from antiphon_client.errors import NotFound
+
+    found: dict[str, str] = {}
+    for user_id in itertools.islice((each for each in user_ids if each), most):
+        try:
+            found[user_id] = client.get_user(user_id).email
+        except NotFound:
+            # Somebody of another issuer, or somebody who is gone.
+            continue
+        except AntiphonError:
+            # Ids say as much. Where one account can't be looked up, the others can't be either.
+            break
+    return found
 
 
 def is_id(text: str) -> bool:

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from services.cli.command_groups import AlsoCommand
 from services.cli.misuse import ProgramForPrograms, wants_json
 from services.cli.output import BROKEN_PIPE, CommandFailed, discard_output, reporting, tell_unwritable
 from services.cli.texts import with_texts
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HELP = ["-h", "--help"]
+CONTEXT = {"help_option_names": HELP, "max_content_width": 100}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Command:
     def words(self) -> list[str]:
         """What is typed after `antiphon`."""
         return [self.group, self.name] if self.group else [self.name]
+
+    @property
+    def is_group(self) -> bool:
+        """Whether other commands belong to it."""
+        return not self.group and self.name in GROUPS
 
 
 COMMANDS = (
@@ -74,6 +81,13 @@ COMMANDS = (
     Command("archive", "services.cli.chats", "archive_chat", group="chats"),
     Command("delete", "services.cli.chats", "delete_chat", group="chats"),
     Command("models", "services.cli.models", "models"),
+    Command("usage", "services.cli.usage", "usage"),
+    Command("watch", "services.cli.usage_watch", "watch_usage", group="usage"),
+    Command("export", "services.cli.usage_export", "export_usage", group="usage"),
+    Command("reconcile", "services.cli.usage_reconcile", "reconcile", group="usage"),
+    Command("rejected", "services.cli.usage_rejected", "rejected", group="usage"),
+    Command("prices", "services.cli.prices", "prices"),
+    Command("set", "services.cli.prices", "set_price", group="prices"),
     Command(
         "serve", "services.cli.serve", "serve", needs_server=True, summary="Run the suite, or some of it."
     ),
@@ -112,7 +126,9 @@ GROUPS = {
     "chats": "Chat sessions: list, show, export, search, fork, rename, archive, delete them.",
     "keys": "API keys for programs: make, list, rotate, revoke them.",
     "logins": "Login sessions: list them, end one.",
+    "prices": "What models cost: list the prices; administrators set them.",
     "signing-keys": "Keys that access tokens are signed with, on the server: list them, rotate them.",
+    "usage": "What was used, how fast it was and what it cost: show it, watch it, export it; reconcile the books.",
     "users": "Accounts, for administrators: list, make, change, delete them.",
 }
 
@@ -136,9 +152,6 @@ def run() -> None:
 
 def program(arguments: list[str]) -> typer.Typer:
     """The program, as far as these arguments need it: one command, or all of them for help and misspelt names."""
-    called = next((word for word in arguments if not word.startswith("-")), "")
-    top = {command.group or command.name for command in COMMANDS}
-    exact = next((each for each in COMMANDS if each.words == arguments[: len(each.words)]), None)
     app = typer.Typer(
         cls=ProgramForPrograms if wants_json(arguments) else TyperGroup,
         add_completion=False,
@@ -148,25 +161,57 @@ def program(arguments: list[str]) -> typer.Typer:
         context_settings=CONTEXT,
     )
     app.callback()(_root)
+    exact = _exact(arguments)
     groups: dict[str, typer.Typer] = {}
-    for command in COMMANDS:
-        if exact not in (None, command) or (called in top and command.words[0] != called):
-            continue
-        parent = app
-        if command.group:
-            if command.group not in groups:
-                about = GROUPS[command.group]
-                groups[command.group] = typer.Typer(
-                    no_args_is_help=True, rich_markup_mode=None, help=about, short_help=about
-                )
-                app.add_typer(groups[command.group], name=command.group)
-            parent = groups[command.group]
+    for command in _needed(arguments, exact):
         # Help needs no more of the server's commands than a summary.
         function, settings = (
             _load(command) if command is exact or not command.needs_server else _stand_in(command, "")
         )
-        parent.command(command.name, short_help=_summary(command, function), **settings)(with_texts(function))
+        checked = with_texts(function)
+        if command.is_group:
+            _group(app, groups, command.name, function.__doc__).callback(
+                cls=AlsoCommand,
+                invoke_without_command=True,
+                no_args_is_help=False,
+                subcommand_metavar="[COMMAND]",
+            )(checked)
+            continue
+        parent = _group(app, groups, command.group, GROUPS[command.group]) if command.group else app
+        parent.command(command.name, short_help=_summary(command, function), **settings)(checked)
     return app
+
+
+def _exact(arguments: list[str]) -> Command | None:
+    """The command that these arguments begin with, the longest one."""
+    named = (each for each in COMMANDS if each.words == arguments[: len(each.words)])
+    return max(named, key=lambda each: len(each.words), default=None)
+
+
+def _needed(arguments: list[str], exact: Command | None) -> list[Command]:
+    if exact is not None and not (exact.is_group and _looks_for_more(arguments, exact)):
+        return [exact]
+    called = next((word for word in arguments if not word.startswith("-")), "")
+    if called not in {command.words[0] for command in COMMANDS}:
+        return list(COMMANDS)
+    return [command for command in COMMANDS if command.words[0] == called]
+
+
+def _looks_for_more(arguments: list[str], exact: Command) -> bool:
+    """Whether a command that is a group, too, needs the others of the group: for its help, or to tell that one of them was misspelt or put
+    behind options."""
+    rest = arguments[1:]
+    named = {command.name for command in COMMANDS if command.group == exact.name}
+    return bool(rest) and (not rest[0].startswith("-") or not named.union(HELP).isdisjoint(rest))
+
+
+def _group(app: typer.Typer, groups: dict[str, typer.Typer], name: str, about: str | None) -> typer.Typer:
+    if name not in groups:
+        groups[name] = typer.Typer(
+            no_args_is_help=True, rich_markup_mode=None, help=about, short_help=GROUPS[name]
+        )
+        app.add_typer(groups[name], name=name)
+    return groups[name]
 
 
 def _summary(command: Command, function: Callable[..., object]) -> str:

@@ -18,9 +18,11 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An RPC's policy. `scope` is what an API key needs (empty: nothing), `limit` the class of limits (empty: none)."""
+    """An RPC's policy. `scope` is what an API key needs (empty: nothing), `limit` the class of limits (empty: none),
+    `meter` the number of the antiphon.usage.v1.ServiceType that calls are metered as (0: they are not)."""
 
     access: Access
     scope: str
     limit: str
     idempotent: bool
+    meter: int = 0

@@ -6,18 +6,24 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from services.kernel.metering import Question
 from services.kernel.principal import ANONYMOUS, Principal
 
 
 @dataclass(slots=True)
 class Request:
-    """A call in progress. `deadline` is in `time.monotonic` seconds, None when the caller set none; `address` has no port."""
+    """A call in progress. `deadline` is in `time.monotonic` seconds, None when the caller set none; `address` has no port.
+
+    `begun` says whether the call has begun something that is metered by itself, or has found what an earlier call began; a question as
+    long as that is not known, and for ever when it will only be known behind the call's end.
+    """
 
     request_id: str
     method: str
     address: str = ""
     principal: Principal = ANONYMOUS
     deadline: float | None = None
+    begun: bool | Question = False
 
     def remaining(self) -> float | None:
         """Seconds until the caller's deadline, at least 0; None without one."""

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from services.kernel.errors import Code
 from services.kernel.limits import Limit
+from services.kernel.metering import CallMeter
 from services.kernel.policy import Policy
 from services.kernel.request import Request
 
@@ -23,7 +24,7 @@ class Method:
     """An RPC that is served.
 
     `path` is `/antiphon.chat.v1.ChatService/StreamChat`. `behavior` is the servicer's method, None when it is not built yet. `limit` is
-    the limit of its policy's class, None when there is none or it is off.
+    the limit of its policy's class, None when there is none or it is off. `meter` is told of calls that made nothing, None when nobody is.
     `internal` methods (health, reflection) answer while the server stops, are not limited, and are logged at DEBUG only.
     """
 
@@ -36,6 +37,7 @@ class Method:
     behavior: Callable[[Any, Any], Any] | None
     internal: bool = False
     limit: Limit | None = None
+    meter: CallMeter | None = None
 
 
 class Call:

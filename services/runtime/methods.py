@@ -23,9 +23,7 @@ def methods_of(mounted: Iterable[Mounted]) -> list[Method]:
     Raises StartupError when an RPC has no policy, and when its policy names a class of limits that nobody knows.
     """
     servicers = {
-        name: (servicer, service.limits)
-        for service in mounted
-        for name, servicer in service.servicers.items()
+        name: (servicer, service) for service in mounted for name, servicer in service.servicers.items()
     }
     pool = descriptor_pool.Default()
     try:
@@ -65,7 +63,7 @@ def _method(
     descriptor: ServiceDescriptor,
     method: Any,
     servicer: object,
-    limits: RateLimits | None,
+    service: Mounted,
     policies: Mapping[str, Policy],
 ) -> Method:
     path = f"/{descriptor.full_name}/{method.name}"
@@ -78,7 +76,8 @@ def _method(
         request_streaming=method.client_streaming,
         response_streaming=method.server_streaming,
         behavior=_behavior(servicer, method.name, path),
-        limit=_limit(limits, policy, method, path),
+        limit=_limit(service.limits, policy, method, path),
+        meter=service.meter if policy.meter else None,
     )
 
 

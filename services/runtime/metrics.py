@@ -7,8 +7,9 @@ import contextlib
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 from wsgiref.simple_server import WSGIServer
 
 import grpc
@@ -30,6 +31,7 @@ from services.kernel.startup import StartupError
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 LAG_INTERVAL = 0.5
 FOLD = 512
+_Metrics = TypeVar("_Metrics")
 
 
 class MethodMetrics:
@@ -76,6 +78,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._methods: dict[str, MethodMetrics] = {}
+        self._shared: dict[Any, Any] = {}
         # First, so that everything is up to date when the others are read.
         self.registry.register(_Folding(self))
         ProcessCollector(registry=self.registry)
@@ -121,6 +124,13 @@ class Metrics:
             ["service", "check"],
             registry=self.registry,
         )
+
+    def shared(self, kind: Callable[[CollectorRegistry], _Metrics]) -> _Metrics:
+        """The metrics of this kind, which several services of the process have in common: added to the registry by whoever asks first."""
+        if kind not in self._shared:
+            self._shared[kind] = kind(self.registry)
+        made: _Metrics = self._shared[kind]
+        return made
 
     def of_method(self, path: str) -> MethodMetrics:
         """The metrics of one RPC."""

@@ -29,7 +29,7 @@ def _stated(options: MethodOptions) -> Policy | None:
     stated: policy_pb2.Policy = options.Extensions[extension]
     if stated.access == policy_pb2.ACCESS_UNSPECIFIED:
         return None
-    return Policy(Access(stated.access), stated.scope, stated.limit, stated.idempotent)
+    return Policy(Access(stated.access), stated.scope, stated.limit, stated.idempotent, stated.meter)
 
 
 def policies_of(services: list[ServiceDescriptor]) -> dict[str, Policy]:

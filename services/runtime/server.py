@@ -23,6 +23,7 @@ from services.runtime.interceptors.authentication import Authentication
 from services.runtime.interceptors.decoding import Decoding
 from services.runtime.interceptors.errors import Errors
 from services.runtime.interceptors.limits import Limits
+from services.runtime.interceptors.metering import Metering
 from services.runtime.interceptors.metrics import CallMetrics
 from services.runtime.interceptors.request_id import RequestId
 from services.runtime.interceptors.validation import Validation
@@ -105,6 +106,7 @@ class Server:
                 access_log,
                 CallMetrics(self._metrics),
                 Errors(),
+                Metering(),
                 self._admission,
                 Authentication(authenticator),
                 Limits(),

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.chat.ports import SessionStore
+from tests.fakes.analytics_sql import sql_store as analytics_on_postgres
+from tests.fakes.analytics_stores import AnalyticsStores
+from tests.fakes.analytics_stores import memory_stores as analytics_in_memory
 from tests.fakes.auth_stores import Stores, memory_stores, two_processes
 from tests.fakes.chat_stores import ChatStores, mongo_stores, postgres_stores
 
@@ -36,3 +39,13 @@ async def chat_stores(request: pytest.FixtureRequest) -> AsyncIterator[ChatStore
 def store(chat_stores: ChatStores) -> SessionStore:
     """The store of sessions among them."""
     return chat_stores.sessions
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def analytics_stores(request: pytest.FixtureRequest) -> AsyncIterator[AnalyticsStores]:
+    """Analytics' stores, empty."""
+    if request.param == "postgres":
+        async with analytics_on_postgres(request.getfixturevalue("migrated_url")) as made:
+            yield made
+        return
+    yield analytics_in_memory()

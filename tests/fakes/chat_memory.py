@@ -17,6 +17,7 @@ from services.chat.model import (
     Lease,
     Message,
     NewGeneration,
+    Redelivered,
     Session,
     State,
     UsageSummary,
@@ -261,6 +262,18 @@ class MemoryRecordStore:
             UsageSummary(*key, len(events), _summed(events))
             for key, events in sorted(sums.items(), key=lambda item: (*item[0][:2], item[0][2].value))
         ][:limit]
+
+    async def pending(self, start: datetime, end: datetime) -> int:
+        self._reach()
+        first, last = first_id_at(start), first_id_at(end)
+        return sum(first <= event.event_id < last for event in self.usage)
+
+    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
+        self._reach()
+        first, last = first_id_at(start), first_id_at(end)
+        ids = sorted(one.event_id for one in self.usage if first <= one.event_id < last)
+        found = [event_id for event_id in ids if event_id > after][:limit]
+        return Redelivered(found[-1] if found else "", 0)
 
     # -- who watches from elsewhere
 

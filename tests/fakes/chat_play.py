@@ -12,6 +12,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from services.capabilities.metering.meter import Meter
+from services.capabilities.metering.metrics import ServiceUsage, UsageMetrics
 from services.capabilities.metering.model import UsageEvent
 from services.chat.errors import ModelNotFound, ModelNotReady
 from services.chat.generation.breaker import Breakers
@@ -293,7 +295,8 @@ async def chat(
     writer = RecordWriter(store, keeper)
     bounds = Bounds(max_answer_bytes, max_generations)
     routing = Routing(total_timeout, retries, breakers or Breakers(0, 1.0), ChatMetrics(CollectorRegistry()))
-    generations = Generations(store, writer, keeper, bounds, routing, lambda event: event, store)
+    meter = Meter(ServiceUsage("chat", UsageMetrics(CollectorRegistry())), enabled=True)
+    generations = Generations(store, writer, keeper, bounds, routing, meter, store)
     remote = RemoteTails(store, store, new_id())
     model = model or a_model()
     provider = model.provider

@@ -36,6 +36,7 @@ context_tokens = 64
 [[models]]
 name = "locked"
 provider = "locked"
+prices = {{ input = "2.50", output = "10" }}
 
 [[models]]
 name = "away"

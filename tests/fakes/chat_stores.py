@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from services.capabilities.identity.deletions import Deletions
+from services.capabilities.metering.ports import Outbox
+from services.capabilities.metering.stores.sql import SqlOutbox
 from services.chat.model import Lease, Message, NewGeneration, Role, Session
 from services.chat.ports import RecordStore, SessionStore
+from services.chat.stores.deletions import SqlDeletions
+from services.chat.stores.mongo.deletions import MongoDeletions
 from services.chat.stores.mongo.indexes import SESSION_INDEXES
 from services.chat.stores.mongo.layout import GENERATION_INDEXES
+from services.chat.stores.mongo.outbox import MongoOutbox
 from services.chat.stores.mongo.projections import Projections
 from services.chat.stores.mongo.records import MongoRecordStore
 from services.chat.stores.mongo.sessions import MongoSessionStore
@@ -27,10 +33,12 @@ from tests.fakes.chat_records import TTL, completed, new_generation, usage_event
 
 @dataclass(frozen=True)
 class ChatStores:
-    """Both stores on one database."""
+    """The stores on one database, the outbox beside them, and what removes people from all of it."""
 
     sessions: SessionStore
     records: RecordStore
+    outbox: Outbox
+    deletions: Deletions
 
     async def opened(self, user_id: str = "u1", **changes: Any) -> Session:
         """A new session of a person."""
@@ -94,7 +102,12 @@ def new_session(user_id: str = "u1", **changes: Any) -> Session:
 async def postgres_stores(url: str) -> AsyncIterator[ChatStores]:
     """On a migrated database."""
     async with Database(url, warm=[warm]) as database:
-        yield ChatStores(SqlSessionStore(database), SqlRecordStore(database))
+        yield ChatStores(
+            SqlSessionStore(database),
+            SqlRecordStore(database),
+            SqlOutbox(database, "chat"),
+            SqlDeletions(database, _made_elsewhere),
+        )
 
 
 @asynccontextmanager
@@ -108,4 +121,13 @@ async def mongo_stores(url: str) -> AsyncIterator[ChatStores]:
 def on_mongo(mongo: Mongo) -> ChatStores:
     """The stores of one process."""
     projections = Projections(mongo)
-    return ChatStores(MongoSessionStore(mongo, projections), MongoRecordStore(mongo, projections))
+    return ChatStores(
+        MongoSessionStore(mongo, projections),
+        MongoRecordStore(mongo, projections),
+        MongoOutbox(mongo),
+        MongoDeletions(mongo, _made_elsewhere),
+    )
+
+
+def _made_elsewhere(generation_id: str) -> None:
+    """What runs is cancelled by its owner."""

@@ -15,6 +15,7 @@ import grpc
 import jwt
 import psycopg
 import pytest
+from antiphon.analytics.v1 import analytics_pb2_grpc
 from antiphon.auth.v1 import api_key_pb2_grpc, auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from antiphon.errors.v1 import error_reason_pb2
@@ -76,6 +77,7 @@ class Served:
     auth: auth_pb2_grpc.AuthServiceAsyncStub
     api_keys: api_key_pb2_grpc.ApiKeyServiceAsyncStub
     chat: chat_pb2_grpc.ChatServiceAsyncStub
+    analytics: analytics_pb2_grpc.AnalyticsServiceAsyncStub
     url: str
     admin_password: str
 
@@ -131,11 +133,18 @@ def _settings(url: str, folder: Path, model: Stage, environ: Mapping[str, str]) 
 
 @contextlib.asynccontextmanager
 async def served(
-    url: str, folder: Path, model: Stage, log: Log | None = None, /, **environ: str
+    url: str,
+    folder: Path,
+    model: Stage,
+    log: Log | None = None,
+    services: Sequence[str] = ("auth", "chat"),
+    /,
+    **environ: str,
 ) -> AsyncIterator[Served]:
     """The suite on a migrated database, while the block runs; the end of the block stops it as SIGTERM would.
 
-    `environ` is what an operator would set beside the necessary. `folder` is for its files. Without a `log` it keeps quiet.
+    `environ` is what an operator would set beside the necessary. `folder` is for its files. Without a `log` it keeps quiet. Without Analytics among
+    the `services`, usage events stay in the outbox.
     """
     settings = _settings(url, folder, model, environ)
     options = [
@@ -147,7 +156,7 @@ async def served(
         # The channel outlives the suite: what a client is told while the suite stops has to arrive.
         suite_stack = contextlib.AsyncExitStack()
         log = log or Log("CRITICAL", pretty=False)
-        suite = await suite_stack.enter_async_context(serving(settings, (), log, {}))
+        suite = await suite_stack.enter_async_context(serving(settings, services, log, {}))
         async with suite.first_administrator() as made:
             password = "" if made is None else made.password
         channel = grpc.aio.insecure_channel(suite.server.address, options=options)
@@ -159,6 +168,7 @@ async def served(
             auth_pb2_grpc.AuthServiceStub(channel),
             api_key_pb2_grpc.ApiKeyServiceStub(channel),
             chat_pb2_grpc.ChatServiceStub(channel),
+            analytics_pb2_grpc.AnalyticsServiceStub(channel),
             url,
             password,
         )
@@ -275,4 +285,4 @@ async def told(call: Any) -> tuple[list[chat_pb2.ChatEvent], Failed | None]:
 
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
-"""Starts a suite; keyword arguments are settings."""
+"""Starts a suite; arguments are services, keyword arguments settings."""

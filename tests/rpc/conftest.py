@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ def suite_environ() -> dict[str, str]:
     return {}
 
 
+@pytest.fixture(scope="module")
+def suite_services() -> Sequence[str]:
+    """Which services the module's suite has. With Analytics among them, usage events leave the outbox."""
+    return ("auth", "chat")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def module_stage() -> AsyncIterator[Stage]:
     """The model of the module's suite; tests want `model`."""
@@ -40,10 +46,12 @@ async def suite(
     module_url: str,
     module_stage: Stage,
     suite_environ: dict[str, str],
+    suite_services: Sequence[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Served]:
     """The module's suite. Tests that use it run in the module's loop: `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
-    async with served(module_url, tmp_path_factory.mktemp("suite"), module_stage, **suite_environ) as made:
+    folder = tmp_path_factory.mktemp("suite")
+    async with served(module_url, folder, module_stage, None, suite_services, **suite_environ) as made:
         yield made
 
 
@@ -69,9 +77,9 @@ def ben() -> Person:
 
 @pytest.fixture
 def serve(migrated_url: str, module_stage: Stage, tmp_path: Path) -> Serve:
-    """Starts suites on a database of the test's own, one after the other or side by side; keyword arguments are settings."""
+    """Starts suites on a database of the test's own, one after the other or side by side: services, Auth and Chat by default, and settings."""
 
-    def start(**environ: str) -> contextlib.AbstractAsyncContextManager[Served]:
-        return served(migrated_url, tmp_path, module_stage, **environ)
+    def start(*services: str, **environ: str) -> contextlib.AbstractAsyncContextManager[Served]:
+        return served(migrated_url, tmp_path, module_stage, None, services or ("auth", "chat"), **environ)
 
     return start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
@@ -105,6 +105,11 @@ def expected(caller: Caller, policy: policy_pb2.Policy) -> tuple[str, str, dict[
         return None
     role = {USER: "user", ADMIN: "admin", SERVICE: "service"}[cast("Any", access)]
     return "PERMISSION_DENIED", "ROLE_REQUIRED", {"role": role}
+
+
+@pytest.fixture(scope="module")
+def suite_services() -> Sequence[str]:
+    return ("auth", "chat", "analytics")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -261,7 +266,7 @@ async def outcome(suite: Served, method: MethodDescriptor, metadata: Metadata) -
     )
     call = callable_([b""] if method.client_streaming else b"", metadata=metadata, timeout=10)
     try:
-        if method.name == "WatchRevocations":
+        if method.name.startswith("Watch"):
             # Whoever is let in is told something at once, and then for ever.
             await call.read()
             call.cancel()

@@ -43,6 +43,7 @@ def test_the_interceptors_have_the_designs_order() -> None:
         "AccessLog",
         "CallMetrics",
         "Errors",
+        "Metering",
         "Admission",
         "Authentication",
         "Limits",

@@ -16,20 +16,24 @@ from pathlib import Path
 
 from services.infra.postgres.embedded import EmbeddedPostgres
 from services.infra.postgres.migrations import upgrade
+from services.kernel.secret import DeploymentSecret
 from tools import peers
 from tools.survival.clients import End
-from tools.survival.ledger import MongoLedger, SqlLedger, database_of_its_own
-from tools.survival.people import people
+from tools.survival.ledger import Ledger, MongoLedger, SqlLedger, database_of_its_own
+from tools.survival.people import ADMINISTRATOR, log_in, people
 from tools.survival.replicas import ROOT, Replica, ReplicaFailed, settings
-from tools.survival.rounds import Deployment, Figures, survive
+from tools.survival.rounds import survive
+from tools.survival.stage import Deployment, Figures
 from tools.survival.upstream import counting_upstream
+from tools.survival.usage import SqlUsageLedger, UsageLedger
+from tools.survival.usage_mongo import MongoUsageLedger
 
 _PEOPLE = 3
 _SHOWN_FAULTS = 20
 _EPILOG = """
-Two replicas serve one database; the first one is killed or paused at a random moment of each round and comes back, the
-second one takes over. Clients come back by (generation_id, after_seq), or repeat their call with the same request_id, at
-either replica. Ends with 1 when anything did not hold, with 2 when it could not be tried.
+Two replicas serve one database; one of them, in two rounds of three the first, is killed or paused at a random moment and
+comes back, the other one takes over. Clients come back by (generation_id, after_seq), or repeat their call with the same request_id, at
+either replica. At the end Chat's books, the usage events and their figures have to say the same, to the unit. Ends with 1 when anything did not hold, with 2 when it could not be tried.
 """
 
 
@@ -41,7 +45,10 @@ def _arguments() -> argparse.Namespace:
         "--pause", action="store_true", help="SIGSTOP past the lease and SIGCONT, instead of SIGKILL"
     )
     parser.add_argument(
-        "--store", choices=("postgres", "mongo"), default="postgres", help="where Chat keeps its records"
+        "--store",
+        choices=("postgres", "mongo"),
+        default="postgres",
+        help="where Chat and Analytics keep what they have",
     )
     parser.add_argument("--lease", type=float, default=2.0, help="seconds that a lease lasts (default 2)")
     parser.add_argument(
@@ -66,14 +73,20 @@ async def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Figure
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(counting_upstream())
         url = await stack.enter_async_context(EmbeddedPostgres(folder / "database").running())
-        await upgrade(url, ("auth", "chat"))
+        await upgrade(url, ("auth", "chat", "analytics"))
         store = {"DATABASE_URL": url}
-        ledger: SqlLedger | MongoLedger = SqlLedger(url)
+        ledger: Ledger = SqlLedger(url)
+        usage: UsageLedger = SqlUsageLedger(url)
         if arguments.store == "mongo":
             mongo = database_of_its_own(os.environ.get("MONGODB_URL") or stack.enter_context(_mongo_peer()))
-            store |= {"ANTIPHON_CHAT__STORE": "mongo", "MONGODB_URL": mongo}
-            ledger = MongoLedger(mongo)
+            store |= {
+                "ANTIPHON_CHAT__STORE": "mongo",
+                "ANTIPHON_ANALYTICS__STORE": "mongo",
+                "MONGODB_URL": mongo,
+            }
+            ledger, usage = MongoLedger(mongo), MongoUsageLedger(mongo)
         stack.push_async_callback(ledger.close)
+        stack.push_async_callback(usage.close)
         environment = settings(folder, upstream.url, arguments.lease, store)
         first, second = (
             Replica(name, folder, {**environment, "DATABASE_URL": _named(url, name)})
@@ -84,7 +97,9 @@ async def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Figure
             replica.start()
             await replica.up()
         tokens = await people(second.address, _PEOPLE)
-        deployment = Deployment(first, second, ledger, tokens, arguments.lease)
+        administrator = await log_in(second.address, ADMINISTRATOR, first.password)
+        secret = DeploymentSecret(environment["ANTIPHON_SECRET_KEY"].encode())
+        deployment = Deployment(first, second, ledger, usage, secret, administrator, tokens, arguments.lease)
         figures = await survive(
             deployment,
             arguments.rounds,
@@ -129,7 +144,7 @@ async def _folder(keep: bool) -> AsyncIterator[Path]:
 
 
 def _print(figures: Figures, arguments: argparse.Namespace, seed: int) -> None:
-    ends = figures.ends
+    ends, meter = figures.ends, figures.meter
     lines: Mapping[str, object] = {
         "rounds": f"{figures.rounds}, {'paused past the lease' if arguments.pause else 'killed with -9'}, {arguments.store}, seed {seed}",
         "streams": figures.streams,
@@ -142,6 +157,12 @@ def _print(figures: Figures, arguments: argparse.Namespace, seed: int) -> None:
         "clients whose text is not the record's": figures.mismatches,
         "generations": figures.generations,
         "usage events doubled / missing": f"{figures.doubled_events} / {figures.missing_events}",
+        "calls in Chat's books = events": f"{meter.books} = {meter.events - meter.refused}",
+        "events = figures": f"{meter.events} = {' = '.join(map(str, meter.figures))}",
+        "refused: sent / told / metered": f"{meter.refused_sent} / {meter.refused_told} / {meter.refused_events}",
+        "usage events set aside / rejected": f"{meter.set_aside} / {meter.rejected}",
+        "Reconcile: books = events = figures": meter.reconciled,
+        "relays that had their turn": len(meter.relays),
         **(
             {
                 "taken over while paused": figures.taken_over,

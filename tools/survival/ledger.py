@@ -1,20 +1,21 @@
-"""What the store holds, read past the suite."""
+"""What the store of Chat holds, read past the suite."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import pymongo
 from psycopg import sql
+
+from services.analytics.model.events import UNITS
 
 _LATE = """
 select g.generation_id::text, extract(epoch from clock_timestamp() - nullif(l.expires_at, '-infinity'))::float8
@@ -23,7 +24,8 @@ where g.state = 'running' and (l.owner_id is null or l.expires_at < clock_timest
 """
 _GENERATIONS = """
 select g.generation_id::text, g.request_id::text, g.state, g.event_id::text, g.owner_id::text,
-       exists (select from chat.messages m where m.message_id = g.message_id)
+       exists (select from chat.messages m where m.message_id = g.message_id),
+       g.user_id, g.model, g.event_status::int, g.quantities
 from chat.generations g
 """
 _RECORDS = """
@@ -34,10 +36,12 @@ from chat.generations g left join chat.messages m on m.message_id = g.message_id
 where g.generation_id = any(%s::uuid[])
 """
 
+NONE_USED = (0,) * len(UNITS)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A generation as stored. `answered` says whether there is an answer, in full or in part."""
+    """A generation as stored. `answered` says whether there is an answer, in full or in part; what it used is by UNITS."""
 
     generation_id: str
     request_id: str
@@ -45,17 +49,32 @@ class Entry:
     event_id: str | None
     owner_id: str
     answered: bool
+    user_id: str
+    model: str
+    status: int
+    quantities: tuple[int, ...]
+
+
+class Waiting(NamedTuple):
+    """Ids of the usage events that wait for their delivery, and of those that were set aside."""
+
+    event_ids: frozenset[str]
+    set_aside: frozenset[str]
 
 
 class Ledger(Protocol):
-    """What the store holds."""
+    """What the store of Chat holds."""
 
     async def entries(self) -> list[Entry]:
         """All generations."""
         ...
 
-    async def metered(self) -> Counter[str]:
-        """How many usage events there are under each event_id."""
+    async def waiting(self) -> Waiting:
+        """The usage events in Chat's outbox."""
+        ...
+
+    async def relayer(self) -> str:
+        """The relay whose turn it is to deliver them; empty while it is nobody's."""
         ...
 
     async def late(self) -> Mapping[str, float]:
@@ -66,9 +85,9 @@ class Ledger(Protocol):
         """A digest of all that is stored of each of the generations."""
         ...
 
-    def lost_writes(self, replica: str) -> AbstractAsyncContextManager[None]:
-        """While the block runs no event gets on record, where the store can be held up; with its end the replica, which has to be dead by then, loses
-        what it wanted to write meanwhile."""
+    def lost_writes(self, replica: str, table: str) -> AbstractAsyncContextManager[None]:
+        """While the block runs nothing is written into the table, where the store can be held up; with its end the replica, which has to be dead by
+        then, loses what it wanted to write meanwhile."""
         ...
 
 
@@ -88,11 +107,21 @@ class SqlLedger:
 
     async def entries(self) -> list[Entry]:
         """As the protocol says."""
-        return [Entry(*row) for row in await self._rows(_GENERATIONS)]
+        found = []
+        for *row, status, quantities in await self._rows(_GENERATIONS):
+            amounts = [amount or 0 for amount in quantities or ()]
+            found.append(Entry(*row, status or 0, tuple([*amounts, *NONE_USED][: len(NONE_USED)])))
+        return found
 
-    async def metered(self) -> Counter[str]:
+    async def waiting(self) -> Waiting:
         """As the protocol says."""
-        return Counter(row[0] for row in await self._rows("select event_id::text from chat.outbox"))
+        rows = await self._rows("select event_id::text, set_aside is not null from chat.outbox")
+        return _waiting((event_id, aside) for event_id, aside in rows)
+
+    async def relayer(self) -> str:
+        """As the protocol says."""
+        rows = await self._rows("select owner_id::text from chat.relay where until > clock_timestamp()")
+        return rows[0][0] if rows else ""
 
     async def late(self) -> Mapping[str, float]:
         """As the protocol says; of a lease that was given up or is gone, since it was first seen so."""
@@ -110,10 +139,12 @@ class SqlLedger:
         return {row[0]: hashlib.sha256(repr(row).encode()).hexdigest() for row in rows}
 
     @asynccontextmanager
-    async def lost_writes(self, replica: str) -> AsyncIterator[None]:
+    async def lost_writes(self, replica: str, table: str) -> AsyncIterator[None]:
         """As the protocol says. The connections of a replica bear its name."""
         async with await psycopg.AsyncConnection.connect(self._url) as connection:
-            await connection.execute("lock table chat.generation_events in share mode")
+            await connection.execute(
+                sql.SQL("lock table {} in share mode").format(sql.Identifier(*table.split(".")))
+            )
             yield
             # A statement that was sent is carried out although its sender is dead, unless its connection ends first.
             await connection.execute(
@@ -125,6 +156,14 @@ class SqlLedger:
         """End its connection."""
         if self._connection is not None:
             await self._connection.close()
+
+
+def _waiting(rows: Iterable[tuple[str, bool]]) -> Waiting:
+    found = list(rows)
+    return Waiting(
+        frozenset(event_id for event_id, aside in found if not aside),
+        frozenset(event_id for event_id, aside in found if aside),
+    )
 
 
 def database_of_its_own(url: str) -> str:
@@ -158,14 +197,26 @@ class MongoLedger:
                 one.get("event_id"),
                 one["owner_id"],
                 bool(one.get("answer")),
+                one["user_id"],
+                one["model"],
+                one.get("event_status") or 0,
+                tuple(one.get("quantities", {}).get(unit.name, 0) for unit in UNITS),
             )
             async for one in found
         ]
 
-    async def metered(self) -> Counter[str]:
-        """As the protocol says: a generation's usage event is in its document."""
-        found = self._database.chat_generations.find({"usage_event": {"$exists": True}})
-        return Counter([one["event_id"] async for one in found if one.get("usage_event") is not None])
+    async def waiting(self) -> Waiting:
+        """As the protocol says: a generation's usage event is in its document until it was delivered."""
+        found = self._database.chat_generations.find({"unshipped": {"$exists": True}})
+        rows = [(one["unshipped"], False) async for one in found]
+        others = self._database.chat_outbox.find()
+        rows += [(one["_id"], one.get("set_aside") is not None) async for one in others]
+        return _waiting(rows)
+
+    async def relayer(self) -> str:
+        """As the protocol says."""
+        found = await self._database.chat_relay.find_one({"_id": "lease"})
+        return "" if found is None else str(found["owner_id"])
 
     async def late(self) -> Mapping[str, float]:
         """As the protocol says."""
@@ -199,7 +250,7 @@ class MongoLedger:
         return found
 
     @asynccontextmanager
-    async def lost_writes(self, replica: str) -> AsyncIterator[None]:
+    async def lost_writes(self, replica: str, table: str) -> AsyncIterator[None]:
         """As the protocol says: it can't be held up."""
         yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import signal
 import socket
@@ -60,6 +61,13 @@ class Replica:
     def log(self) -> str:
         """What all its processes have said."""
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+
+    @property
+    def password(self) -> str:
+        """The administrator's, as the first start of a deployment prints it."""
+        found = re.search(r"^  password (\S+)$", self.log, re.MULTILINE)
+        assert found is not None
+        return found[1]
 
     @property
     def exceptions(self) -> list[str]:

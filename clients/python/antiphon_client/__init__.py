@@ -4,15 +4,18 @@
         for event in client.stream("Why is the sky blue?"):
             print(event.text_delta.text, end="", flush=True)
 
-Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antiphon.chat.v1`); failures are in `errors`.
+Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antiphon.chat.v1`, `antiphon.analytics.v1`); failures are in `errors`.
 """
 
+from antiphon_client._async_server_stream import AsyncServerStream
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import Reconnect
+from antiphon_client._server_stream import ServerStream
 from antiphon_client._stream import Stream
 from antiphon_client._tokens import MemoryTokenStore, Tokens, TokenStore
+from antiphon_client._usage_calls import SpanOptions
 from antiphon_client.async_client import AsyncClient
 from antiphon_client.client import Client
 from antiphon_client.errors import AntiphonError
@@ -22,6 +25,7 @@ __all__ = [
     "Address",
     "AntiphonError",
     "AsyncClient",
+    "AsyncServerStream",
     "AsyncStream",
     "ChatOptions",
     "Client",
@@ -29,6 +33,8 @@ __all__ = [
     "MemoryTokenStore",
     "Reconnect",
     "Retries",
+    "ServerStream",
+    "SpanOptions",
     "Stream",
     "Timeouts",
     "TokenStore",

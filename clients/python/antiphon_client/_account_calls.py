@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from antiphon.auth.v1 import api_key_pb2, auth_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from antiphon_client._calls import Call, call, method_of, new_request_id
+from antiphon_client._times import timestamp
 
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 _KEYS = api_key_pb2.DESCRIPTOR.services_by_name["ApiKeyService"]
@@ -107,7 +107,7 @@ def create_api_key(
     """CreateApiKey, safe to repeat."""
     request_id = request_id or new_request_id()
     request = api_key_pb2.CreateApiKeyRequest(
-        request_id=request_id, display_name=display_name, scopes=scopes, expire_time=_timestamp(expire_time)
+        request_id=request_id, display_name=display_name, scopes=scopes, expire_time=timestamp(expire_time)
     )
     return call(CREATE_API_KEY, request, request_id)
 
@@ -137,12 +137,3 @@ def _changed(
     )
     given = {"username": username, "display_name": display_name, "role": role, "disabled": disabled}
     return user, FieldMask(paths=[name for name, value in given.items() if value is not None])
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    message = Timestamp()
-    # A time without a zone is this machine's, as everywhere in Python.
-    message.FromDatetime(time.astimezone(UTC))
-    return message

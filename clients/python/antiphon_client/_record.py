@@ -88,6 +88,16 @@ class RecordReader:
             self.ended = True
         return True
 
+    def take(
+        self, response: chat_pb2.StreamChatResponse | chat_pb2.ResumeStreamResponse
+    ) -> chat_pb2.ChatEvent | None:
+        """The event of a response, if it is new. Raises BrokenRecord as `accept` does."""
+        return response.event if self.accept(response.event) else None
+
+    def give_up(self, failure: AntiphonError) -> bool:
+        """False: a record is gone on with wherever it broke off."""
+        return False
+
     def cut_short(self) -> None:
         """Told that a call has ended well. Raises Unreachable when the record has not ended, so that the connection broke."""
         if self._resumes_at == self.seq and not self._heard:

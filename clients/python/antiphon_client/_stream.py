@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from typing import Any
-
-import grpc
 from antiphon.chat.v1 import chat_pb2
 
-from antiphon_client._record import OnReconnect, Reconnect, RecordReader, StreamView
-from antiphon_client._retry import RENEWS, Attempts, Deadline
+from antiphon_client._record import OnReconnect, RecordReader, StreamView
+from antiphon_client._server_stream import ServerStream
 from antiphon_client._sync import Transport
-from antiphon_client.errors import AntiphonError
 
 
-class Stream(StreamView):
+class Stream(StreamView, ServerStream[chat_pb2.ChatEvent]):
     """The events of an answer, each once and in order, over as many connections as it takes.
 
     An iterator and a context manager. Closing it, or leaving the block, ends the watching; what becomes of the generation then
@@ -29,90 +23,5 @@ class Stream(StreamView):
         timeout: float | None,
         on_reconnect: OnReconnect | None = None,
     ) -> None:
-        super().__init__(reader)
-        self._transport = transport
-        self._deadline = Deadline(timeout)
-        self._attempts = Attempts(transport.retries, self._deadline, repeatable=True, stream=True)
-        self._on_reconnect = on_reconnect
-        self._call: Any = None
-        self._token = ""
-        self._rejected = ""
-        self._closed = threading.Event()
-
-    def __iter__(self) -> Stream:
-        return self
-
-    def __next__(self) -> chat_pb2.ChatEvent:
-        while not (self._closed.is_set() or self._reader.ended):
-            try:
-                event = self._read()
-            except AntiphonError as failure:
-                self._recover(failure)
-            else:
-                if event is not None:
-                    return event
-        if not self._closed.is_set():
-            self._drain()
-        self.close()
-        raise StopIteration
-
-    def _read(self) -> chat_pb2.ChatEvent | None:
-        if self._call is None:
-            request = self._reader.next_call()
-            self._token = self._transport.token(request, self._rejected, self._deadline)
-            self._call = self._transport.open(request, self._token, self._deadline.remaining())
-        try:
-            for response in self._call:
-                if self._reader.accept(response.event):
-                    self._attempts.progressed()
-                    self._rejected = ""
-                    return response.event  # type: ignore[no-any-return]
-        except grpc.RpcError as error:
-            raise self._transport.failure(error) from error
-        self._reader.cut_short()
-        return None
-
-    def _recover(self, failure: AntiphonError) -> None:
-        if self._closed.is_set():
-            return
-        self._drop()
-        if (
-            failure.reason in RENEWS
-            and self._token
-            and not self._rejected
-            and self._transport.login.renewable()
-        ):
-            self._rejected = self._token
-            return
-        try:
-            pause = self._attempts.after(failure)
-        except AntiphonError:
-            self._closed.set()
-            raise
-        if self._on_reconnect is not None:
-            self._on_reconnect(Reconnect(failure, self._attempts.failed, pause))
-        self._closed.wait(pause)
-
-    def _drain(self) -> None:
-        # Nothing follows `finished` but the status; reading it lets the call end well rather than cancelled.
-        if self._call is not None:
-            with contextlib.suppress(grpc.RpcError):
-                next(self._call, None)
-
-    def _drop(self) -> None:
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
-
-    def close(self) -> None:
-        """Ends the watching."""
-        self._closed.set()
-        call = self._call
-        if call is not None:
-            call.cancel()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        StreamView.__init__(self, reader)
+        ServerStream.__init__(self, transport, reader, timeout, on_reconnect)

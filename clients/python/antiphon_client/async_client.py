@@ -12,13 +12,14 @@ from antiphon_client._async import Transport
 from antiphon_client._async_accounts import AsyncAccountVerbs
 from antiphon_client._async_sessions import AsyncSessionVerbs
 from antiphon_client._async_stream import AsyncStream
+from antiphon_client._async_usage import AsyncUsageVerbs
 from antiphon_client._calls import ChatOptions
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import OnReconnect, RecordReader
 from antiphon_client._tokens import TokenStore, store_of
 
 
-class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs):
+class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs, AsyncUsageVerbs):
     """A connection to an Antiphon server. Belongs to one event loop; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,

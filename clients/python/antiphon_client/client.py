@@ -16,9 +16,10 @@ from antiphon_client._sessions import SessionVerbs
 from antiphon_client._stream import Stream
 from antiphon_client._sync import Transport
 from antiphon_client._tokens import TokenStore, store_of
+from antiphon_client._usage import UsageVerbs
 
 
-class Client(AccountVerbs, SessionVerbs):
+class Client(AccountVerbs, SessionVerbs, UsageVerbs):
     """A connection to an Antiphon server. May be used from several threads; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 _ERROR = 0.015
 _GAMMA = (1 + _ERROR) / (1 - _ERROR)
 _LOG_GAMMA = math.log(_GAMMA)
+# Below, whole microseconds are too coarse for a middle that is near enough.
+_EXACT = 50
 _LONGEST = 32 * 86_400_000_000
 
 Histogram = Mapping[int, int]
@@ -19,16 +21,16 @@ Histogram = Mapping[int, int]
 
 
 def bucket_of(microseconds: int) -> int:
-    """The bucket of a duration: bucket n > 0 has those from γⁿ⁻¹ (not included) to γⁿ microseconds, bucket 0 those of at most one."""
-    if microseconds <= 1:
-        return 0
+    """The bucket of a duration: bucket n has those of n microseconds up to 50, and beyond those from γⁿ⁻¹ (not included) to γⁿ."""
+    if microseconds <= _EXACT:
+        return max(microseconds, 0)
     return math.ceil(math.log(microseconds) / _LOG_GAMMA)
 
 
 def midpoint(bucket: int) -> int:
-    """Microseconds that are within 1.5 % of each duration in the bucket, and a rounding."""
-    if bucket <= 0:
-        return 1
+    """Microseconds that are within 1.5 % of each duration in the bucket, and a rounding; exactly those of it up to 50."""
+    if bucket <= _EXACT:
+        return bucket
     return min(round(2 * _GAMMA**bucket / (_GAMMA + 1)), _LONGEST)
 
 

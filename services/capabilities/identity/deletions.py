@@ -14,6 +14,7 @@ import structlog
 from services.capabilities.identity.ports import RevocationSource
 from services.capabilities.identity.revocations import FeedItem, Revocation, RevocationKind, Synced
 from services.kernel.errors import ServiceError, Unavailable
+from services.kernel.outages import Outage
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,6 @@ _BEHIND_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 5.0
 _LONG_SECONDS = 300.0
-_TELL_AT = 2
 
 
 def ddl(schema: str) -> tuple[str, ...]:
@@ -80,29 +80,6 @@ class _Pending:
     slow: bool = field(compare=False, default=False)
 
 
-class _Outage:
-    """Tells once that something is away, when a second attempt has failed, too, and once that it is back."""
-
-    def __init__(self, away: str, back: str) -> None:
-        self._texts = away, back
-        self._attempts = 0
-        self._pause = 0.0
-
-    def pause(self, error: str) -> float:
-        """How long to wait before the next attempt, in seconds."""
-        self._attempts += 1
-        if self._attempts == _TELL_AT:
-            log.error(self._texts[0], error=error)
-        self._pause = min(max(self._pause * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
-        return self._pause
-
-    def over(self) -> None:
-        """It worked."""
-        if self._attempts >= _TELL_AT:
-            log.info(self._texts[1])
-        self._attempts, self._pause = 0, 0.0
-
-
 class DeletionFollower:
     """Has a service remove what deleted people made.
 
@@ -126,13 +103,13 @@ class DeletionFollower:
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._moving = asyncio.Lock()
-        self._source_lost = _Outage(
-            "the deletions of people can't be followed; trying again",
-            "the deletions of people are followed again",
+        self._source_lost = Outage(
+            lambda error: log.error("the deletions of people can't be followed; trying again", error=error),
+            lambda: log.info("the deletions of people are followed again"),
         )
-        self._store_lost = _Outage(
-            "what deleted people made can't be removed; trying again",
-            "what deleted people made is removed again",
+        self._store_lost = Outage(
+            lambda error: log.error("what deleted people made can't be removed; trying again", error=error),
+            lambda: log.info("what deleted people made is removed again"),
         )
 
     async def run(self) -> None:

@@ -36,3 +36,20 @@ def ddl_people(schema: str) -> tuple[str, ...]:
         f"create index idx_outbox_user_id on {schema}.outbox (user_id, event_id) where user_id <> ''",
         f"create index idx_outbox_user_id_unknown on {schema}.outbox (event_id) where user_id is null",
     )
+
+
+def ddl_relay(schema: str) -> tuple[str, ...]:
+    """What the relay needs, for a later migration of that service: why an event is delivered no more, and whose turn it is to deliver; one
+    row. Histories that have run it rely on it as it is."""
+    return (
+        f"alter table {schema}.outbox add column set_aside text",
+        f"create index idx_outbox_set_aside on {schema}.outbox (event_id) where set_aside is not null",
+        f"""
+        create table {schema}.relay (
+            only_one boolean primary key default true check (only_one),
+            owner_id uuid,
+            until timestamptz not null default '-infinity'
+        )
+        """,
+        f"insert into {schema}.relay default values",
+    )

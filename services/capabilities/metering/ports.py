@@ -32,8 +32,9 @@ class Outbox(Protocol):
         ...
 
     async def take(self, owner_id: str, limit: int, max_bytes: int) -> Sequence[Waiting]:
-        """Events that wait, at most so many and so much (one at least), if nobody else is at them: whoever took some is alone until it has not asked
-        again for a few seconds. They stay until they are removed. That two take the same is possible, and harmless."""
+        """Events that wait, those with the least ids, at most so many and so many bytes (one at least), if nobody else is at them: whoever took
+        some is alone until it has not asked again for five seconds. They stay until they are removed. That two take the same is possible,
+        and harmless."""
         ...
 
     async def remove(self, event_ids: Sequence[str]) -> None:
@@ -41,7 +42,7 @@ class Outbox(Protocol):
         ...
 
     async def set_aside(self, event_id: str, why: str) -> None:
-        """Never take an event again, and keep it for inspection."""
+        """Take an event no more, and keep it for inspection."""
         ...
 
     async def leave(self, owner_id: str) -> None:
@@ -67,5 +68,7 @@ class Sink(Protocol):
 
     async def record(self, payloads: Sequence[bytes]) -> Delivered:
         """Deliver events, serialized antiphon.usage.v1.UsageEvents; once this returned they need never be sent again. Raises Unavailable,
-        DeadlineExceeded and ResourceExhausted when it may be tried again later, and InvalidArgument when the batch can't be taken as it is."""
+        DeadlineExceeded and ResourceExhausted when it may be tried again later, InvalidArgument and ResourceExhausted with the reason
+        MESSAGE_TOO_LARGE when the batch can't be taken as it is, such as one with bytes that are no event, and other ServiceErrors when the
+        sink itself failed, maybe on one of the events."""
         ...

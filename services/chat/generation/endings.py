@@ -138,6 +138,32 @@ def usage_event_of(generation: Generation, ending: Ending, first_token_time: dat
     )
 
 
+def usage_event_again(
+    generation: Generation, event_id: str, time_to_first_token: timedelta | None
+) -> UsageEvent:
+    """What the meter was told of a generation that has ended, from what the store has of it: the very same, but for what was deleted
+    since."""
+    end = generation.end_time or generation.create_time
+    return UsageEvent(
+        event_id=event_id,
+        service_type=ServiceType.LLM_CHAT,
+        operation=generation.operation,
+        status=_STATUS[generation.state],
+        error_reason=generation.failure.reason if generation.failure else "",
+        user_id=generation.user_id,
+        api_key_id=generation.api_key_id,
+        session_id=generation.session_id,
+        project=generation.project,
+        model=generation.model,
+        provider=generation.provider,
+        request_id=generation.request_id,
+        start_time=generation.create_time,
+        latency=max(end - generation.create_time, timedelta()),
+        time_to_first_token=time_to_first_token,
+        usage=generation.usage or NO_USAGE,
+    )
+
+
 def _answer(generation: Generation, outcome: Outcome, text: str, calls: Sequence[ToolCall]) -> Message | None:
     if outcome.state is not State.COMPLETED and not text and not calls:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +11,7 @@ from enum import Enum
 
 import structlog
 
-from services.capabilities.metering.model import UsageEvent
+from services.capabilities.metering.meter import Meter
 from services.chat.errors import AnswerTooLong, GenerationInterrupted
 from services.chat.generation.announcing import Announcer
 from services.chat.generation.audience import Audience
@@ -68,7 +68,7 @@ class Generations:
         holder: LeaseHolder,
         bounds: Bounds,
         routing: Routing,
-        meter: Callable[[UsageEvent], UsageEvent | None],
+        meter: Meter,
         tails: Tails,
     ) -> None:
         self._store = store

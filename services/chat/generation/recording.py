@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
-from services.capabilities.metering.model import UsageEvent
+from services.capabilities.metering.meter import Meter
 from services.chat.errors import GenerationInterrupted
 from services.chat.generation.endings import ending_of_stored, usage_event_of
 from services.chat.generation.failures import failure_of
@@ -28,16 +27,14 @@ _TELL_WATCHERS_AFTER_SECONDS = 10.0
 class EndRecorder:
     """Makes the final write of generations, together with their usage event."""
 
-    def __init__(
-        self, store: RecordStore, holder: LeaseHolder, meter: Callable[[UsageEvent], UsageEvent | None]
-    ) -> None:
+    def __init__(self, store: RecordStore, holder: LeaseHolder, meter: Meter) -> None:
         self._store = store
         self._holder = holder
         self._meter = meter
 
     async def record(self, live: LiveGeneration, ending: Ending) -> None:
         """Record the end of a generation of this process, and show it to its watchers."""
-        event = self._meter(usage_event_of(live.generation, ending, live.first_token_time))
+        event = self._meter.taken(usage_event_of(live.generation, ending, live.first_token_time))
         loop = asyncio.get_running_loop()
         began, pause = loop.time(), _FIRST_RETRY_SECONDS
         while True:
@@ -51,6 +48,8 @@ class EndRecorder:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
                 continue
+            if kept:
+                self._meter.stored(event)
             if live.ending is None:
                 if kept:
                     live.ended(ending)
@@ -80,8 +79,9 @@ class EndRecorder:
 
     async def _end(self, stored: Generation, failure: Failure | None) -> None:
         ending = ending_of_stored(stored, failure)
-        event = self._meter(usage_event_of(stored, ending, None))
+        event = self._meter.taken(usage_event_of(stored, ending, None))
         if await self._store.finish(self._holder.lease, stored, ending, event):
+            self._meter.stored(event)
             log.info("a generation that was left running was ended", generation_id=stored.generation_id)
 
     async def end_stored(self, generation_id: str, failure: Failure | None = None) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from services.capabilities.identity.deletions import Deletions
 from services.capabilities.limits import wiring as limits_wiring
+from services.capabilities.metering.ports import Outbox
+from services.capabilities.metering.stores.sql import SqlOutbox
 from services.chat.ports import RecordStore, SessionStore, Tails
 from services.chat.stores.deletions import SqlDeletions
 from services.chat.stores.records import SqlRecordStore
@@ -31,6 +33,7 @@ class Stores:
     records: RecordStore
     tails: Tails
     sessions: SessionStore
+    outbox: Outbox
     deletions: Callable[[Callable[[str], None]], Deletions]
     limits: RateLimits
     check: HealthCheck
@@ -67,6 +70,7 @@ async def _on_postgres(
             SqlRecordStore(database),
             SqlTails(database),
             SqlSessionStore(database),
+            SqlOutbox(database, NAME),
             lambda cancel_soon: SqlDeletions(database, cancel_soon),
             limits,
             DatabaseCheck(database),

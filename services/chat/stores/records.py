@@ -21,12 +21,14 @@ from services.chat.model import (
     Lease,
     Message,
     NewGeneration,
+    Redelivered,
     Session,
     State,
     UsageSummary,
 )
 from services.chat.ports import Flush, LeaseLost, Renewal
 from services.chat.stores import rows, statements
+from services.chat.stores.redelivering import pending, redelivered
 from services.chat.stores.values import (
     BEGIN,
     FINISH,
@@ -212,6 +214,14 @@ class SqlRecordStore:
             )
             for user_id, model, status, count, sums in found
         ]
+
+    async def pending(self, start: datetime, end: datetime) -> int:
+        """As the port says."""
+        return await pending(self._database, start, end)
+
+    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
+        """As the port says."""
+        return await redelivered(self._database, start, end, after, limit)
 
     async def context(
         self, session_id: str, user_id: str, limit: int

@@ -142,7 +142,8 @@ with {_LEASE}, place as (
         failure = case when events_pruned or place.gone then {FAILURE_WITHOUT_CONTENT.format("%(failure)s::jsonb")}
                        else %(failure)s::jsonb end,
         reasoning = case when events_pruned or place.gone then '' else %(reasoning)s end, last_seq = %(last_seq)s, ended_at = %(ended_at)s, model = %(model)s, provider = %(provider)s,
-        event_id = %(event_id)s::uuid, event_status = %(event_status)s, quantities = %(quantities)s::bigint[]
+        event_id = %(event_id)s::uuid, event_status = %(event_status)s, quantities = %(quantities)s::bigint[],
+        time_to_first_token = %(time_to_first_token)s
     from place
     where generation_id = %(generation_id)s::uuid and state = 'running'
       and owner_id = %(owner_id)s::uuid and epoch = %(epoch)s and exists (select from lease)
@@ -172,13 +173,13 @@ with {_LEASE}, place as (
 select exists (select from ended)
 """
 
-_GENERATION = """
+_COLUMNS = """
 select generation_id::text, session_id::text, message_id::text, request_id::text, user_id, project, model, provider, state,
        created_at, {last_seq}, finish_reason, usage, {reasoning}, ended_at, failure, events_pruned, operation, api_key_id,
        input_tokens_estimate, coalesce(requested_model, model),
        session_id is not null and not exists (select from chat.sessions s where s.session_id = g.session_id)
-from chat.generations g where generation_id = %(generation_id)s
 """
+_GENERATION = _COLUMNS + "from chat.generations g where generation_id = %(generation_id)s"
 GENERATION = _GENERATION.format(last_seq="last_seq", reasoning="reasoning")
 
 _LAST_ON_RECORD = """(select e.seq from chat.generation_events e where e.generation_id = g.generation_id
@@ -196,6 +197,29 @@ select user_id, model, event_status, count(*), array[{sums}]
 from chat.generations where event_id >= %(first)s and event_id < %(last)s
 group by user_id, model, event_status order by user_id, model, event_status limit %(limit)s
 """.format(sums=", ".join(f"coalesce(sum(quantities[{unit.value}]), 0)::bigint" for unit in Unit))
+
+# Quite a few of the rows of a span in the past have no event in the outbox any more, so those that have are looked at. What calls made that began
+# nothing is in no generation.
+PENDING = """
+select count(*) from chat.outbox o
+where event_id >= %(first)s and event_id < %(last)s and set_aside is null
+  and exists (select from chat.generations g where g.event_id = o.event_id)
+"""
+
+# Locked against the deletion of their person until the events are where it finds them.
+TOLD = f"""
+{_COLUMNS.format(last_seq="last_seq", reasoning="''")}, event_id::text, time_to_first_token
+from chat.generations g where event_id >= %(first)s and event_id < %(last)s and event_id > %(after)s
+order by event_id limit %(limit)s for share of g
+"""
+
+TELL_AGAIN = """
+insert into chat.outbox as kept (event_id, user_id, payload)
+select * from unnest(%(event_ids)s::uuid[], %(user_ids)s::text[], %(payloads)s::bytea[])
+on conflict (event_id) do update
+set user_id = excluded.user_id, payload = excluded.payload, set_aside = null, created_at = clock_timestamp()
+where kept.set_aside is not null
+"""
 
 # Payloads stand one behind the other as the events in them do, so that a record is one value, however many rows it has. The last row that
 # begins at or before the position is found by the key, and so is what is behind it, however long the record is.

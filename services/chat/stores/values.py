@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -92,11 +93,13 @@ FINISH = PreparedStatement(
         "event_user_id": Kind.TEXT,
         "event": Kind.BYTEA,
         "event_status": Kind.SMALLINT,
+        "time_to_first_token": Kind.BIGINT,
         "quantities": Kind.BIGINTS,
     },
 )
 
 _UNITS = tuple(Unit)
+_MICROSECOND = timedelta(microseconds=1)
 _NO_TEXTS = texts(())
 _NO_TOOL_CALLS = jsonb([])
 
@@ -182,8 +185,14 @@ def finish_values(
         "event_user_id": text(usage_event.user_id) if usage_event else b"",
         "event": outbox.payload(usage_event) if usage_event else None,
         "event_status": smallint(usage_event.status.value) if usage_event else None,
+        "time_to_first_token": _first_token(usage_event),
         "quantities": bigints([quantities.get(unit, 0) for unit in _UNITS]),
     }
+
+
+def _first_token(usage_event: UsageEvent | None) -> bytes | None:
+    waited = None if usage_event is None else usage_event.time_to_first_token
+    return None if waited is None else bigint(waited // _MICROSECOND)
 
 
 def has_finished(row: Sequence[bytes | None]) -> bool:

@@ -31,7 +31,9 @@ from services.chat.usecases.context import build_context
 from services.chat.usecases.deadlines import time_to_make
 from services.kernel.errors import InvalidArgument, NotFound, ServiceError, Unavailable
 from services.kernel.ids import is_random_uuid, new_id
+from services.kernel.metering import Question
 from services.kernel.principal import Principal
+from services.kernel.request import current_or_none
 
 _ANONYMOUS = "anonymous"
 _ANONYMOUS_GRACE = timedelta(seconds=10)
@@ -70,6 +72,7 @@ class StartChat:
             answered = await self._answered(principal, call)
             if answered is None:
                 raise
+            _tell(True)
             return answered
 
         now, opened = datetime.now(UTC), None
@@ -119,6 +122,8 @@ class StartChat:
         begin = asyncio.create_task(self._begin(new))
         self._beginning.add(begin)
         begin.add_done_callback(self._beginning.discard)
+        # However this goes on, either the generation is metered, or this call is.
+        _tell(self._has_begun(begin, generation_id))
         try:
             earlier = await asyncio.shield(begin)
         except asyncio.CancelledError:
@@ -130,6 +135,7 @@ class StartChat:
 
             begin.add_done_callback(begun)
             raise
+        _tell(True)
         if earlier is not None:
             return earlier
         self._start(new, chain, call, end)
@@ -153,6 +159,22 @@ class StartChat:
         self.generations.start(
             LiveGeneration(new.generation, new.started), chain, on_disconnect, grace, deadline
         )
+
+    def _has_begun(self, begin: asyncio.Task[str | None], generation_id: str) -> Question:
+        """Whether the generation, or that of an earlier call, is there to be metered."""
+
+        async def answer() -> bool | None:
+            if not begin.done():
+                return None
+            error = None if begin.cancelled() else begin.exception()
+            if error is None and not begin.cancelled():
+                return True
+            if isinstance(error, ServiceError) and not isinstance(error, Unavailable):
+                return False
+            # The store may have it although it did not say so.
+            return await self.records.state(generation_id) is not None
+
+        return answer
 
     def _chain(
         self, asked: Candidate, system_prompt: str, turns: list[Message], call: ChatCall
@@ -214,3 +236,9 @@ class StartChat:
                 return await self.records.begin(self.holder.lease, new)
         except LeaseLost:
             raise Unavailable("the server is about to rejoin its deployment; try again") from None
+
+
+def _tell(begun: bool | Question) -> None:
+    request = current_or_none()
+    if request is not None:
+        request.begun = begun

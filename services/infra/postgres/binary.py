@@ -20,19 +20,25 @@ class Kind(IntEnum):
     BIGINT = 20
     SMALLINT = 21
     TEXT = 25
+    SMALLINTS = 1005
     TEXTS = 1009
     BIGINTS = 1016
     TIMESTAMPTZ = 1184
+    TIMESTAMPTZS = 1185
     UUID = 2950
+    UUIDS = 2951
     JSONB = 3802
 
 
 TRUE, FALSE = b"\1", b"\0"
 _JSONB_VERSION = b"\1"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_EPOCH_SINCE_1970 = 946_684_800_000_000
 _ARRAY = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i")
 _SIZED_BIGINT = struct.Struct("!iq")
+_SIZED_SMALLINT = struct.Struct("!ih")
+_SIZE_OF_UUID = "00000010"
 bigint = struct.Struct("!q").pack
 smallint = struct.Struct("!h").pack
 
@@ -80,11 +86,31 @@ def texts(values: Sequence[str]) -> bytes:
     return _array(Kind.TEXT, [text(value) for value in values])
 
 
+def uuids_of_texts(values: Sequence[str]) -> bytes:
+    """A `uuid[]` of texts as `uuid` takes them."""
+    digits = "".join([_SIZE_OF_UUID + value for value in values]).replace("-", "")
+    return _ARRAY.pack(1, 0, Kind.UUID, len(values), 1) + bytes.fromhex(digits)
+
+
 def bigints(values: Sequence[int]) -> bytes:
     """A `bigint[]`."""
-    return b"".join(
-        (_ARRAY.pack(1, 0, Kind.BIGINT, len(values), 1), *[_SIZED_BIGINT.pack(8, value) for value in values])
-    )
+    return _eights(Kind.BIGINT, values)
+
+
+def smallints(values: Sequence[int]) -> bytes:
+    """A `smallint[]`."""
+    pack = _SIZED_SMALLINT.pack
+    return b"".join((_ARRAY.pack(1, 0, Kind.SMALLINT, len(values), 1), *[pack(2, value) for value in values]))
+
+
+def timestamptzs(values: Sequence[int]) -> bytes:
+    """A `timestamptz[]` of microseconds since 1970."""
+    return _eights(Kind.TIMESTAMPTZ, [value - _EPOCH_SINCE_1970 for value in values])
+
+
+def _eights(kind: Kind, values: Sequence[int]) -> bytes:
+    pack = _SIZED_BIGINT.pack
+    return b"".join((_ARRAY.pack(1, 0, kind, len(values), 1), *[pack(8, value) for value in values]))
 
 
 def _array(kind: Kind, values: Sequence[bytes]) -> bytes:

@@ -10,6 +10,7 @@ from services.runtime.interceptors.authentication import Authentication
 from services.runtime.interceptors.decoding import Decoding
 from services.runtime.interceptors.errors import Errors
 from services.runtime.interceptors.limits import Limits
+from services.runtime.interceptors.metering import Metering
 from services.runtime.interceptors.metrics import CallMetrics
 from services.runtime.interceptors.request_id import RequestId
 from services.runtime.interceptors.validation import Validation
@@ -19,6 +20,8 @@ ORDER: tuple[type[Interceptor], ...] = (
     AccessLog,
     CallMetrics,
     Errors,
+    # So near to the outside that it sees every way in which a call can fail.
+    Metering,
     Admission,
     Authentication,
     # By the caller that authentication found, before the message is read: reading megabytes is work, and so is finding out that they

@@ -16,7 +16,8 @@ chat_generations  _id generation_id · session_id, message_id, user_id, api_key_
                   while the answer may not be in its projection yet · forgotten: true when its session was deleted, so that its end stores no
                   content
                   at its end also: finish_reason, failure, usage, reasoning, last_seq, tail_first_seq and tail (the last events, as bytes),
-                  answer: the message · event_id, event_status, quantities, usage_event (what the meter is told, until it is shipped) ·
+                  answer: the message · event_id, event_status, quantities, time_to_first_token (microseconds), usage_event (what the meter is
+                  told, until it is shipped) and unshipped (its event_id as long) ·
                   ended_at · loose: the message_id of an answer that belongs to no session, which is kept here alone · later events_pruned
 chat_events       _id {g: generation_id, s: first_seq} · seq, payload. A take-over inserts one at the position after the last: the late
                   write of the old owner meets its key, and nothing is on record behind it.
@@ -29,6 +30,10 @@ chat_sessions     _id session_id · the fields of a session; created_at, updated
 chat_messages     _id message_id · session_id, user_id, role, texts, tool_calls, tool_call_id, generation_id, model, finish_reason,
                   created_at, claim (of CreateMessage) · words: what its text can be found by · size: bytes that it
                   takes in a response, about
+chat_outbox       _id event_id · user_id, payload, created_at: usage events of calls that made nothing, until they are shipped · set_aside: why
+                  one is not, generations' ones too
+chat_relay        _id "lease" · owner_id, beat: whose turn it is to ship, timed as other leases are; _id "marked": what was written before
+                  there was `unshipped` has it
 chat_deletions    _id "position" · revocation_id
 chat_limits       _id "<class> <caller>" · ends_at, used
 """

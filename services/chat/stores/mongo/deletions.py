@@ -25,7 +25,7 @@ class MongoDeletions:
     """Keeps the promises of `Deletions` for Chat on MongoDB.
 
     Messages, events and claims go; of sessions an empty tombstone stays for a while, which no late write gets past. Generations stay
-    without the person, since they say what was used, the usage event in them, too.
+    without the person, since they say what was used, the usage event in them, too, and so do those of other calls.
     """
 
     def __init__(self, mongo: Mongo, cancel_soon: Callable[[str], None]) -> None:
@@ -35,6 +35,7 @@ class MongoDeletions:
         self._messages = database["chat_messages"]
         self._generations = database["chat_generations"]
         self._positions = database["chat_deletions"]
+        self._outbox = database["chat_outbox"]
         self._erasing = Erasing(database)
         self._cancel_soon = cancel_soon
 
@@ -89,6 +90,9 @@ class MongoDeletions:
                     break
                 for document in found:
                     await self._forget(document)
+            async for waiting in self._outbox.find({"user_id": user_id}, {"payload": 1}):
+                nobody = {"user_id": "", "payload": Binary(without_person(bytes(waiting["payload"])))}
+                await self._outbox.update_one({"_id": waiting["_id"]}, {"$set": nobody})
         return not running
 
     async def _forget(self, document: Mapping[str, Any]) -> None:

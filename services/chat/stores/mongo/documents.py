@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from bson import Binary
@@ -34,6 +35,8 @@ from services.chat.stores.mongo.contents import (
 )
 
 Document = dict[str, Any]
+
+_MICROSECOND = timedelta(microseconds=1)
 
 ASKED = "asked"
 """`unprojected` of a generation whose session or question may not be where they belong."""
@@ -148,6 +151,9 @@ def _end(ending: Ending, usage_event: UsageEvent | None) -> Document:
         changes["event_status"] = usage_event.status.value
         changes["quantities"] = _quantities_document(ending.usage)
         changes["usage_event"] = Binary(outbox.payload(usage_event))
+        changes["unshipped"] = usage_event.event_id
+        if usage_event.time_to_first_token is not None:
+            changes["time_to_first_token"] = usage_event.time_to_first_token // _MICROSECOND
     return changes
 
 

@@ -31,6 +31,11 @@ GENERATION_INDEXES = {
         ),
         IndexModel([("loose", 1)], name="loose", sparse=True),
         IndexModel([("event_id", 1)], name="usage", sparse=True),
+        IndexModel([("unshipped", 1)], name="unshipped", sparse=True),
+    ],
+    "chat_outbox": [
+        IndexModel([("user_id", 1)], name="of_user", partialFilterExpression={"user_id": {"$gt": ""}}),
+        IndexModel([("set_aside", 1)], name="set_aside", sparse=True),
     ],
     "chat_watches": [
         IndexModel([("g", 1)], name="of_generation"),

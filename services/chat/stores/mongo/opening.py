@@ -10,6 +10,7 @@ from services.capabilities.limits import wiring as limits_wiring
 from services.chat.stores.mongo.deletions import MongoDeletions
 from services.chat.stores.mongo.indexes import SESSION_INDEXES
 from services.chat.stores.mongo.layout import GENERATION_INDEXES
+from services.chat.stores.mongo.outbox import MongoOutbox
 from services.chat.stores.mongo.projections import Projections
 from services.chat.stores.mongo.records import MongoRecordStore
 from services.chat.stores.mongo.sessions import MongoSessionStore
@@ -45,10 +46,13 @@ async def opened(settings: Settings, *, limits_key: bytes, metrics: Metrics | No
             settings.limits, mongo, NAME, key=limits_key, sole_owner=False, metrics=metrics
         ) as limits:
             projections = Projections(mongo)
+            outbox = MongoOutbox(mongo)
+            await outbox.mark_unshipped()
             yield Stores(
                 MongoRecordStore(mongo, projections),
                 MongoTails(mongo),
                 MongoSessionStore(mongo, projections),
+                outbox,
                 lambda cancel_soon: MongoDeletions(mongo, cancel_soon),
                 limits,
                 MongoCheck(mongo),

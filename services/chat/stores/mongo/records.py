@@ -16,6 +16,7 @@ from services.chat.model import (
     Lease,
     Message,
     NewGeneration,
+    Redelivered,
     Session,
     State,
     UsageSummary,
@@ -35,6 +36,7 @@ from services.chat.stores.mongo.history import Histories
 from services.chat.stores.mongo.leases import Leases
 from services.chat.stores.mongo.projections import Projections
 from services.chat.stores.mongo.reading import GenerationReader
+from services.chat.stores.mongo.redelivering import Redelivery, pending
 from services.chat.stores.mongo.retiring import Retention
 from services.chat.stores.mongo.summing import summarized
 from services.chat.stores.mongo.tails import MongoTails
@@ -56,6 +58,7 @@ class MongoRecordStore:
         self._leases = Leases(mongo)
         self._tails = MongoTails(mongo)
         self._retention = Retention(mongo, self._events)
+        self._redelivery = Redelivery(mongo)
         self._histories = Histories(mongo, self._projections)
         self._reader = GenerationReader(mongo, self._events)
         self._take_overs = TakeOvers(mongo, self._leases, self._events)
@@ -232,6 +235,16 @@ class MongoRecordStore:
         """As the port says."""
         with translated():
             return await summarized(self._generations, start, end, limit)
+
+    async def pending(self, start: datetime, end: datetime) -> int:
+        """As the port says."""
+        with translated():
+            return await pending(self._generations, start, end)
+
+    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
+        """As the port says."""
+        with translated():
+            return await self._redelivery.step(start, end, after, limit)
 
     async def context(
         self, session_id: str, user_id: str, limit: int

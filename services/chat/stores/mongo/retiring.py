@@ -64,8 +64,10 @@ class Retention:
             await self._events.remove(ids)
             these = {"_id": {"$in": ids}}
             await self._generations.delete_many({**these, "usage_event": {"$exists": False}})
+            # One that was delivered meanwhile is found once more, and goes then.
             await self._generations.update_many(
-                these, {"$set": {"gone": True, "events_pruned": True}, "$unset": _CONTENT}
+                {**these, "usage_event": {"$exists": True}},
+                {"$set": {"gone": True, "events_pruned": True}, "$unset": _CONTENT},
             )
         return len(ids)
 

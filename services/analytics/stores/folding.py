@@ -1,0 +1,172 @@
+"""Adds what batches counted to the figures, and makes the figures of a day anew.
+
+Only whoever has FOLD_LOCK changes figures, so one process at a time does; all that it does is one step for those who read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from services.analytics.stores.covering import Grain
+from services.analytics.stores.ingest import SUMMED_UP
+from services.analytics.stores.layout import (
+    BUCKET,
+    DAY_LOCK,
+    FIGURE_TABLES,
+    FOLD_LOCK,
+    ITEM,
+    SYSTEM_TABLES,
+    UNIT_COLUMNS,
+    USER_TABLES,
+    interval_of,
+)
+from services.analytics.stores.months import first_uuid_at, kept_from
+from services.infra.postgres.database import Connection, Database
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS = ", ".join(("interval_start", "series_id", "events", *UNIT_COLUMNS, "latency", "first_token"))
+_ADDED = ", ".join(f"sum({column})::bigint as {column}" for column in ("events", *UNIT_COLUMNS))
+_HISTOGRAMS = ("latency", "first_token")
+# Up to so many items a histogram may have several of the same bucket, which is cheaper than to add them up each time.
+_LOOSE_ITEMS = 48
+_MINUTES_KEPT = timedelta(days=3)
+_STEP = 5000
+
+
+def _compact(items: str) -> str:
+    """The items of a histogram, those of a bucket as one."""
+    return f"(select array_agg(item) from (select {ITEM} as item from unnest({items}) item group by {BUCKET}) compact)"
+
+
+def _of_system(grain: Grain, source: str, key: str) -> str:
+    """Figures of the grain that rows of finer ones add up to: many rows, and histograms with all buckets."""
+    found = f"{interval_of(grain, 'interval_start')} as interval_start, {key} as series_id"
+    histograms = "".join(
+        f"""
+        left join (
+            select interval_start, series_id, array_agg(item) as {name} from (
+                select {found}, {ITEM} as item from {source}, unnest({name}) item group by 1, 2, {BUCKET}
+            ) buckets group by 1, 2
+        ) {name} using (interval_start, series_id)"""
+        for name in _HISTOGRAMS
+    )
+    return f"""
+    select {_COLUMNS} from (select {found}, {_ADDED} from {source} group by 1, 2) added {histograms}"""
+
+
+def _of_people(grain: Grain, source: str) -> str:
+    """The same of people, where few rows add up to one."""
+    joined = ", ".join(f"analytics.joined({name}) as {name}" for name in _HISTOGRAMS)
+    return f"""
+    select {interval_of(grain, "interval_start")} as interval_start, series_id, {_ADDED}, {joined} from {source} group by 1, 2"""
+
+
+def _added_to(table: str, rows: str) -> str:
+    """Add figures to those that are there."""
+    sums = [f"{column} = f.{column} + excluded.{column}" for column in ("events", *UNIT_COLUMNS)]
+    for name in _HISTOGRAMS:
+        both = f"(f.{name} || excluded.{name})"
+        sums.append(
+            f"{name} = case when coalesce(cardinality{both}, 0) <= {_LOOSE_ITEMS} then {both} else {_compact(both)} end"
+        )
+    conflict = "interval_start, series_id" if table.startswith("system") else "series_id, interval_start"
+    return f"""
+    insert into analytics.{table} as f ({_COLUMNS}) {rows}
+    on conflict ({conflict}) do update set {", ".join(sums)}"""
+
+
+def _fold() -> str:
+    """Each coarser figure is added up from the next finer one."""
+    minute, quarter, day = Grain.MINUTE, Grain.QUARTER, Grain.DAY
+    steps = {
+        "taken": "delete from analytics.unfolded returning *",
+        "minutes": _of_system(minute, "taken", "system_id"),
+        "quarters": _of_system(quarter, "minutes", "series_id"),
+        "hours": _of_system(Grain.HOUR, "quarters", "series_id"),
+        "theirs": _of_people(quarter, "taken"),
+        "kept_minutes": _added_to(
+            SYSTEM_TABLES[minute], "select * from minutes where interval_start >= %(minutes_from)s"
+        ),
+        "kept_quarters": _added_to(SYSTEM_TABLES[quarter], "select * from quarters"),
+        "kept_hours": _added_to(SYSTEM_TABLES[Grain.HOUR], "select * from hours"),
+        "kept_days": _added_to(SYSTEM_TABLES[day], _of_system(day, "hours", "series_id")),
+        "their_quarters": _added_to(USER_TABLES[quarter], "select * from theirs order by 1, 2"),
+        "their_days": _added_to(USER_TABLES[day], _of_people(day, "theirs")),
+    }
+    return (
+        "with "
+        + ", ".join(f"{name} as ({sql})" for name, sql in steps.items())
+        + " select from taken limit 0"
+    )
+
+
+_FOLD = _fold()
+# How many rows there are to fold can't be told beforehand, and few would be taken for granted.
+_SETTINGS = "set local enable_nestloop = off; set local statement_timeout = '10min'; set local jit = off"
+
+_FROM_EVENTS = f"""
+with fresh as (select * from analytics.events where event_id >= %(first)s and event_id < %(last)s)
+{SUMMED_UP} join analytics.series k on k.series_id = s.series_id
+"""
+
+
+class Folding:
+    """Changes figures. All methods raise Unavailable; each is done as a whole or not at all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def fold(self) -> bool:
+        """Add what batches counted to the figures. False when another process is at it."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute("select pg_try_advisory_xact_lock(%s, 0)", (FOLD_LOCK,))
+            row = await cursor.fetchone()
+            if row is None or not row[0]:
+                return False
+            await connection.execute(_SETTINGS)
+            await _fold_all(connection)
+            return True
+
+    async def rebuild(self, day: date, events_from: datetime) -> bool:
+        """Make the figures of a day anew from its events. False when events from before `events_from` are not kept and it is such a day."""
+        number = (day - _EPOCH.date()).days
+        start = _EPOCH + timedelta(days=number)
+        span = {"start": start, "end": start + timedelta(days=1)}
+        async with self._database.transaction() as connection:
+            await connection.execute(_SETTINGS)
+            await connection.execute("select pg_advisory_xact_lock(%s, 0)", (FOLD_LOCK,))
+            # Whoever records events of the day has done so by now, or waits.
+            await connection.execute("select pg_advisory_xact_lock(%s, %s)", (DAY_LOCK, number))
+            dropped = await kept_from(connection)
+            if start < events_from or (dropped is not None and start < dropped):
+                return False
+            for table in (*FIGURE_TABLES, "unfolded"):
+                await connection.execute(
+                    f"delete from analytics.{table} where interval_start >= %(start)s and interval_start < %(end)s".encode(),
+                    span,
+                )
+            ids = {"first": first_uuid_at(span["start"]), "last": first_uuid_at(span["end"])}
+            await connection.execute(_FROM_EVENTS.encode(), ids)
+            await _fold_all(connection)
+            return True
+
+    async def forget_before(self, oldest: datetime) -> None:
+        """Forget figures of times before `oldest`, and those of minutes that nobody asks for any more."""
+        for table in FIGURE_TABLES:
+            kept = max(oldest, minutes_from()) if table == SYSTEM_TABLES[Grain.MINUTE] else oldest
+            statement = f"""delete from analytics.{table} where ctid = any (array(
+                select ctid from analytics.{table} where interval_start < %s limit {_STEP}))""".encode()
+            removed = _STEP
+            while removed >= _STEP:
+                async with self._database.transaction() as connection:
+                    await connection.execute("select pg_advisory_xact_lock(%s, 0)", (FOLD_LOCK,))
+                    removed = (await connection.execute(statement, (kept,))).rowcount
+
+
+def minutes_from() -> datetime:
+    """From when on figures of minutes are kept."""
+    return datetime.now(UTC) - _MINUTES_KEPT
+
+
+async def _fold_all(connection: Connection) -> None:
+    await connection.execute(_FOLD.encode(), {"minutes_from": minutes_from()})

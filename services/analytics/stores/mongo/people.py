@@ -1,0 +1,67 @@
+"""Takes deleted people out of batches and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from services.analytics.stores.mongo.batches import Document, people_in
+from services.infra.mongo.client import Mongo
+
+_AT_ONCE = 200
+
+
+class People:
+    """Who was deleted, and what leads to them.
+
+    A deletion is noted first. Whoever writes something of a person looks before and afterwards whether they are noted: either the deletion
+    finds what was written, or the writer finds the deletion and does the same. What is changed in a document are fields that nothing is found by
+    again, each to the same value by whoever does it, so neither order nor repetition matters, and no sum moves.
+    """
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._forgotten = mongo["analytics_forgotten"]
+        self._batches = mongo["analytics_batches"]
+        self._figures = mongo["analytics_figures"]
+
+    async def gone(self, user_ids: Collection[str]) -> set[str]:
+        """Those of them who were deleted."""
+        wanted = sorted(set(user_ids) - {""})
+        if not wanted:
+            return set()
+        return {found["_id"] async for found in self._forgotten.find({"_id": {"$in": wanted}})}
+
+    async def look_again(self, batch: Document) -> None:
+        """Take people out who were deleted while the batch was written."""
+        for user_id in await self.gone(people_in(batch)):
+            await self.take_out(user_id)
+
+    async def note(self, user_id: str) -> None:
+        """Have all know that a person was deleted."""
+        try:
+            await self._forgotten.insert_one({"_id": user_id})
+        except DuplicateKeyError:
+            return
+
+    async def take_out(self, user_id: str) -> None:
+        """Make nobody's what is the person's."""
+        theirs = {"parts.user_id": user_id}
+        while found := await self._batches.find(theirs, {"parts.user_id": 1}).limit(_AT_ONCE).to_list():
+            await self._batches.bulk_write([_without(batch, user_id) for batch in found], ordered=False)
+        await self._figures.update_many({"user_id": user_id}, {"$set": {"user_id": "", "api_key_id": ""}})
+
+
+def _without(batch: Document, user_id: str) -> UpdateOne:
+    """The update of a batch that makes a person's parts nobody's; they stay where they are."""
+    changes: Document = {}
+    for place, part in enumerate(batch["parts"]):
+        if part["user_id"] == user_id:
+            changes |= {
+                f"parts.{place}.user_id": "",
+                f"parts.{place}.api_key_id": "",
+                f"parts.{place}.session_ids": [],
+                f"parts.{place}.request_ids": [],
+            }
+    return UpdateOne({"_id": batch["_id"]}, {"$set": changes})

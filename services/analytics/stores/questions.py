@@ -1,0 +1,128 @@
+"""The SQL of questions. Each is answered by one statement, so that it sees every event once, folded or not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncCursor
+
+from services.analytics.model.figures import Durations, Group, Question, Sum
+from services.analytics.stores.covering import Coverage
+from services.analytics.stores.layout import BUCKET, COUNT, UNIT_COLUMNS
+from services.analytics.stores.sources import DURATIONS, SUMS, Conditions, Source, source
+from services.infra.postgres.database import Database
+
+_LATENCY, _FIRST_TOKEN = range(2)
+
+
+@asynccontextmanager
+async def reading(database: Database, *, at_one_moment: bool = False) -> AsyncIterator[AsyncCursor[Any]]:
+    """A cursor for a question, or with `at_one_moment` for several whose answers are as of the same moment. Raises Unavailable."""
+    async with database.transaction() as connection:
+        if at_one_moment:
+            await connection.execute("set transaction isolation level repeatable read")
+        # Those who share the pool may have forbidden what is best for much data; and compiling takes longer than an answer may.
+        await connection.execute(
+            "select set_config('enable_seqscan', 'on', true), set_config('jit', 'off', true)"
+        )
+        yield connection.cursor(binary=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Answers questions with a cursor for reading; `kept` says what there is. All methods raise Unavailable."""
+
+    cursor: AsyncCursor[Any]
+    kept: Coverage
+
+    async def sums(self, question: Question) -> list[Sum]:
+        """See `ports.UsageStore`."""
+        conditions = Conditions()
+        conditions.add_filter(question.filter)
+        asked = source(question, SUMS, self.kept, conditions, of_people=question.is_of_people)
+        rows = await self._rows(asked, _sums(question))
+        width = len(question.group_by)
+        found = []
+        for place, *rest in rows:
+            group, numbers = tuple(rest[:width]), rest[width:]
+            own, quantities = numbers[: -len(UNIT_COLUMNS)], tuple(numbers[-len(UNIT_COLUMNS) :])
+            found.append(Sum._make((place, group, *own, quantities)))
+        return found
+
+    async def durations(self, question: Question, groups: Sequence[Group] | None) -> list[Durations]:
+        """See `ports.UsageStore`."""
+        conditions = Conditions(["not refused"])
+        conditions.add_filter(question.filter)
+        if groups is not None:
+            conditions.add_groups(question.group_by, groups)
+        asked = source(
+            question, DURATIONS, self.kept, conditions, by_step=True, of_people=question.is_of_people
+        )
+        found: dict[tuple[int, Group], list[dict[int, int]]] = {}
+        for step, kind, buckets, counts, *group in await self._rows(asked, _durations(question)):
+            both = found.setdefault((step, tuple(group)), [{}, {}])
+            both[kind] = dict(zip(buckets, counts, strict=True))
+        return [
+            Durations(step, group, both[_LATENCY], both[_FIRST_TOKEN])
+            for (step, group), both in found.items()
+        ]
+
+    async def user_count(self, question: Question) -> int:
+        """See `ports.UsageStore`."""
+        conditions = Conditions()
+        conditions.add_filter(question.filter)
+        asked = source(question, (), self.kept, conditions, of_people=True)
+        rows = await self._rows(
+            asked,
+            """select count(distinct user_id) from (select distinct series_id from found) there join wanted using (series_id)
+               where user_id <> ''""",
+        )
+        return int(rows[0][0]) if rows else 0
+
+    async def _rows(self, asked: Source, select: str) -> Sequence[Sequence[Any]]:
+        if not asked.found:
+            return ()
+        statement = f"with wanted as materialized ({asked.wanted}), found as ({asked.found}) {select}"
+        await self.cursor.execute(statement.encode(), asked.values, prepare=False)
+        return await self.cursor.fetchall()
+
+
+def _groups(question: Question) -> list[str]:
+    return [f"g{place}" for place in range(len(question.group_by))]
+
+
+def _sums(question: Question) -> str:
+    groups = _groups(question)
+    keys = ", ".join(("place", *groups, "model", "variant", "units"))
+    statuses = ", ".join(
+        f"coalesce(sum(events) filter (where {which}), 0)::bigint"
+        for which in ("status = 1", "status = 2", "status = 3", "refused")
+    )
+    units = ", ".join(f"sum({unit})::bigint" for unit in UNIT_COLUMNS)
+    summed = f"""
+    select {keys}, sum(events)::bigint as events, {statuses}, {units}
+    from found join wanted using (series_id) group by {keys}"""
+    if question.limit is None or not groups:
+        return summed
+    # The largest groups are those of all pieces together.
+    names = ", ".join(groups)
+    return f"""
+    , summed as materialized ({summed}), largest as (
+        select {names} from summed group by {names} order by sum(events) desc, {names} limit {int(question.limit)}
+    )
+    select summed.* from summed join largest using ({names})"""
+
+
+def _durations(question: Question) -> str:
+    keys = ", ".join(("place", "kind", *_groups(question)))
+    groups = "".join(f", {name}" for name in _groups(question))
+    items = " union all ".join(
+        f"""
+        select place, {kind} as kind{groups}, {BUCKET} as bucket, sum({COUNT})::bigint as count
+        from found join wanted using (series_id) cross join unnest(found.{name}) item group by {keys}, bucket"""
+        for kind, name in ((_LATENCY, "latency"), (_FIRST_TOKEN, "first_token"))
+    )
+    return f"select place, kind, array_agg(bucket), array_agg(count){groups} from ({items}) items group by {keys}"

@@ -1,0 +1,163 @@
+"""Where a question's figures come from: the rows of several tables, as one source for its statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.analytics.model.figures import PEOPLE, Dimension, Filter, Group, Question
+from services.analytics.stores.covering import (
+    PEOPLE_GRAINS,
+    SYSTEM_GRAINS,
+    Coverage,
+    Grain,
+    Stretch,
+    covered,
+    without_gaps,
+)
+from services.analytics.stores.layout import SYSTEM_TABLES, UNIT_COLUMNS, USER_TABLES, once
+from services.analytics.stores.months import first_uuid_at
+
+SUMS = ("events", *UNIT_COLUMNS)
+DURATIONS = ("latency", "first_token")
+
+_NUMBERS = frozenset({Dimension.SERVICE_TYPE, Dimension.STATUS, Dimension.PROVENANCE})
+_OF_EVENT = {
+    "events": "1::bigint",
+    **{unit: f"coalesce(f.{unit}, 0)" for unit in UNIT_COLUMNS},
+    "latency": f"case when f.latency_bucket is not null then array[{once('f.latency_bucket')}] end",
+    "first_token": f"case when f.first_token_bucket is not null then array[{once('f.first_token_bucket')}] end",
+}
+
+
+def type_of(dimension: Dimension) -> str:
+    """What PostgreSQL takes its values for."""
+    return "int" if dimension in _NUMBERS else "text"
+
+
+@dataclass
+class Conditions:
+    """What a statement asks of a series, and the values for it."""
+
+    texts: list[str] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    tells_people_apart: bool = False
+
+    def add_filter(self, which: Filter) -> None:
+        """The series that a filter lets count."""
+        for dimension, wanted in which.values.items():
+            name = f"wanted_{dimension.value}"
+            self.texts.append(f"{dimension.value} = any (%({name})s::{type_of(dimension)}[])")
+            self.values[name] = list(wanted)
+        if which.refused is not None:
+            self.texts.append("refused" if which.refused else "not refused")
+        self.tells_people_apart |= which.is_of_people
+
+    def add_groups(self, group_by: Sequence[Dimension], groups: Collection[Group]) -> None:
+        """The series of some groups only."""
+        if not group_by:
+            self.texts.append("true" if groups else "false")
+            return
+        columns = list(zip(*groups, strict=True)) or [()] * len(group_by)
+        arrays = []
+        for place, (dimension, column) in enumerate(zip(group_by, columns, strict=True)):
+            arrays.append(f"%(group_{place})s::{type_of(dimension)}[]")
+            self.values[f"group_{place}"] = list(column)
+        names = ", ".join(dimension.value for dimension in group_by)
+        self.texts.append(f"({names}) in (select * from unnest({', '.join(arrays)}))")
+        self.tells_people_apart |= not PEOPLE.isdisjoint(group_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Named queries for the `with` of a statement, and their values: `wanted` has the series (series_id, the dimensions of the question as
+    g0, g1 …, model, variant, units, status, refused, user_id), and `found` their figures (place, series_id, and the columns that were asked
+    for). `found` is empty when the question is about no time at all."""
+
+    wanted: str
+    found: str
+    values: Mapping[str, Any]
+
+
+def source(
+    question: Question,
+    columns: Sequence[str],
+    kept: Coverage,
+    conditions: Conditions,
+    *,
+    by_step: bool = False,
+    of_people: bool,
+) -> Source:
+    """The source of a question's answer; `place` is the piece's or with `by_step` the step's. `of_people`: from the figures of people."""
+    stretches = covered(question.pieces, PEOPLE_GRAINS if of_people else SYSTEM_GRAINS, kept)
+    # Where few series are wanted, each is looked up; otherwise all rows of the time are read.
+    by_series = of_people and conditions.tells_people_apart
+    values = dict(conditions.values)
+    branches = []
+    for grain, table in (USER_TABLES if of_people else SYSTEM_TABLES).items():
+        if own := [one for one in stretches if one.grain is grain]:
+            branches.append(_branch(table, "series_id", columns, grain.name.lower(), by_series))
+            values |= _spans(grain.name.lower(), own, by_step)
+    if figures := [one for one in stretches if one.grain is not Grain.EVENT]:
+        key = "series_id" if of_people else "system_id"
+        branches.append(_branch("unfolded", key, columns, "unfolded", by_series))
+        values |= _spans("unfolded", without_gaps(figures), by_step)
+    if events := [one for one in stretches if one.grain is Grain.EVENT]:
+        branches.append(_of_events(columns, of_people, by_series))
+        values |= _spans("event", events, by_step)
+    return Source(_wanted(question.group_by, conditions, of_people), " union all ".join(branches), values)
+
+
+def _wanted(group_by: Sequence[Dimension], conditions: Conditions, of_people: bool) -> str:
+    groups = "".join(
+        f", {dimension.value}::{type_of(dimension)} as g{place}" for place, dimension in enumerate(group_by)
+    )
+    kind = "system_id is not null" if of_people else "system_id is null"
+    return f"""
+    select series_id{groups}, model, variant, units, status, refused, user_id
+    from analytics.series where {" and ".join((kind, *conditions.texts))}"""
+
+
+def _branch(table: str, key: str, columns: Sequence[str], name: str, by_series: bool) -> str:
+    # `offset 0` has each stretch looked up by its index, however many rows the planner takes it for.
+    return f"""
+    select {", ".join(("g.place", f"f.{key} as series_id", *(f"f.{column}" for column in columns)))}
+    from {_driven(name, "timestamptz", by_series)}
+    cross join lateral (
+        select * from analytics.{table} f
+        where f.interval_start >= g.starts and f.interval_start < g.ends{_of_series(by_series)} offset 0
+    ) f"""
+
+
+def _of_events(columns: Sequence[str], of_people: bool, by_series: bool) -> str:
+    system = "" if of_people else " join analytics.series p on p.series_id = f.series_id"
+    key = "f.series_id" if of_people else "p.system_id"
+    told = (f"{_OF_EVENT[column]} as {column}" for column in columns)
+    return f"""
+    select {", ".join(("g.place", f"{key} as series_id", *told))}
+    from {_driven("event", "uuid", by_series)}
+    cross join lateral (
+        select * from analytics.events f where f.event_id >= g.starts and f.event_id < g.ends{_of_series(by_series)} offset 0
+    ) f{system}"""
+
+
+def _driven(name: str, type_: str, by_series: bool) -> str:
+    spans = f"unnest(%({name}_starts)s::{type_}[], %({name}_ends)s::{type_}[], %({name}_places)s::int[]) as g (starts, ends, place)"
+    return f"wanted w cross join {spans}" if by_series else spans
+
+
+def _of_series(by_series: bool) -> str:
+    return " and f.series_id = w.series_id" if by_series else ""
+
+
+def _spans(name: str, stretches: Sequence[Stretch], by_step: bool) -> dict[str, list[Any]]:
+    def bound(moment: datetime) -> Any:
+        return first_uuid_at(moment) if name == "event" else moment
+
+    return {
+        f"{name}_starts": [bound(one.start) for one in stretches],
+        f"{name}_ends": [bound(one.end) for one in stretches],
+        f"{name}_places": [one.step if by_step else one.piece for one in stretches],
+    }

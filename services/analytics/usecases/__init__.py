@@ -1,0 +1,1 @@
+"""What Analytics can do, a file per group of RPCs."""

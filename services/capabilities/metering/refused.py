@@ -1,0 +1,164 @@
+"""Calls in which nothing began, on their way into the outbox: at most so many at a time, and each at most once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from services.capabilities.metering import outbox
+from services.capabilities.metering.metrics import ServiceUsage
+from services.capabilities.metering.model import NO_USAGE, ServiceType, UsageEvent, UsageStatus
+from services.capabilities.metering.ports import Outbox, Waiting
+from services.kernel.errors import Unavailable
+from services.kernel.ids import new_id
+from services.kernel.metering import EndedCall
+from services.kernel.outages import Outage
+
+log = structlog.get_logger(__name__)
+
+FLUSH_SECONDS = 1.0
+_ROWS_AT_ONCE = 1000
+# Some microseconds each: nobody else should wait for all of them.
+_MADE_AT_ONCE = 100
+# What was under way in the store when its connection broke has come to its end by then.
+_SETTLED_SECONDS = 1.0
+
+
+class _Ended(NamedTuple):
+    event_id: str
+    end_time: float
+    call: EndedCall
+
+
+class RefusedCalls:
+    """Keeps the promises of `CallMeter`: a call is put into a queue, and those of a second go into the outbox together.
+
+    While the outbox is away they wait, `limit` of them; what is more is counted. A call of which it is not known whether something has begun
+    waits until that is.
+    """
+
+    def __init__(
+        self, store: Outbox, usage: ServiceUsage, limit: int, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._usage = usage
+        self._limit = limit
+        self._clock = clock
+        self._waiting: deque[_Ended] = deque()
+        self._moving = 0
+        self._one_at_a_time = asyncio.Lock()
+        self._lost = Outage(
+            lambda error: log.warning("refused calls can't be recorded now; trying again", error=error),
+            lambda: log.info("refused calls are recorded again"),
+        )
+
+    def ended_without_result(self, call: EndedCall) -> None:
+        """See `CallMeter`."""
+        if len(self._waiting) + self._moving >= self._limit:
+            self._usage.dropped()
+            return
+        self._waiting.append(_Ended(new_id(), self._clock(), call))
+
+    async def run(self) -> None:
+        """Flush every second, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self, *, last: bool = False) -> None:
+        """Put what waits into the outbox; with `last` also forget those of which nothing will be known any more. Does not fail: what the
+        outbox does not take waits for the next time."""
+        async with self._one_at_a_time:
+            left = len(self._waiting)
+            while left > 0:
+                count = min(left, _ROWS_AT_ONCE)
+                left -= count
+                taken = [self._waiting.popleft() for _ in range(count)]
+                self._moving = count
+                try:
+                    unknown = await self._record(taken, last=last)
+                    self._lost.over()
+                except Unavailable as error:
+                    self._waiting.extendleft(reversed(taken))
+                    self._lost.pause(error.message)
+                    return
+                except asyncio.CancelledError:
+                    # That some of them are there already does no harm.
+                    self._waiting.extendleft(reversed(taken))
+                    raise
+                except Exception:
+                    # They would fail again.
+                    log.exception("refused calls could not be recorded")
+                    self._usage.dropped(count)
+                else:
+                    self._waiting.extend(unknown)
+                finally:
+                    self._moving = 0
+
+    async def _record(self, taken: Sequence[_Ended], *, last: bool) -> list[_Ended]:
+        """Record those that made nothing, and return those of which that is not known yet."""
+        refused, unknown = [], []
+        for ended in taken:
+            begun = await self._has_begun(ended, last=last)
+            if begun is None:
+                unknown.append(ended)
+            elif not begun:
+                refused.append(ended)
+        rows: list[Waiting] = []
+        for first in range(0, len(refused), _MADE_AT_ONCE):
+            rows += [
+                Waiting(one.event_id, outbox.payload(_event(one)))
+                for one in refused[first : first + _MADE_AT_ONCE]
+            ]
+            await asyncio.sleep(0)
+        if rows:
+            await self._store.add(rows, [one.call.principal.user_id for one in refused])
+            statuses = Counter(_status(one.call).name.lower() for one in refused)
+            for status, count in statuses.items():
+                self._usage.refused(count, status)
+        if last:
+            self._usage.dropped(len(unknown))
+            return []
+        return unknown
+
+    async def _has_begun(self, ended: _Ended, *, last: bool) -> bool | None:
+        question = ended.call.question
+        if question is None:
+            return False
+        if not last and self._clock() - ended.end_time < _SETTLED_SECONDS:
+            return None
+        return await question()
+
+
+def _status(call: EndedCall) -> UsageStatus:
+    return UsageStatus.CANCELLED if call.cancelled else UsageStatus.ERROR
+
+
+def _event(ended: _Ended) -> UsageEvent:
+    call = ended.call
+    latency = timedelta(seconds=call.seconds)
+    return UsageEvent(
+        event_id=ended.event_id,
+        service_type=ServiceType(call.service_type),
+        operation=call.operation,
+        status=_status(call),
+        error_reason=call.reason,
+        user_id=call.principal.user_id,
+        api_key_id=call.principal.api_key_id,
+        session_id="",
+        project=call.project,
+        model=call.model,
+        provider="",
+        request_id="",
+        start_time=datetime.fromtimestamp(ended.end_time, UTC) - latency,
+        latency=latency,
+        time_to_first_token=None,
+        usage=NO_USAGE,
+        refused=True,
+    )

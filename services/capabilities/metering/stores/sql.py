@@ -1,0 +1,102 @@
+"""The outbox of a service in its PostgreSQL schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from services.capabilities.metering.ports import Backlog, Waiting
+from services.infra.postgres.database import Database
+
+_MOST_COUNTED = 100_000
+
+_ADD = """
+insert into {schema}.outbox (event_id, user_id, payload)
+select * from unnest(%(event_ids)s::uuid[], %(user_ids)s::text[], %(payloads)s::bytea[])
+on conflict (event_id) do nothing
+"""
+
+# The lease is renewed well before its end, and not by every look: most of them find nothing, and then nothing was written.
+_TAKE = """
+with renewed as materialized (
+    update {schema}.relay set owner_id = %(owner_id)s::uuid, until = clock_timestamp() + interval '5 seconds'
+    where until < clock_timestamp()
+       or (owner_id = %(owner_id)s::uuid and until < clock_timestamp() + interval '3 seconds')
+    returning 1
+), ours as materialized (
+    select 1 from renewed
+    union all
+    select 1 from {schema}.relay where owner_id = %(owner_id)s::uuid and until >= clock_timestamp()
+), first as (
+    select event_id, payload from {schema}.outbox
+    where set_aside is null and exists (select from ours)
+    order by event_id limit %(limit)s
+), summed as (
+    select event_id, payload, sum(octet_length(payload)) over (order by event_id) as size,
+           row_number() over (order by event_id) as place
+    from first
+)
+select event_id::text, payload from summed where place = 1 or size <= %(max_bytes)s order by event_id
+"""
+
+_REMOVE = "delete from {schema}.outbox where event_id = any(%(event_ids)s::uuid[])"
+_SET_ASIDE = "update {schema}.outbox set set_aside = %(why)s where event_id = %(event_id)s::uuid"
+_LEAVE = "update {schema}.relay set until = '-infinity' where owner_id = %(owner_id)s::uuid"
+
+_BACKLOG = """
+select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8,
+       (select count(*) from {schema}.outbox where set_aside is not null)
+from (select created_at from {schema}.outbox where set_aside is null order by event_id limit %(most)s) waiting
+"""
+
+
+class SqlOutbox:
+    """Keeps the promises of `Outbox` in the tables of `metering.outbox`. Each step is one statement; times are the database's clock."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._database = database
+        self._add, self._take, self._remove, self._set_aside, self._leave, self._backlog = (
+            statement.format(schema=schema).encode()
+            for statement in (_ADD, _TAKE, _REMOVE, _SET_ASIDE, _LEAVE, _BACKLOG)
+        )
+
+    async def add(self, events: Sequence[Waiting], user_ids: Sequence[str]) -> None:
+        """See `Outbox`."""
+        await self._do(
+            self._add,
+            event_ids=[UUID(event.event_id) for event in events],
+            user_ids=list(user_ids),
+            payloads=[event.payload for event in events],
+        )
+
+    async def take(self, owner_id: str, limit: int, max_bytes: int) -> Sequence[Waiting]:
+        """See `Outbox`."""
+        values = {"owner_id": owner_id, "limit": limit, "max_bytes": max_bytes}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(self._take, values, prepare=True, binary=True)
+            return [Waiting(event_id, bytes(payload)) for event_id, payload in await cursor.fetchall()]
+
+    async def remove(self, event_ids: Sequence[str]) -> None:
+        """See `Outbox`."""
+        await self._do(self._remove, event_ids=[UUID(event_id) for event_id in event_ids])
+
+    async def set_aside(self, event_id: str, why: str) -> None:
+        """See `Outbox`."""
+        await self._do(self._set_aside, event_id=event_id, why=why)
+
+    async def leave(self, owner_id: str) -> None:
+        """See `Outbox`."""
+        await self._do(self._leave, owner_id=owner_id)
+
+    async def backlog(self) -> Backlog:
+        """See `Outbox`."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(self._backlog, {"most": _MOST_COUNTED})
+            row = await cursor.fetchone()
+        assert row is not None
+        return Backlog(row[0], max(0.0, row[1]), row[2])
+
+    async def _do(self, statement: bytes, **values: Any) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(statement, values)
