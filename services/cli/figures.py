@@ -72,7 +72,8 @@ def summary(figures: analytics_pb2.Figures) -> list[tuple[str, str]]:
     )
     told = ", ".join(f"{number:,} {word}" for number, word in ends if number)
     if figures.refused_count:
-        told += f"; {figures.refused_count:,} were refused before anything began"
+        were = "was" if figures.refused_count == 1 else "were"
+        told += f"; {figures.refused_count:,} {were} refused before anything began"
     fields = [("calls", f"{figures.event_count:,}{f' ({told})' if told else ''}")]
     by_unit = sorted(figures.quantities, key=lambda each: each.unit)
     fields += [(_unit_told(each.unit), _amount(each.unit, each.amount)) for each in by_unit if each.amount]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.chat.ports import SessionStore
+from tests.fakes.analytics_mongo import mongo_store as analytics_on_mongo
 from tests.fakes.analytics_sql import sql_store as analytics_on_postgres
 from tests.fakes.analytics_stores import AnalyticsStores
 from tests.fakes.analytics_stores import memory_stores as analytics_in_memory
@@ -41,11 +42,14 @@ def store(chat_stores: ChatStores) -> SessionStore:
     return chat_stores.sessions
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("mongo", marks=pytest.mark.peers)])
 async def analytics_stores(request: pytest.FixtureRequest) -> AsyncIterator[AnalyticsStores]:
     """Analytics' stores, empty."""
-    if request.param == "postgres":
+    if request.param == "memory":
+        yield analytics_in_memory()
+    elif request.param == "postgres":
         async with analytics_on_postgres(request.getfixturevalue("migrated_url")) as made:
             yield made
-        return
-    yield analytics_in_memory()
+    else:
+        async with analytics_on_mongo(request.getfixturevalue("mongo_url")) as made:
+            yield made

@@ -146,13 +146,21 @@ async def _hold_messages(stub: Any, witness: Witness, whole: str) -> None:
     assert texts == expected
 
 
-def usage_of(data_dir: Path) -> list[usage_pb2.UsageEvent]:
-    """What is in Chat's outbox on the embedded database of a running suite."""
+def usage_of(data_dir: Path) -> Counter[str]:
+    """How many usage events each request_id has, on the embedded database of a running suite: an event waits in Chat's outbox, or has come to
+    Analytics, or is in both for a moment."""
     record = read_record(data_dir / "postgres")
     assert record is not None
     with psycopg.connect(record.url, autocommit=True) as connection:
-        rows = connection.execute("select payload from chat.outbox").fetchall()
-    return [usage_pb2.UsageEvent.FromString(bytes(payload)) for (payload,) in rows]
+        rows = connection.execute(
+            "select event_id, payload, null from chat.outbox union all select event_id, null, request_id from analytics.events"
+        ).fetchall()
+    return Counter(
+        {
+            event_id: usage_pb2.UsageEvent.FromString(payload).request_id if payload else request_id
+            for event_id, payload, request_id in rows
+        }.values()
+    )
 
 
 def generations_of(data_dir: Path) -> dict[str, str]:
@@ -166,7 +174,7 @@ def generations_of(data_dir: Path) -> dict[str, str]:
 
 def hold_usage(data_dir: Path) -> tuple[int, int]:
     """Fails unless each generation has ended and has exactly one usage event; how many there are of both."""
-    used = Counter(event.request_id for event in usage_of(data_dir))
+    used = usage_of(data_dir)
     made = generations_of(data_dir)
     assert "running" not in made.values()
     assert used == Counter(made.keys()), {name: used[name] for name in used | made.keys() if used[name] != 1}

@@ -44,9 +44,14 @@ def exact_figures(events: Collection[RecordedEvent], prices: Collection[Price]) 
         any(event.quantities) for event, cost in zip(events, costs, strict=True) if cost is not None
     )
     is_unknown = None in costs and not used_and_priced
+    success, error, cancelled = (
+        sum(event.series.status == status for event in events) for status in (1, 2, 3)
+    )
     return Figures(
         len(events),
-        *(sum(event.series.status == status for event in events) for status in (1, 2, 3)),
+        success,
+        error,
+        cancelled,
         sum(event.series.refused for event in events),
         quantities=added(event.quantities for event in events),
         # Python rounds fractions to the even one of two.

@@ -93,17 +93,17 @@ class Served:
             return await cursor.fetchall()
 
     async def metered(self, person: Person) -> list[usage_pb2.UsageEvent]:
-        """What the meter was told of somebody, oldest first."""
+        """What the meter was told of somebody's generations, oldest first."""
         found = await self.rows("select payload from chat.outbox order by event_id")
         events = [usage_pb2.UsageEvent.FromString(payload) for (payload,) in found]
-        return [event for event in events if event.user_id == person.user_id]
+        return [event for event in events if event.user_id == person.user_id and not event.refused]
 
     async def stored(self) -> tuple[int, ...]:
-        """How many sessions, messages, generations, claims and outbox events Chat has, and accounts and logins Auth."""
+        """How many sessions, messages, generations, claims and generations' usage events Chat has, and accounts and logins Auth."""
         found = await self.rows(
             "select (select count(*) from chat.sessions), (select count(*) from chat.messages),"
             " (select count(*) from chat.generations), (select count(*) from chat.claims),"
-            " (select count(*) from chat.outbox), (select count(*) from auth.users), (select count(*) from auth.sessions)"
+            " (select count(*) from chat.outbox join chat.generations using (event_id)), (select count(*) from auth.users), (select count(*) from auth.sessions)"
         )
         return found[0]
 

@@ -95,20 +95,21 @@ def test_what_is_no_zone_is_refused(name: str) -> None:
 @given(st.text(max_size=12))
 def test_whatever_a_zone_is_called_it_is_one_or_refused(name: str) -> None:
     try:
-        assert zone_of(name).key == (name or "UTC")
-    except InvalidArgument as refused:
-        assert refused.violations[0].field == "span.time_zone"
+        zone = zone_of(name)
+    except InvalidArgument:
+        return
+    assert zone.key == (name or "UTC")
 
 
 def test_a_span_has_a_length() -> None:
     assert fault(NOW, NOW) == "span.end_time"
     assert fault(NOW, NOW - timedelta(days=1)) == "span.end_time"
     assert fault(NOW, NOW + timedelta(microseconds=999)) == "span.end_time"
-    assert span_of(NOW, NOW + timedelta(milliseconds=1), "", Bucket.NONE, NOW)
+    assert span_of(NOW, NOW + timedelta(milliseconds=1), "", Bucket.NONE, NOW).start == NOW
 
 
 def test_ten_years_can_be_asked_about_at_once() -> None:
-    assert span_of(NOW - timedelta(days=3660), NOW, "", Bucket.MONTH, NOW)
+    assert len(steps(span_of(NOW - timedelta(days=3660), NOW, "", Bucket.MONTH, NOW))) == 121
     assert fault(NOW - timedelta(days=3660, milliseconds=1), NOW) == "span.start_time"
 
 
@@ -120,7 +121,7 @@ def test_too_many_steps_are_refused() -> None:
 
 def test_minutes_are_told_of_the_last_three_days() -> None:
     three = NOW - timedelta(days=3)
-    assert span_of(three, three + timedelta(days=2), "", Bucket.MINUTE, NOW)
+    assert len(steps(span_of(three, three + timedelta(days=2), "", Bucket.MINUTE, NOW))) == 2880
     early = three - timedelta(milliseconds=1)
     assert fault(early, early + timedelta(hours=1), bucket=Bucket.MINUTE) == "span.bucket"
 
@@ -154,7 +155,7 @@ def test_every_span_of_this_age_has_steps_or_too_many(
 ) -> None:
     try:
         span = span_of(start, start + length, zone, bucket, NOW)
-    except InvalidArgument as refused:
-        assert refused.violations[0].field in ("span.bucket", "span.end_time")
+    except InvalidArgument:
+        # Too many steps, or an end in another age.
         return
     assert 1 <= len(steps(span)) <= MOST_STEPS

@@ -206,9 +206,8 @@ async def cancel_streams(streams: int, wave: int, warm: int, folder: Path, seed:
             await _waves(crowd, min(streams // 4 or 1, streams - begin), wave)
             report.after = await process.read()
             print(f"{'after ' + str(report.streams) + ' cancelled streams':40} {report.after}", flush=True)
-        entries = await ledger.entries()
-        # In this order: what is delivered in between is in both.
-        metered = (await ledger.waiting()).event_ids | (await SqlUsageLedger(url).kept()).event_ids
+        await _delivered(ledger, report)
+        entries, metered = await ledger.entries(), (await SqlUsageLedger(url).kept()).event_ids
         running = sum(entry.state == "running" for entry in entries)
         if running:
             report.faults.append(f"{running} generations still run")
@@ -217,6 +216,16 @@ async def cancel_streams(streams: int, wave: int, warm: int, folder: Path, seed:
         report.faults += [f"the suite logged {line}" for line in replica.exceptions]
     report.seconds = time.monotonic() - began
     return report
+
+
+async def _delivered(ledger: SqlLedger, report: Report) -> None:
+    """Wait until no usage event is on its way any more."""
+    end = time.monotonic() + _SETTLE_SECONDS
+    while (await ledger.waiting()).event_ids:
+        if time.monotonic() > end:
+            report.faults.append("usage events were not delivered")
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _waves(crowd: Crowd, streams: int, wave: int) -> None:

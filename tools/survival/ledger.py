@@ -85,6 +85,10 @@ class Ledger(Protocol):
         """A digest of all that is stored of each of the generations."""
         ...
 
+    async def close(self) -> None:
+        """End its connections."""
+        ...
+
     def lost_writes(self, replica: str, table: str) -> AbstractAsyncContextManager[None]:
         """While the block runs nothing is written into the table, where the store can be held up; with its end the replica, which has to be dead by
         then, loses what it wanted to write meanwhile."""
@@ -107,11 +111,14 @@ class SqlLedger:
 
     async def entries(self) -> list[Entry]:
         """As the protocol says."""
-        found = []
-        for *row, status, quantities in await self._rows(_GENERATIONS):
-            amounts = [amount or 0 for amount in quantities or ()]
-            found.append(Entry(*row, status or 0, tuple([*amounts, *NONE_USED][: len(NONE_USED)])))
-        return found
+        return [
+            Entry(
+                *row[:8],
+                status=row[8] or 0,
+                quantities=tuple([amount or 0 for amount in row[9] or NONE_USED]),
+            )
+            for row in await self._rows(_GENERATIONS)
+        ]
 
     async def waiting(self) -> Waiting:
         """As the protocol says."""

@@ -56,7 +56,7 @@ async def _delivered(deployment: Deployment, last: Refusals) -> tuple[Waiting, K
     end = time.monotonic() + _SETTLE_SECONDS
     while True:
         waiting, kept = await deployment.ledger.waiting(), await deployment.usage.kept()
-        if not waiting.event_ids and last.told <= kept.refused.keys() or time.monotonic() > end:
+        if (not waiting.event_ids and last.told <= kept.refused.keys()) or time.monotonic() > end:
             return waiting, kept
         await asyncio.sleep(_POLL_SECONDS)
 

@@ -142,7 +142,7 @@ async def _refused(deployment: Deployment, chance: random.Random) -> AsyncIterat
                 deployment.refusals.call(
                     addresses,
                     chance.choice(deployment.tokens),
-                    random.Random(chance.random()),
+                    random.Random(chance.random()),  # noqa: S311 - as above.
                     _REFUSED_CALLS,
                     0.3,
                 )

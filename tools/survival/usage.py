@@ -85,18 +85,22 @@ select {_ACCOUNT}, count(*), {", ".join(f"coalesce(sum(e.{unit}), 0)::bigint" fo
        count(e.latency_bucket), count(e.first_token_bucket)
 from analytics.events e join analytics.series s using (series_id) group by 1, 2, 3, 4
 """
-# An item of a histogram has its count above eleven bits of its bucket.
 _FIGURES = """
 select {account}, sum(f.events)::bigint, {units}, sum(f.latencies)::bigint, sum(f.first_tokens)::bigint
 from (
     select series_id, events, {plain}, {durations} from analytics.{table}
     union all
-    select {key}, events, {plain}, {durations} from analytics.unfolded
+    select {key}, events, {plain}, {items} from analytics.unfolded
 ) f join analytics.series s using (series_id) group by 1, 2, 3, 4
 """
-_DURATIONS = ", ".join(
-    f"(select coalesce(sum(item >> 11), 0) from unnest({column}) item) as {name}"
-    for column, name in (("latency", "latencies"), ("first_token", "first_tokens"))
+# Figures of the system have a histogram's first bucket and then the counts of all from there on; others have items, each with its
+# count above eleven bits of its bucket.
+_COUNTS, _ITEMS = (
+    ", ".join(
+        f"(select coalesce(sum({count}), 0) from unnest({column}{part}) item) as {name}"
+        for column, name in (("latency", "latencies"), ("first_token", "first_tokens"))
+    )
+    for count, part in (("item", "[2:]"), ("item >> 11", ""))
 )
 
 
@@ -123,8 +127,8 @@ class SqlUsageLedger:
                 frozenset(row[0] for row in began),
                 Counter(dict(refused)),
                 _accounts(await _rows(connection, _EVENTS)),
-                {table: await _figures(connection, table, "system_id") for table in _SYSTEM},
-                {table: await _figures(connection, table, "series_id") for table in _PEOPLE},
+                {table: await _figures(connection, table, "system_id", _COUNTS) for table in _SYSTEM},
+                {table: await _figures(connection, table, "series_id", _ITEMS) for table in _PEOPLE},
                 rejected[0][0],
             )
 
@@ -132,12 +136,15 @@ class SqlUsageLedger:
         """Nothing: it connects anew each time."""
 
 
-async def _figures(connection: psycopg.AsyncConnection[Any], table: str, key: str) -> Accounts:
+async def _figures(
+    connection: psycopg.AsyncConnection[Any], table: str, key: str, durations: str
+) -> Accounts:
     statement = _FIGURES.format(
         account=_ACCOUNT,
         units=", ".join(f"sum(f.{unit})::bigint" for unit in _UNITS),
         plain=", ".join(_UNITS),
-        durations=_DURATIONS,
+        durations=durations,
+        items=_ITEMS,
         table=table,
         key=key,
     )

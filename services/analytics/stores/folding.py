@@ -24,9 +24,11 @@ from services.analytics.stores.months import first_uuid_at, kept_from
 from services.infra.postgres.database import Connection, Database
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COLUMNS = ", ".join(("interval_start", "series_id", "events", *UNIT_COLUMNS, "latency", "first_token"))
-_ADDED = ", ".join(f"sum({column})::bigint as {column}" for column in ("events", *UNIT_COLUMNS))
+_NUMBERS = ("events", *UNIT_COLUMNS)
 _HISTOGRAMS = ("latency", "first_token")
+_COLUMNS = ", ".join(("interval_start", "series_id", *_NUMBERS, *_HISTOGRAMS))
+_ADDED = ", ".join(f"sum({column})::bigint as {column}" for column in _NUMBERS)
+_SUMS = [f"{column} = f.{column} + excluded.{column}" for column in _NUMBERS]
 # Up to so many items a histogram may have several of the same bucket, which is cheaper than to add them up each time.
 _LOOSE_ITEMS = 48
 _MINUTES_KEPT = timedelta(days=3)
@@ -61,18 +63,27 @@ def _of_people(grain: Grain, source: str) -> str:
     select {interval_of(grain, "interval_start")} as interval_start, series_id, {_ADDED}, {joined} from {source} group by 1, 2"""
 
 
-def _added_to(table: str, rows: str) -> str:
-    """Add figures to those that are there."""
-    sums = [f"{column} = f.{column} + excluded.{column}" for column in ("events", *UNIT_COLUMNS)]
+def _kept_of_system(grain: Grain, rows: str) -> str:
+    """Add figures to those of the system that are there."""
+    histograms = ", ".join(f"analytics.histogram({name})" for name in _HISTOGRAMS)
+    sums = [f"{name} = analytics.added(f.{name}, excluded.{name})" for name in _HISTOGRAMS]
+    return f"""
+    insert into analytics.{SYSTEM_TABLES[grain]} as f ({_COLUMNS})
+    select interval_start, series_id, {", ".join(_NUMBERS)}, {histograms} from {rows}
+    on conflict (interval_start, series_id) do update set {", ".join([*_SUMS, *sums])}"""
+
+
+def _kept_of_people(grain: Grain, rows: str) -> str:
+    """Add figures to those of people that are there."""
+    sums = []
     for name in _HISTOGRAMS:
         both = f"(f.{name} || excluded.{name})"
         sums.append(
             f"{name} = case when coalesce(cardinality{both}, 0) <= {_LOOSE_ITEMS} then {both} else {_compact(both)} end"
         )
-    conflict = "interval_start, series_id" if table.startswith("system") else "series_id, interval_start"
     return f"""
-    insert into analytics.{table} as f ({_COLUMNS}) {rows}
-    on conflict ({conflict}) do update set {", ".join(sums)}"""
+    insert into analytics.{USER_TABLES[grain]} as f ({_COLUMNS}) {rows}
+    on conflict (series_id, interval_start) do update set {", ".join([*_SUMS, *sums])}"""
 
 
 def _fold() -> str:
@@ -84,14 +95,13 @@ def _fold() -> str:
         "quarters": _of_system(quarter, "minutes", "series_id"),
         "hours": _of_system(Grain.HOUR, "quarters", "series_id"),
         "theirs": _of_people(quarter, "taken"),
-        "kept_minutes": _added_to(
-            SYSTEM_TABLES[minute], "select * from minutes where interval_start >= %(minutes_from)s"
-        ),
-        "kept_quarters": _added_to(SYSTEM_TABLES[quarter], "select * from quarters"),
-        "kept_hours": _added_to(SYSTEM_TABLES[Grain.HOUR], "select * from hours"),
-        "kept_days": _added_to(SYSTEM_TABLES[day], _of_system(day, "hours", "series_id")),
-        "their_quarters": _added_to(USER_TABLES[quarter], "select * from theirs order by 1, 2"),
-        "their_days": _added_to(USER_TABLES[day], _of_people(day, "theirs")),
+        "days": _of_system(day, "hours", "series_id"),
+        "kept_minutes": _kept_of_system(minute, "minutes where interval_start >= %(minutes_from)s"),
+        "kept_quarters": _kept_of_system(quarter, "quarters"),
+        "kept_hours": _kept_of_system(Grain.HOUR, "hours"),
+        "kept_days": _kept_of_system(day, "days"),
+        "their_quarters": _kept_of_people(quarter, "select * from theirs order by 1, 2"),
+        "their_days": _kept_of_people(day, _of_people(day, "theirs")),
     }
     return (
         "with "

@@ -10,12 +10,12 @@ from typing import Any
 from psycopg import AsyncCursor
 
 from services.analytics.model.figures import Durations, Group, Question, Sum
+from services.analytics.model.histogram import Histogram, added
 from services.analytics.stores.covering import Coverage
+from services.analytics.stores.lanes import HistogramSum
 from services.analytics.stores.layout import BUCKET, COUNT, UNIT_COLUMNS
 from services.analytics.stores.sources import DURATIONS, SUMS, Conditions, Source, source
 from services.infra.postgres.database import Database
-
-_LATENCY, _FIRST_TOKEN = range(2)
 
 
 @asynccontextmanager
@@ -43,7 +43,7 @@ class Questions:
         conditions = Conditions()
         conditions.add_filter(question.filter)
         asked = source(question, SUMS, self.kept, conditions, of_people=question.is_of_people)
-        rows = await self._rows(asked, _sums(question))
+        rows = await self._rows(asked, _sums(question, asked))
         width = len(question.group_by)
         found = []
         for place, *rest in rows:
@@ -61,13 +61,13 @@ class Questions:
         asked = source(
             question, DURATIONS, self.kept, conditions, by_step=True, of_people=question.is_of_people
         )
-        found: dict[tuple[int, Group], list[dict[int, int]]] = {}
-        for step, kind, buckets, counts, *group in await self._rows(asked, _durations(question)):
-            both = found.setdefault((step, tuple(group)), [{}, {}])
-            both[kind] = dict(zip(buckets, counts, strict=True))
+        steps: dict[tuple[int, Group], tuple[_Adding, _Adding]] = {}
+        for step, kind, buckets, counts, sent, *group in await self._rows(asked, _durations(question, asked)):
+            both = steps.setdefault((step, tuple(group)), (_Adding(), _Adding()))
+            both[kind].add(buckets, counts, sent)
         return [
-            Durations(step, group, both[_LATENCY], both[_FIRST_TOKEN])
-            for (step, group), both in found.items()
+            Durations(step, group, latency.told(), first_token.told())
+            for (step, group), (latency, first_token) in steps.items()
         ]
 
     async def user_count(self, question: Question) -> int:
@@ -83,18 +83,54 @@ class Questions:
         return int(rows[0][0]) if rows else 0
 
     async def _rows(self, asked: Source, select: str) -> Sequence[Sequence[Any]]:
-        if not asked.found:
+        if not (asked.found or asked.of_system):
             return ()
-        statement = f"with wanted as materialized ({asked.wanted}), found as ({asked.found}) {select}"
+        figures = "".join(
+            f", {name} as ({sql})"
+            for name, sql in (("found", asked.found), ("of_system", asked.of_system))
+            if sql
+        )
+        statement = f"with wanted as materialized ({asked.wanted}){figures} {select}"
         await self.cursor.execute(statement.encode(), asked.values, prepare=False)
         return await self.cursor.fetchall()
+
+
+class _Adding:
+    """A histogram that comes in parts."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._sent: HistogramSum | None = None
+
+    def add(self, buckets: Sequence[int] | None, counts: Sequence[int] | None, sent: bytes | None) -> None:
+        """Add buckets and their counts, each bucket once in all that is added, or what `array_send` wrote."""
+        if sent is not None:
+            self._sent = self._sent or HistogramSum()
+            self._sent.add(sent)
+        elif buckets is not None and counts is not None:
+            self._counts = dict(zip(buckets, counts, strict=True))
+
+    def told(self) -> Histogram:
+        """All of it together."""
+        if self._sent is None:
+            return self._counts
+        return added((self._counts, self._sent.counts())) if self._counts else self._sent.counts()
+
+
+def _all_of(asked: Source) -> str:
+    """What the question's figures are selected from."""
+    return " union all ".join(
+        f"select * from {name}"
+        for name, sql in (("found", asked.found), ("of_system", asked.of_system))
+        if sql
+    )
 
 
 def _groups(question: Question) -> list[str]:
     return [f"g{place}" for place in range(len(question.group_by))]
 
 
-def _sums(question: Question) -> str:
+def _sums(question: Question, asked: Source) -> str:
     groups = _groups(question)
     keys = ", ".join(("place", *groups, "model", "variant", "units"))
     statuses = ", ".join(
@@ -104,7 +140,7 @@ def _sums(question: Question) -> str:
     units = ", ".join(f"sum({unit})::bigint" for unit in UNIT_COLUMNS)
     summed = f"""
     select {keys}, sum(events)::bigint as events, {statuses}, {units}
-    from found join wanted using (series_id) group by {keys}"""
+    from ({_all_of(asked)}) figures join wanted using (series_id) group by {keys}"""
     if question.limit is None or not groups:
         return summed
     # The largest groups are those of all pieces together.
@@ -116,13 +152,25 @@ def _sums(question: Question) -> str:
     select summed.* from summed join largest using ({names})"""
 
 
-def _durations(question: Question) -> str:
+def _durations(question: Question, asked: Source) -> str:
+    """Items are added up here; the histograms of the system's tables are sent as they are, which costs far less."""
     keys = ", ".join(("place", "kind", *_groups(question)))
     groups = "".join(f", {name}" for name in _groups(question))
-    items = " union all ".join(
-        f"""
-        select place, {kind} as kind{groups}, {BUCKET} as bucket, sum({COUNT})::bigint as count
-        from found join wanted using (series_id) cross join unnest(found.{name}) item group by {keys}, bucket"""
-        for kind, name in ((_LATENCY, "latency"), (_FIRST_TOKEN, "first_token"))
-    )
-    return f"select place, kind, array_agg(bucket), array_agg(count){groups} from ({items}) items group by {keys}"
+    selects = []
+    if asked.found:
+        items = " union all ".join(
+            f"""
+            select place, {kind} as kind{groups}, {BUCKET} as bucket, sum({COUNT})::bigint as count
+            from found join wanted using (series_id) cross join unnest(found.{name}) item group by {keys}, bucket"""
+            for kind, name in enumerate(DURATIONS)
+        )
+        selects.append(
+            f"select place, kind, array_agg(bucket), array_agg(count), null::bytea{groups} from ({items}) items group by {keys}"
+        )
+    if asked.of_system:
+        histograms = ", ".join(f"({kind}, {name})" for kind, name in enumerate(DURATIONS))
+        selects.append(f"""
+        select place, kind, null::bigint[], null::bigint[], array_send(histogram){groups}
+        from of_system join wanted using (series_id) cross join lateral (values {histograms}) as h (kind, histogram)
+        where histogram is not null""")
+    return " union all ".join(selects)

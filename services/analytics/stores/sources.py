@@ -22,6 +22,7 @@ from services.analytics.stores.months import first_uuid_at
 
 SUMS = ("events", *UNIT_COLUMNS)
 DURATIONS = ("latency", "first_token")
+_UNION = " union all "
 
 _NUMBERS = frozenset({Dimension.SERVICE_TYPE, Dimension.STATUS, Dimension.PROVENANCE})
 _OF_EVENT = {
@@ -74,10 +75,12 @@ class Conditions:
 class Source:
     """Named queries for the `with` of a statement, and their values: `wanted` has the series (series_id, the dimensions of the question as
     g0, g1 …, model, variant, units, status, refused, user_id), and `found` their figures (place, series_id, and the columns that were asked
-    for). `found` is empty when the question is about no time at all."""
+    for). Those of the system's tables are in `of_system`, as their histograms are of another form. Each is empty when there is nothing to
+    look at."""
 
     wanted: str
     found: str
+    of_system: str
     values: Mapping[str, Any]
 
 
@@ -95,10 +98,12 @@ def source(
     # Where few series are wanted, each is looked up; otherwise all rows of the time are read.
     by_series = of_people and conditions.tells_people_apart
     values = dict(conditions.values)
-    branches = []
+    branches: list[str] = []
+    of_system: list[str] = []
     for grain, table in (USER_TABLES if of_people else SYSTEM_TABLES).items():
         if own := [one for one in stretches if one.grain is grain]:
-            branches.append(_branch(table, "series_id", columns, grain.name.lower(), by_series))
+            branch = _branch(table, "series_id", columns, grain.name.lower(), by_series)
+            (branches if of_people else of_system).append(branch)
             values |= _spans(grain.name.lower(), own, by_step)
     if figures := [one for one in stretches if one.grain is not Grain.EVENT]:
         key = "series_id" if of_people else "system_id"
@@ -107,7 +112,8 @@ def source(
     if events := [one for one in stretches if one.grain is Grain.EVENT]:
         branches.append(_of_events(columns, of_people, by_series))
         values |= _spans("event", events, by_step)
-    return Source(_wanted(question.group_by, conditions, of_people), " union all ".join(branches), values)
+    wanted = _wanted(question.group_by, conditions, of_people)
+    return Source(wanted, _UNION.join(branches), _UNION.join(of_system), values)
 
 
 def _wanted(group_by: Sequence[Dimension], conditions: Conditions, of_people: bool) -> str:

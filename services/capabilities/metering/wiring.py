@@ -88,12 +88,12 @@ async def build(
         ):
             yield Metering(Meter(usage, enabled=True), refused, refused, relay, relaying)
     finally:
-        # Calls that were refused while the service stopped.
+        # Calls that were refused while the service stopped, and answers that ended behind the drain.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await refused.flush(last=True)
         if relay is not None:
-            await relay.leave()
+            await relay.flush(_LAST_SECONDS)
 
 
 async def _watch(outbox: Outbox, usage: ServiceUsage) -> None:

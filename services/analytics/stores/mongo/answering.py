@@ -168,4 +168,7 @@ def _group(question: Question, series: Series) -> Group:
 
 
 def _sum(key: _Key, totals: _Totals) -> Sum:
-    return Sum(*key, sum(totals.statuses), *totals.statuses, totals.refused, tuple(totals.quantities))
+    success, error, cancelled = totals.statuses
+    return Sum(
+        *key, sum(totals.statuses), success, error, cancelled, totals.refused, tuple(totals.quantities)
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -102,7 +101,9 @@ class Balancing:
                 counts.add(Account(series.user_id, series.model, series.status), 1, call.quantities)
         return counts.tallies()
 
-    async def figures(self, start: datetime, end: datetime, service: ServiceType, minutes_from: datetime) -> FigureTallies:
+    async def figures(
+        self, start: datetime, end: datetime, service: ServiceType, minutes_from: datetime
+    ) -> FigureTallies:
         """See `ports.UsageStore.figure_tallies`; figures of minutes are kept from `minutes_from` on."""
         events, people, system = _Counts(), _Counts(), _Counts()
         first, last = to_micros(start), to_micros(end)
@@ -123,7 +124,9 @@ class Balancing:
                 # The figures were made anew meanwhile.
                 continue
             # Some of their documents may be nobody's already.
-            gone = await self._people.gone(events.people.union(*(counts.people for counts in tables.values())))
+            gone = await self._people.gone(
+                events.people.union(*(counts.people for counts in tables.values()))
+            )
             told = events.tallies(gone)
             nobodys = _Counts()
             for account, tally in told.items():
@@ -159,7 +162,7 @@ class Balancing:
         """What the figures of each table add up to without batches that are not known."""
         tables = {table: _Counts() for table in span.tables}
         accounts: dict[str, tuple[str, Account]] = {}
-        later: set[str] = set()
+        later: defaultdict[str, set[str]] = defaultdict(set)
         which = {
             "table": {"$in": span.tables},
             "at": {"$gte": span.start // MINUTE, "$lt": span.end // MINUTE},
@@ -171,14 +174,17 @@ class Balancing:
             account = Account(figure["user_id"], figure["model"], figure["status"])
             accounts[figure["_id"]] = figure["table"], account
             tables[figure["table"]].add(account, figure["events"], _quantities(figure))
-            later |= {name for name in figure["batches"] if name not in known}
+            for name in figure["batches"]:
+                if name not in known:
+                    later[name].add(figure["_id"])
         ids = sorted(later)
         for first in range(0, len(ids), _BATCHES_AT_ONCE):
             some = {"_id": {"$in": ids[first : first + _BATCHES_AT_ONCE]}}
             async for batch in self._batches.find(some):
                 for place, addition in (await additions_of(batch)).items():
-                    if place.id(version) in accounts:
-                        table, account = accounts[place.id(version)]
+                    id_ = place.id(version)
+                    if id_ in later[batch["_id"]]:
+                        table, account = accounts[id_]
                         less = [-amount for amount in addition.quantities]
                         tables[table].add(account, -addition.events, less)
         return tables

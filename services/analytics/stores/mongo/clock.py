@@ -23,5 +23,6 @@ async def server_time(mongo: Mongo) -> datetime:
         except DuplicateKeyError:
             # Another process made it at the same moment.
             continue
+        assert found is not None
         moment: datetime = found["at"]
         return moment

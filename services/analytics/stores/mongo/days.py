@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,11 +42,9 @@ class Days:
         for _ in range(_ATTEMPTS):
             known = await self._days.find_one({"_id": day})
             if known is None:
-                try:
-                    # Whoever comes second finds it.
+                # Whoever comes second finds it.
+                with contextlib.suppress(DuplicateKeyError):
                     await self._days.insert_one({"_id": day, "version": 0, "last": 0, "stale": []})
-                except DuplicateKeyError:
-                    pass
                 continue
             version: int = known["last"] + 1
             update: dict[str, Any] = {
@@ -86,7 +85,9 @@ class Days:
         old = {"changed_at": {"$lt": now - _STALE}}
         async for day in self._days.find({**old, "building": {"$exists": True}}):
             which = {"_id": day["_id"], "building": day["building"], "changed_at": day["changed_at"]}
-            await self._days.update_one(which, {"$unset": {"building": ""}, "$push": {"stale": day["building"]}})
+            await self._days.update_one(
+                which, {"$unset": {"building": ""}, "$push": {"stale": day["building"]}}
+            )
         for day in await self._days.find({**old, "stale.0": {"$exists": True}}).limit(_AT_ONCE).to_list():
             await self._figures.delete_many({"day": day["_id"], "version": {"$in": day["stale"]}})
             await self._days.update_one({"_id": day["_id"]}, {"$pullAll": {"stale": day["stale"]}})

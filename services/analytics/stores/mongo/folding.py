@@ -90,11 +90,12 @@ class Folding:
             if batch is not None:
                 await self.fold(batch, read_at)
 
-    async def add(
-        self, additions: Sequence[tuple[Place, int, Addition]], token: str, read_at: float
-    ) -> None:
+    async def add(self, additions: Sequence[tuple[Place, int, Addition]], token: str, read_at: float) -> None:
         """Add to figures, by their places and versions, what the token stands for. Raises Unavailable when the minute is over."""
-        left = [(place.id(version), addition.update(place, version, token)) for place, version, addition in additions]
+        left = [
+            (place.id(version), addition.update(place, version, token))
+            for place, version, addition in additions
+        ]
         for _ in range(_ATTEMPTS):
             clashed = []
             for first in range(0, len(left), _AT_ONCE):
@@ -119,7 +120,9 @@ class Folding:
             await self._figures.bulk_write(updates, ordered=False)
         except BulkWriteError as error:
             failures = error.details["writeErrors"]
-            if error.details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in failures):
+            if error.details.get("writeConcernErrors") or any(
+                one["code"] != DUPLICATE_KEY for one in failures
+            ):
                 raise
             return [one["index"] for one in failures]
         return []

@@ -20,6 +20,10 @@ def minute_of(moment: datetime) -> int:
     return to_micros(moment) // MINUTE
 
 
+def _minute_of_start(stretch: Stretch) -> int:
+    return minute_of(stretch.start)
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """The intervals of one table that a question is about. `stretches` ascend and do not overlap; `numbers` are those of their pieces or steps,
@@ -39,8 +43,7 @@ class Times:
         """The number of the interval that begins at this minute, as `key` has it."""
         if at is None:
             return self.numbers[0]
-        starts = [minute_of(stretch.start) for stretch in self.stretches]
-        return self.numbers[bisect.bisect_right(starts, at) - 1]
+        return self.numbers[bisect.bisect_right(self.stretches, at, key=_minute_of_start) - 1]
 
     @property
     def key(self) -> Document:

@@ -17,6 +17,7 @@ from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 
 _ATTEMPTS = 100
+_AT_ONCE = 100
 # Whoever inserted a batch is most probably folding it.
 _PAUSES_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -32,7 +33,9 @@ class Recording:
     async def record(self, events: Sequence[RecordedEvent]) -> int:
         """See `ports.UsageStore`."""
         gone = await self._people.gone({event.series.user_id for event in events})
-        left = {event.event_id: _nobodys(event) if event.series.user_id in gone else event for event in events}
+        left = {
+            event.event_id: _nobodys(event) if event.series.user_id in gone else event for event in events
+        }
         for _ in range(_ATTEMPTS):
             if not left:
                 return 0
@@ -60,12 +63,22 @@ class Recording:
 
     async def _known(self, event_ids: dict[str, RecordedEvent], own_id: str) -> set[str] | None:
         """Which of the events are stored, and counted by now; None when the insertion did succeed, and the driver repeated it."""
-        which = {"ids": {"$in": list(event_ids)}}
-        found = await self._batches.find(which, {"ids": 1, "fold": 1}).to_list()
-        if any(batch["_id"] == own_id for batch in found):
-            return None
-        await self._counted([batch["_id"] for batch in found if batch.get("fold") == DUE])
-        return {event_id for batch in found for event_id in batch["ids"]}
+        known: set[str] = set()
+        due: list[str] = []
+        unknown = list(event_ids)
+        while unknown:
+            # A few at a time: mostly the first ones tell the batch that has them all.
+            some = {"ids": {"$in": unknown[:_AT_ONCE]}}
+            unknown = unknown[_AT_ONCE:]
+            for batch in await self._batches.find(some, {"ids": 1, "fold": 1}).to_list():
+                if batch["_id"] == own_id:
+                    return None
+                known.update(batch["ids"])
+                if batch.get("fold") == DUE:
+                    due.append(batch["_id"])
+            unknown = [event_id for event_id in unknown if event_id not in known]
+        await self._counted(due)
+        return known
 
     async def _counted(self, batch_ids: list[str]) -> None:
         """Wait until others have folded these batches, or fold them."""
