@@ -63,7 +63,7 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
         postgres = EmbeddedPostgres(folder / "data")
         stack.push_async_callback(postgres.stop)
         database = await postgres.start()
-        await upgrade(database, ("auth", "chat"))
+        await upgrade(database, ("auth", "chat", "analytics"))
         environment = {
             "DATABASE_URL": database,
             "ANTIPHON_SECRET_KEY": secrets.token_urlsafe(48),

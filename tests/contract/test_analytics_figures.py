@@ -106,7 +106,7 @@ async def test_pieces_of_minutes_hours_and_days_agree(analytics_stores: Analytic
     for length in (timedelta(minutes=1), QUARTER, timedelta(hours=1), timedelta(hours=5, minutes=45), DAY):
         pieces = [
             Piece(yesterday() + number * length, yesterday() + (number + 1) * length, number)
-            for number in range(DAY // length)
+            for number in range(min(DAY // length, 200))
         ]
         await is_answered_right(store, events, Question(pieces))
         await is_answered_right(store, events, Question(pieces, (Dimension.USER,)))
@@ -145,9 +145,9 @@ async def test_histograms_add_up_over_batches_and_intervals(analytics_stores: An
     question = Question([Piece(yesterday(-24), yesterday(), 4), Piece(yesterday(), yesterday(24), 5)])
     first, second = sorted(await store.durations(question))
     assert (first.step, first.group, second.step) == (4, (), 5)
-    assert first.latency == {0: 4, bucket_of(1000): 2, bucket_of(1_000_000): 2}
+    assert first.latency == {bucket_of(latency): 2 for latency in (0, 1, 1000, 1_000_000)}
     # The first token of a call that took no time has none.
-    assert first.first_token == {0: 2, bucket_of(999): 2, bucket_of(999_999): 2}
+    assert first.first_token == {bucket_of(latency): 2 for latency in (0, 999, 999_999)}
     assert sum(second.latency.values()) == 4
 
 

@@ -18,10 +18,13 @@ from services.infra.postgres.binary import (
     boolean,
     jsonb,
     smallint,
+    smallints,
     text,
     texts,
     timestamptz,
+    timestamptzs,
     uuid,
+    uuids_of_texts,
 )
 from services.infra.postgres.database import Connection, Database
 from services.infra.postgres.prepared import PreparedStatement
@@ -56,6 +59,9 @@ async def _echo(database: Database, number: int, *, seconds: float = 0) -> bytes
     return echoed
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 async def test_values_of_all_kinds_mean_what_the_driver_means_by_them(database: Database) -> None:
     id_, now, quoted = UUID(new_id()), datetime(1999, 12, 31, 23, 59, 59, 999_999, UTC), 'a"b{,}\\ é 🙂'
     values = {
@@ -69,14 +75,18 @@ async def test_values_of_all_kinds_mean_what_the_driver_means_by_them(database: 
         "data": (Kind.BYTEA, b"\0\xff", b"\0\xff"),
         "before": (Kind.TIMESTAMPTZ, timestamptz(now), now),
         "after": (Kind.TIMESTAMPTZ, timestamptz(now + timedelta(days=9999)), now + timedelta(days=9999)),
+        "moments": (Kind.TIMESTAMPTZS, timestamptzs([0, -1]), [_EPOCH, _EPOCH - timedelta(microseconds=1)]),
+        "smalls": (Kind.SMALLINTS, smallints([-1, 2**15 - 1]), [-1, 2**15 - 1]),
         "id": (Kind.UUID, uuid(str(id_)), id_),
+        "ids": (Kind.UUIDS, uuids_of_texts([str(id_), str(id_).upper()]), [id_, id_]),
         "json": (Kind.JSONB, jsonb([["id", quoted]]), [["id", quoted]]),
         "nothing": (Kind.TEXT, None, None),
     }
     async with database.connection() as connection:
         await connection.execute(
             """create table kept (flag boolean, small smallint, big bigint, words text, many text[], none text[], numbers bigint[],
-                                  data bytea, before timestamptz, after timestamptz, id uuid, json jsonb, nothing text)"""
+                                  data bytea, before timestamptz, after timestamptz, moments timestamptz[], smalls smallint[], id uuid,
+                                  ids uuid[], json jsonb, nothing text)"""
         )
     insert = PreparedStatement(
         f"insert into kept values ({', '.join(f'%({name})s' for name in values)})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from services.analytics.stores.mongo.deletions import MongoAnalyticsDeletions
@@ -33,3 +33,16 @@ def on_mongo(mongo: Mongo) -> AnalyticsStores:
 
 async def _damage(mongo: Mongo) -> None:
     await mongo["analytics_figures"].update_many({}, {"$inc": {"events": 1, "quantities.2": 7}})
+
+
+async def long_folded(mongo: Mongo) -> None:
+    """Have all that is folded have been so for an hour."""
+    await mongo["analytics_batches"].update_many(
+        {"folded_at": {"$exists": True}}, {"$set": {"folded_at": datetime.now(UTC) - timedelta(hours=1)}}
+    )
+
+
+async def dumped(mongo: Mongo) -> str:
+    """Every document but the notes of who was deleted, bytes as they are."""
+    names = [name for name in await mongo.database.list_collection_names() if name != "analytics_forgotten"]
+    return "\n".join([str(found) for name in names async for found in mongo[name].find()])

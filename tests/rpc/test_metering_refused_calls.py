@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -274,7 +274,26 @@ async def test_calls_past_a_limit_are_their_callers(stage: Stage) -> None:
     assert told.project == ""
 
 
-async def test_calls_while_the_server_stops(stage: Stage) -> None:
-    stage.running.server._admission.close(1.0)
-    told = await stage.refused()
+async def test_calls_while_the_server_stops() -> None:
+    meter, draining, drained = Meter(), asyncio.Event(), asyncio.Event()
+
+    async def drain(grace: float) -> None:
+        draining.set()
+        await drained.wait()
+
+    mounted = Mounted("chat", {"antiphon.chat.v1.ChatService": Desk()}, meter=meter, drain=drain)
+    with tempfile.TemporaryFile() as log:
+        async with AsyncExitStack() as stack:
+            found = await stack.enter_async_context(
+                running(log.fileno(), mounted=[mounted], level="CRITICAL")
+            )
+            async with grpc.aio.insecure_channel(found.server.address) as channel:
+                stub = chat_pb2_grpc.ChatServiceStub(channel)
+                stopping = asyncio.create_task(stack.aclose())
+                await draining.wait()
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await stub.Chat(chat_pb2.ChatRequest(message="Hola"), metadata=bearer("user"))
+                drained.set()
+                await stopping
+    (told,) = meter.told
     assert (told.reason, told.principal) == ("SHUTTING_DOWN", ANONYMOUS)

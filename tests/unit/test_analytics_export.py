@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from antiphon.usage.v1 import usage_pb2
@@ -143,13 +144,14 @@ async def test_a_store_that_is_away_is_told() -> None:
         await exported(on)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(st.lists(events_of(START, NOW), max_size=10), st.none() | st.integers(0, 10**25))
 def test_json_lines_are_read_back_as_events(events: list[RecordedEvent], cost: int | None) -> None:
     found = as_messages([PricedEvent(one, cost) for one in events])
     assert found == [(event_to_proto(one), None if cost is None else str(cost)) for one in events]
 
 
+@settings(max_examples=60)
 @given(ODD_TEXTS, ODD_TEXTS)
 def test_csv_gives_every_text_back_or_marks_it(project: str, request_id: str) -> None:
     one = event(START, project=project, request_id=request_id)
@@ -162,7 +164,8 @@ def test_csv_gives_every_text_back_or_marks_it(project: str, request_id: str) ->
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_spreadsheet_takes_a_text_for_a_formula(text: str) -> None:
     fields = ("operation", "error_reason", "user_id", "api_key_id", "project", "model", "provider", "variant")
-    one = event(START, **dict.fromkeys((*fields, "session_id", "request_id"), text))
+    texts: dict[str, Any] = dict.fromkeys((*fields, "session_id", "request_id"), text)
+    one = event(START, **texts)
     (row,) = as_csv([PricedEvent(one, None)])
     assert [row[name] for name in (*fields, "session_id", "request_id")] == [f"'{text}"] * 10
 
@@ -230,6 +233,7 @@ def test_lines_end_as_their_formats_want_it() -> None:
     assert exports.json_lines([]) == exports.csv_lines([]) == b""
 
 
+@settings(max_examples=30)
 @given(events_of(START, NOW))
 def test_csv_times_are_exact_to_the_millisecond(one: RecordedEvent) -> None:
     (row,) = as_csv([PricedEvent(one, None)])

@@ -57,7 +57,7 @@ def grouped(events: list[RecordedEvent], group_by: tuple[Dimension, ...]) -> dic
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.lists(events_of(START, NOW), max_size=25),
     prices_over(MODELS),

@@ -59,7 +59,7 @@ def are_told(
         assert (report.steps[0].start, report.steps[-1].end) == (span.start, span.end)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(EVENTS, prices_over(MODELS), BUCKETS, ZONES)
 async def test_usage_is_told_to_the_unit_over_time_and_by_service(
     events: list[RecordedEvent], prices: list[Price], bucket: Bucket, zone: str
@@ -73,7 +73,7 @@ async def test_usage_is_told_to_the_unit_over_time_and_by_service(
     assert {one.series.service_type for one in events} == set(report.services)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(EVENTS, prices_over(MODELS), BUCKETS, st.sampled_from([1, 2, 100]))
 async def test_the_system_is_told_with_its_first_models_and_users(
     events: list[RecordedEvent], prices: list[Price], bucket: Bucket, top: int

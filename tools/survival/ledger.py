@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -39,8 +38,7 @@ where g.generation_id = any(%s::uuid[])
 NONE_USED = (0,) * len(UNITS)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A generation as stored. `answered` says whether there is an answer, in full or in part; what it used is by UNITS."""
 
     generation_id: str
@@ -111,14 +109,11 @@ class SqlLedger:
 
     async def entries(self) -> list[Entry]:
         """As the protocol says."""
-        return [
-            Entry(
-                *row[:8],
-                status=row[8] or 0,
-                quantities=tuple([amount or 0 for amount in row[9] or NONE_USED]),
-            )
-            for row in await self._rows(_GENERATIONS)
-        ]
+        found = []
+        for *fields, status, quantities in await self._rows(_GENERATIONS):
+            used = tuple([amount or 0 for amount in quantities or NONE_USED])
+            found.append(Entry._make([*fields, status or 0, used]))
+        return found
 
     async def waiting(self) -> Waiting:
         """As the protocol says."""

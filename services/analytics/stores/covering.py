@@ -97,6 +97,17 @@ def _cut(
     yield from _cut(last, end, finer, kept)
 
 
+def joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """The same time in as few pieces as can be."""
+    found: list[Piece] = []
+    for piece in pieces:
+        if found and found[-1].end == piece.start:
+            found[-1] = found[-1]._replace(end=piece.end)
+        else:
+            found.append(piece)
+    return found
+
+
 def without_gaps(stretches: Iterable[Stretch]) -> list[Stretch]:
     """The same times, with those that follow one another in a piece as one; their grain is that of the first."""
     found: list[Stretch] = []

@@ -23,8 +23,8 @@ _LOCK_SECONDS = 2
 
 
 def first_uuid_at(moment: datetime) -> UUID:
-    """The least UUID whose first 48 bits are the moment's milliseconds since 1970."""
-    return UUID(int=(moment - _EPOCH) // timedelta(milliseconds=1) << 80)
+    """The least UUID whose first 48 bits are the moment's milliseconds since 1970; before that, the least of all."""
+    return UUID(int=max((moment - _EPOCH) // timedelta(milliseconds=1), 0) << 80)
 
 
 def month_of(moment: datetime) -> datetime:
@@ -58,16 +58,11 @@ class EventMonths:
 
     async def ensure(self, first: int, last: int) -> None:
         """Have partitions for events between two times, in microseconds since 1970. Raises Unavailable."""
-        for month in _months(_EPOCH + timedelta(microseconds=first), _EPOCH + timedelta(microseconds=last)):
-            if month not in self._there:
-                await self._make(month)
-                self._there.add(month)
+        await self._ensure(_EPOCH + timedelta(microseconds=first), _EPOCH + timedelta(microseconds=last))
 
     async def ensure_ahead(self, now: datetime) -> None:
         """Have partitions for this month and the next two."""
-        for month in _months(now, now + _AHEAD):
-            await self._make(month)
-            self._there.add(month)
+        await self._ensure(now, now + _AHEAD)
 
     async def drop_before(self, oldest: datetime) -> None:
         """Drop the partitions whose months were over by then; one that is in use stays until the next time."""
@@ -89,6 +84,12 @@ class EventMonths:
         """From when on no month was dropped; None when none ever was. Raises Unavailable."""
         async with self._database.connection() as connection:
             return await kept_from(connection)
+
+    async def _ensure(self, first: datetime, last: datetime) -> None:
+        for month in _months(first, last):
+            if month not in self._there:
+                await self._make(month)
+                self._there.add(month)
 
     async def _make(self, month: datetime) -> None:
         name = f"analytics.events_{month:%Y_%m}"

@@ -10,11 +10,10 @@ from typing import Any
 from psycopg import AsyncCursor
 
 from services.analytics.model.figures import Durations, Group, Question, Sum
-from services.analytics.model.histogram import Histogram, added
 from services.analytics.stores.covering import Coverage
 from services.analytics.stores.lanes import HistogramSum
 from services.analytics.stores.layout import BUCKET, COUNT, UNIT_COLUMNS
-from services.analytics.stores.sources import DURATIONS, SUMS, Conditions, Source, source
+from services.analytics.stores.sources import DURATIONS, SUMS, Conditions, Source, presence, source
 from services.infra.postgres.database import Database
 
 
@@ -24,9 +23,10 @@ async def reading(database: Database, *, at_one_moment: bool = False) -> AsyncIt
     async with database.transaction() as connection:
         if at_one_moment:
             await connection.execute("set transaction isolation level repeatable read")
-        # Those who share the pool may have forbidden what is best for much data; and compiling takes longer than an answer may.
+        # Those who share the pool may have forbidden what is best for much data; to compile or to use the disk takes longer than an answer may.
         await connection.execute(
-            "select set_config('enable_seqscan', 'on', true), set_config('jit', 'off', true)"
+            """select set_config('enable_seqscan', 'on', true), set_config('jit', 'off', true),
+                      set_config('work_mem', '32MB', true)"""
         )
         yield connection.cursor(binary=True)
 
@@ -61,12 +61,15 @@ class Questions:
         asked = source(
             question, DURATIONS, self.kept, conditions, by_step=True, of_people=question.is_of_people
         )
-        steps: dict[tuple[int, Group], tuple[_Adding, _Adding]] = {}
+        steps: dict[tuple[int, Group], tuple[HistogramSum, HistogramSum]] = {}
         for step, kind, buckets, counts, sent, *group in await self._rows(asked, _durations(question, asked)):
-            both = steps.setdefault((step, tuple(group)), (_Adding(), _Adding()))
-            both[kind].add(buckets, counts, sent)
+            both = steps.setdefault((step, tuple(group)), (HistogramSum(), HistogramSum()))
+            if sent is None:
+                both[kind].add_counts(zip(buckets, counts, strict=True))
+            else:
+                both[kind].add_sent(sent)
         return [
-            Durations(step, group, latency.told(), first_token.told())
+            Durations(step, group, latency.counts(), first_token.counts())
             for (step, group), (latency, first_token) in steps.items()
         ]
 
@@ -74,13 +77,11 @@ class Questions:
         """See `ports.UsageStore`."""
         conditions = Conditions()
         conditions.add_filter(question.filter)
-        asked = source(question, (), self.kept, conditions, of_people=True)
-        rows = await self._rows(
-            asked,
-            """select count(distinct user_id) from (select distinct series_id from found) there join wanted using (series_id)
-               where user_id <> ''""",
-        )
-        return int(rows[0][0]) if rows else 0
+        asked = presence(question, self.kept, conditions)
+        statement = f"with found as ({asked.found}) select count(distinct user_id) from ({asked.wanted}) there where user_id <> ''"
+        await self.cursor.execute(statement.encode(), asked.values, prepare=False)
+        (row,) = await self.cursor.fetchall()
+        return int(row[0])
 
     async def _rows(self, asked: Source, select: str) -> Sequence[Sequence[Any]]:
         if not (asked.found or asked.of_system):
@@ -95,35 +96,16 @@ class Questions:
         return await self.cursor.fetchall()
 
 
-class _Adding:
-    """A histogram that comes in parts."""
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-        self._sent: HistogramSum | None = None
-
-    def add(self, buckets: Sequence[int] | None, counts: Sequence[int] | None, sent: bytes | None) -> None:
-        """Add buckets and their counts, each bucket once in all that is added, or what `array_send` wrote."""
-        if sent is not None:
-            self._sent = self._sent or HistogramSum()
-            self._sent.add(sent)
-        elif buckets is not None and counts is not None:
-            self._counts = dict(zip(buckets, counts, strict=True))
-
-    def told(self) -> Histogram:
-        """All of it together."""
-        if self._sent is None:
-            return self._counts
-        return added((self._counts, self._sent.counts())) if self._counts else self._sent.counts()
-
-
 def _all_of(asked: Source) -> str:
-    """What the question's figures are selected from."""
-    return " union all ".join(
+    """What the question's figures are selected from, a row for each place and series."""
+    figures = " union all ".join(
         f"select * from {name}"
         for name, sql in (("found", asked.found), ("of_system", asked.of_system))
         if sql
     )
+    # Of numbers there may be many, and texts are few: so they come together late.
+    sums = ", ".join(f"sum({column})::bigint as {column}" for column in SUMS)
+    return f"select place, series_id, {sums} from ({figures}) figures group by place, series_id"
 
 
 def _groups(question: Question) -> list[str]:
@@ -165,12 +147,12 @@ def _durations(question: Question, asked: Source) -> str:
             for kind, name in enumerate(DURATIONS)
         )
         selects.append(
-            f"select place, kind, array_agg(bucket), array_agg(count), null::bytea{groups} from ({items}) items group by {keys}"
+            f"select place, kind, array_agg(bucket), array_agg(count), null::bytea[]{groups} from ({items}) items group by {keys}"
         )
     if asked.of_system:
         histograms = ", ".join(f"({kind}, {name})" for kind, name in enumerate(DURATIONS))
         selects.append(f"""
-        select place, kind, null::bigint[], null::bigint[], array_send(histogram){groups}
+        select place, kind, null::bigint[], null::bigint[], array_agg(array_send(histogram)){groups}
         from of_system join wanted using (series_id) cross join lateral (values {histograms}) as h (kind, histogram)
-        where histogram is not null""")
+        where histogram is not null group by {keys}""")
     return " union all ".join(selects)

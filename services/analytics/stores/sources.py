@@ -15,6 +15,7 @@ from services.analytics.stores.covering import (
     Grain,
     Stretch,
     covered,
+    joined,
     without_gaps,
 )
 from services.analytics.stores.layout import SYSTEM_TABLES, UNIT_COLUMNS, USER_TABLES, once
@@ -107,13 +108,42 @@ def source(
             values |= _spans(grain.name.lower(), own, by_step)
     if figures := [one for one in stretches if one.grain is not Grain.EVENT]:
         key = "series_id" if of_people else "system_id"
-        branches.append(_branch("unfolded", key, columns, "unfolded", by_series))
+        branches.append(_branch("unfolded", key, columns, "unfolded", by_series=False))
         values |= _spans("unfolded", without_gaps(figures), by_step)
     if events := [one for one in stretches if one.grain is Grain.EVENT]:
         branches.append(_of_events(columns, of_people, by_series))
         values |= _spans("event", events, by_step)
     wanted = _wanted(question.group_by, conditions, of_people)
     return Source(wanted, _UNION.join(branches), _UNION.join(of_system), values)
+
+
+def presence(question: Question, kept: Coverage, conditions: Conditions) -> Source:
+    """The source of an answer about who was there at all: `wanted` has the series of people that have figures in the question's time, and goes
+    by `found`, which must not be empty."""
+    stretches = covered(joined(question.pieces), PEOPLE_GRAINS, kept)
+    values = dict(conditions.values)
+    there = ["series_id in (select series_id from found)"]
+    for grain, table in USER_TABLES.items():
+        if own := [one for one in stretches if one.grain is grain]:
+            # Each series is looked up, and what it has is not: people are fewer than their days.
+            there.append(f"""exists (
+                select from {_driven(grain.name.lower(), "timestamptz", by_series=False)} cross join lateral (
+                    select from analytics.{table} f
+                    where f.series_id = w.series_id and f.interval_start >= g.starts and f.interval_start < g.ends limit 1
+                ) f)""")
+            values |= _spans(grain.name.lower(), own, by_step=False)
+    figures = [one for one in stretches if one.grain is not Grain.EVENT]
+    events = [one for one in stretches if one.grain is Grain.EVENT]
+    values |= _spans("unfolded", without_gaps(figures), by_step=False) | _spans(
+        "event", events, by_step=False
+    )
+    found = (
+        _branch("unfolded", "series_id", (), "unfolded", by_series=False),
+        _of_events((), of_people=True, by_series=False),
+    )
+    texts = ("system_id is not null", *conditions.texts, f"({' or '.join(there)})")
+    wanted = f"select user_id from analytics.series w where {' and '.join(texts)}"
+    return Source(wanted, _UNION.join(found), "", values)
 
 
 def _wanted(group_by: Sequence[Dimension], conditions: Conditions, of_people: bool) -> str:

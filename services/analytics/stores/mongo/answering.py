@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from services.analytics.stores.mongo.layout import PEOPLE_TABLES, SYSTEM_TABLES
 from services.analytics.stores.mongo.pipelines import Times, group_of
 from services.analytics.stores.mongo.scanning import Call, Run, Scanning, to_micros
 from services.infra.mongo.client import Mongo
+
+_ROWS_AT_ONCE = 500
 
 
 class _Key(NamedTuple):
@@ -72,9 +75,7 @@ class Answering:
             only = pipelines.only(question.group_by, sorted(groups))
         for times in figures:
             match = {**await self._match(times, question), **only}
-            async for row in await self._figures.aggregate(
-                pipelines.sums(match, times, question.group_by), allowDiskUse=True
-            ):
+            async for row in self._rows(pipelines.sums(match, times, question.group_by)):
                 id_ = row["_id"]
                 piece = times.number_of(id_.get("at"))
                 group = group_of(id_, question.group_by)
@@ -102,7 +103,7 @@ class Answering:
             match = {**await self._match(times, question), **only}
             for name, histograms in (("latency", latency), ("first_token", first_token)):
                 pipeline = pipelines.histograms(match, times, question.group_by, name)
-                async for row in await self._figures.aggregate(pipeline, allowDiskUse=True):
+                async for row in self._rows(pipeline):
                     id_ = row["_id"]
                     step, group = times.number_of(id_.get("at")), group_of(id_, question.group_by)
                     histograms[step, group][int(id_["bucket"])] += row["count"]
@@ -117,7 +118,7 @@ class Answering:
         found = {call.series.user_id async for _, call in self._calls(question, stretches)}
         for times in _times(stretches, True, by_step=False):
             pipeline = pipelines.people(await self._match(times, question))
-            found |= {row["_id"] async for row in await self._figures.aggregate(pipeline, allowDiskUse=True)}
+            found |= {row["_id"] async for row in self._rows(pipeline)}
         return len(found - {""})
 
     def _stretches(self, question: Question, *, is_of_people: bool) -> list[Stretch]:
@@ -136,6 +137,15 @@ class Answering:
         async for call in self._scanning.calls(runs, question.filter):
             yield single[call.run], call
 
+    async def _rows(self, pipeline: Sequence[Document]) -> AsyncIterator[Document]:
+        """What the server adds up; other tasks get their turn in between."""
+        number = 0
+        async for row in await self._figures.aggregate(pipeline, allowDiskUse=True):
+            yield row
+            number += 1
+            if number % _ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
     async def _greatest(
         self, question: Question, limit: int, singles: _Sums, figures: Sequence[Times]
     ) -> set[Group]:
@@ -145,7 +155,7 @@ class Answering:
             sizes[key.group] += sum(totals.statuses)
         for times in figures:
             pipeline = pipelines.sizes(await self._match(times, question), question.group_by)
-            async for row in await self._figures.aggregate(pipeline, allowDiskUse=True):
+            async for row in self._rows(pipeline):
                 sizes[group_of(row["_id"], question.group_by)] += row["events"]
         return {group for group, _ in sizes.most_common(limit)}
 

@@ -112,8 +112,3 @@ def events_of(part: Document, ids: Sequence[str]) -> Iterator[RecordedEvent]:
             request_id,
             quantities,
         )
-
-
-def people_in(batch: Document) -> set[str]:
-    """Whose calls are in a batch."""
-    return {part["user_id"] for part in batch["parts"]} - {""}

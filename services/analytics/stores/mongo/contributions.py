@@ -26,6 +26,7 @@ from services.analytics.stores.mongo.batches import (
 from services.analytics.stores.mongo.layout import DAY_MINUTES, MINUTE, PEOPLE_TABLES, SYSTEM_TABLES
 
 _QUARTER_MINUTES = 15
+_EVENTS_AT_ONCE = 500
 
 
 class Place(NamedTuple):
@@ -63,15 +64,15 @@ class Addition:
         self.latency.update(other.latency)
         self.first_token.update(other.first_token)
 
-    def update(self, place: Place, version: int, token: str) -> UpdateOne:
-        """The write that adds it, unless what `token` stands for is in already: then there is a duplicate key."""
+    def update(self, place: Place, version: int, name: str) -> UpdateOne:
+        """The write that adds it, unless what `name` stands for is in already: then there is a duplicate key."""
         increments: dict[str, int] = {"events": self.events}
         for unit, amount in enumerate(self.quantities):
             if amount:
                 increments[f"quantities.{unit}"] = Int64(amount)
-        for name, histogram in (("latency", self.latency), ("first_token", self.first_token)):
+        for field_name, histogram in (("latency", self.latency), ("first_token", self.first_token)):
             for bucket, count in histogram.items():
-                increments[f"{name}.{bucket}"] = count
+                increments[f"{field_name}.{bucket}"] = count
         fields = {
             "table": place.table,
             "at": place.at,
@@ -80,8 +81,8 @@ class Addition:
             **self.series._asdict(),
         }
         return UpdateOne(
-            {"_id": place.id(version), "batches": {"$ne": token}},
-            {"$inc": increments, "$push": {"batches": token}, "$setOnInsert": fields},
+            {"_id": place.id(version), "batches": {"$ne": name}},
+            {"$inc": increments, "$push": {"batches": name}, "$setOnInsert": fields},
             upsert=True,
         )
 
@@ -98,7 +99,9 @@ async def additions_of(batch: Document) -> Additions:
         system_series = nobodys(series)
         system_key = key_of(system_series)
         columns = zip(ids, part["latencies"], part["first_tokens"], quantities_of(part), strict=True)
-        for event_id, latency, first_token, quantities in columns:
+        for number, (event_id, latency, first_token, quantities) in enumerate(columns):
+            if number % _EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             minute = end_of(event_id) // MINUTE
             quarter = minute // _QUARTER_MINUTES * _QUARTER_MINUTES
             latency_bucket = bucket_of(latency)
@@ -114,7 +117,6 @@ async def additions_of(batch: Document) -> Additions:
                     addition.latency[latency_bucket] += 1
                     if token_bucket >= 0:
                         addition.first_token[token_bucket] += 1
-        await asyncio.sleep(0)
     quarters = _coarser(system, SYSTEM_TABLES[Grain.QUARTER], _QUARTER_MINUTES)
     return {
         **people,
@@ -149,6 +151,11 @@ def added(total: Additions, more: Mapping[Place, Addition]) -> None:
 def days_of(additions: Collection[Place]) -> set[int]:
     """The days since 1970 that they are of."""
     return {place.day for place in additions}
+
+
+def people_in(additions: Additions) -> set[str]:
+    """Whose calls they are."""
+    return {addition.series.user_id for addition in additions.values()} - {""}
 
 
 def documents_of(additions: Additions, versions: Mapping[int, Collection[int]]) -> Iterator[str]:

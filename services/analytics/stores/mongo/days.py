@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from services.infra.mongo.client import Mongo
+from services.analytics.stores.mongo.clock import server_time
+from services.infra.mongo.client import Document, Mongo
 from services.kernel.errors import Unavailable
 
-_ATTEMPTS = 20
+_ATTEMPTS = 400
+_PAUSE_SECONDS = 0.1
 _AT_ONCE = 100
+_IDLE = timedelta(seconds=30)
 _STALE = timedelta(hours=1)
 
 
@@ -21,6 +24,7 @@ class Days:
     """The versions of days. A day that has no document has version 0, and no other one is being made."""
 
     def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
         self._days = mongo["analytics_days"]
         self._figures = mongo["analytics_figures"]
 
@@ -38,24 +42,33 @@ class Days:
         return found
 
     async def begin(self, day: int) -> int:
-        """A new version, from now on kept up by whoever folds. One that somebody else was making is given up."""
+        """A new version, from now on kept up by whoever folds. One that somebody else is making is waited for, and given up when nobody is at it
+        any more. Raises Unavailable when that takes too long."""
         for _ in range(_ATTEMPTS):
             known = await self._days.find_one({"_id": day})
             if known is None:
                 # Whoever comes second finds it.
                 with contextlib.suppress(DuplicateKeyError):
                     await self._days.insert_one({"_id": day, "version": 0, "last": 0, "stale": []})
-                continue
-            version: int = known["last"] + 1
-            update: dict[str, Any] = {
-                "$set": {"building": version, "last": version},
-                "$currentDate": {"changed_at": True},
-            }
-            if "building" in known:
-                update["$push"] = {"stale": known["building"]}
-            if (await self._days.update_one({"_id": day, "last": known["last"]}, update)).modified_count:
+            elif "building" in known and known["changed_at"] > await server_time(self._mongo) - _IDLE:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            elif await self._begun(known):
+                version: int = known["last"] + 1
                 return version
-        raise Unavailable("The figures of this day are being made by others; try again.", retry_after=1.0)
+        raise Unavailable("The figures of this day are being made by others; try again.", retry_after=5.0)
+
+    async def _begun(self, known: Document) -> bool:
+        """Begin the next version of a day, unless another process did."""
+        version = known["last"] + 1
+        update: Document = {
+            "$set": {"building": version, "last": version},
+            "$currentDate": {"changed_at": True},
+        }
+        if "building" in known:
+            update["$push"] = {"stale": known["building"]}
+        which = {"_id": known["_id"], "last": known["last"], "version": known["version"]}
+        which["building"] = known.get("building", {"$exists": False})
+        return (await self._days.update_one(which, update)).modified_count == 1
 
     async def go_on(self, day: int, version: int) -> bool:
         """Say that a version is still being made; False when it was given up meanwhile."""

@@ -17,6 +17,7 @@ from services.analytics.stores.mongo.contributions import (
     additions_of,
     days_of,
     documents_of,
+    people_in,
 )
 from services.analytics.stores.mongo.days import Days
 from services.analytics.stores.mongo.people import People
@@ -68,10 +69,10 @@ class Folding:
                     if place.day == day
                 ],
                 batch["_id"],
-                read_at,
+                read_at + _MOST_SECONDS,
             )
             done |= missing
-        await self._people.look_again(batch)
+        await self._people.look_again(people_in(additions))
         await self._batches.update_one(
             {"_id": batch["_id"], "fold": DUE},
             {"$set": {"fold": DONE}, "$currentDate": {"folded_at": True}},
@@ -90,16 +91,17 @@ class Folding:
             if batch is not None:
                 await self.fold(batch, read_at)
 
-    async def add(self, additions: Sequence[tuple[Place, int, Addition]], token: str, read_at: float) -> None:
-        """Add to figures, by their places and versions, what the token stands for. Raises Unavailable when the minute is over."""
+    async def add(self, additions: Sequence[tuple[Place, int, Addition]], name: str, until: float) -> None:
+        """Add to figures, by their places and versions, what the name stands for. `until` is a time of `time.monotonic`. Raises Unavailable when
+        it is over."""
         left = [
-            (place.id(version), addition.update(place, version, token))
+            (place.id(version), addition.update(place, version, name))
             for place, version, addition in additions
         ]
         for _ in range(_ATTEMPTS):
             clashed = []
             for first in range(0, len(left), _AT_ONCE):
-                if time.monotonic() - read_at > _MOST_SECONDS:
+                if time.monotonic() > until:
                     raise Unavailable("The figures can't be written in time now; try again.", retry_after=5.0)
                 some = left[first : first + _AT_ONCE]
                 clashed += [some[index] for index in await self._written([update for _, update in some])]
@@ -107,7 +109,7 @@ class Folding:
                 return
             # Either it is in already, or another batch made the figure at the same moment.
             ids = [id_ for id_, _ in clashed]
-            inside = self._figures.find({"_id": {"$in": ids}, "batches": token}, {"_id": 1})
+            inside = self._figures.find({"_id": {"$in": ids}, "batches": name}, {"_id": 1})
             known = {found["_id"] async for found in inside}
             left = [one for one in clashed if one[0] not in known]
             if not left:

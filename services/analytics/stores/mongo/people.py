@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from services.analytics.stores.mongo.batches import Document, people_in
+from services.analytics.stores.mongo.batches import Document
 from services.infra.mongo.client import Mongo
 
 _AT_ONCE = 200
@@ -33,9 +33,9 @@ class People:
             return set()
         return {found["_id"] async for found in self._forgotten.find({"_id": {"$in": wanted}})}
 
-    async def look_again(self, batch: Document) -> None:
-        """Take people out who were deleted while the batch was written."""
-        for user_id in await self.gone(people_in(batch)):
+    async def look_again(self, user_ids: Collection[str]) -> None:
+        """Take those out who were deleted while something of theirs was written."""
+        for user_id in await self.gone(user_ids):
             await self.take_out(user_id)
 
     async def note(self, user_id: str) -> None:

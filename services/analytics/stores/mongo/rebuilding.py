@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from services.analytics.stores.mongo.batches import DONE, Document
 from services.analytics.stores.mongo.clock import server_time
-from services.analytics.stores.mongo.contributions import Additions, added, additions_of
+from services.analytics.stores.mongo.contributions import Additions, added, additions_of, people_in
 from services.analytics.stores.mongo.days import Days
 from services.analytics.stores.mongo.folding import SETTLED, Folding
 from services.analytics.stores.mongo.layout import DAY_MINUTES, MINUTE
@@ -18,8 +21,14 @@ from services.kernel.errors import Unavailable
 
 _ATTEMPTS = 5
 _BATCHES_AT_ONCE = 50
-_MOST_ADDITIONS = 50_000
+_MOST_ADDITIONS = 20_000
+# Figures forget names ten minutes after their batch was done; these were for at most five of them.
+_MOST_SECONDS = 240.0
 _DAY = DAY_MINUTES * MINUTE
+
+
+class _GivenUp(Exception):
+    """Another process began a later version."""
 
 
 class Rebuilding:
@@ -41,43 +50,53 @@ class Rebuilding:
         """Make the figures of a day since 1970 anew. Raises Unavailable."""
         for _ in range(_ATTEMPTS):
             version = await self._days.begin(day)
-            if await self._made(day, version) and await self._days.finish(day, version):
-                return
+            with contextlib.suppress(_GivenUp):
+                await self._fill(day, version)
+                if await self._days.finish(day, version):
+                    return
         raise Unavailable("The figures of this day are being made by others; try again.", retry_after=5.0)
 
-    async def _made(self, day: int, version: int) -> bool:
-        """Fill the version; False when it was given up meanwhile."""
+    async def _fill(self, day: int, version: int) -> None:
+        """Add all that there is. Raises _GivenUp."""
         long_done = await server_time(self._mongo) - SETTLED
+        until = time.monotonic() + _MOST_SECONDS
         which = minutes_of(day * _DAY, (day + 1) * _DAY)
-        # By the order of their making, so that the list is as of one moment, and is short.
-        ids = [found["_id"] async for found in self._batches.find(which, {"_id": 1}).sort("_id", 1)]
+        settled: list[str] = []
+        others: list[str] = []
+        async for batch in self._batches.find(which, {"fold": 1, "folded_at": 1}):
+            (settled if _is_settled(batch, long_done) else others).append(batch["_id"])
+        # These first, before figures may forget their names.
+        async for name, additions in self._each(others, day, version):
+            await self._add(additions, version, name, until)
         many: Additions = {}
-        for first in range(0, len(ids), _BATCHES_AT_ONCE):
-            if not await self._days.go_on(day, version):
-                return False
-            some = {"_id": {"$in": ids[first : first + _BATCHES_AT_ONCE]}}
-            read_at = time.monotonic()
-            for batch in await self._batches.find(some).to_list():
-                additions = {
-                    place: addition
-                    for place, addition in (await additions_of(batch)).items()
-                    if place.day == day
-                }
-                if _is_settled(batch, long_done):
-                    added(many, additions)
-                else:
-                    await self._add(additions, version, batch["_id"], read_at)
-                await self._people.look_again(batch)
-            if len(many) > _MOST_ADDITIONS:
-                await self._add(many, version, f"to {first} of version {version}", time.monotonic())
-                many = {}
-        await self._add(many, version, f"rest of version {version}", time.monotonic())
-        return True
+        chunk = 0
+        async for _, additions in self._each(settled, day, version):
+            added(many, additions)
+            if len(many) >= _MOST_ADDITIONS:
+                await self._add(many, version, f"chunk {chunk} of version {version}", math.inf)
+                many, chunk = {}, chunk + 1
+        await self._add(many, version, f"chunk {chunk} of version {version}", math.inf)
 
-    async def _add(self, additions: Additions, version: int, name: str, read_at: float) -> None:
+    async def _each(
+        self, batch_ids: Sequence[str], day: int, version: int
+    ) -> AsyncIterator[tuple[str, Additions]]:
+        """The batches, and what they add to the day. Raises _GivenUp."""
+        for first in range(0, len(batch_ids), _BATCHES_AT_ONCE):
+            if not await self._days.go_on(day, version):
+                raise _GivenUp
+            some = {"_id": {"$in": batch_ids[first : first + _BATCHES_AT_ONCE]}}
+            for batch in await self._batches.find(some).to_list():
+                additions = await additions_of(batch)
+                yield (
+                    batch["_id"],
+                    {place: addition for place, addition in additions.items() if place.day == day},
+                )
+
+    async def _add(self, additions: Additions, version: int, name: str, until: float) -> None:
         await self._folding.add(
-            [(place, version, addition) for place, addition in additions.items()], name, read_at
+            [(place, version, addition) for place, addition in additions.items()], name, until
         )
+        await self._people.look_again(people_in(additions))
 
 
 def _is_settled(batch: Document, long_done: datetime) -> bool:

@@ -37,7 +37,7 @@ with renewed as materialized (
            row_number() over (order by event_id) as place
     from first
 )
-select event_id::text, payload from summed where place = 1 or size <= %(max_bytes)s order by event_id
+select event_id::text, payload from summed where place = 1 or size <= %(max_bytes)s order by summed.event_id
 """
 
 _REMOVE = "delete from {schema}.outbox where event_id = any(%(event_ids)s::uuid[])"
@@ -45,9 +45,16 @@ _SET_ASIDE = "update {schema}.outbox set set_aside = %(why)s where event_id = %(
 _LEAVE = "update {schema}.relay set until = '-infinity' where owner_id = %(owner_id)s::uuid"
 
 _BACKLOG = """
-select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8,
-       (select count(*) from {schema}.outbox where set_aside is not null)
-from (select created_at from {schema}.outbox where set_aside is null order by event_id limit %(most)s) waiting
+with aside as (
+    select count(*) as events from {schema}.outbox where set_aside is not null
+), kept as (
+    select count(*) as events from (select event_id from {schema}.outbox order by event_id limit %(most)s) first
+), oldest as (
+    select created_at from {schema}.outbox where set_aside is null order by event_id limit 1
+)
+select greatest(kept.events - aside.events, 0),
+       coalesce((select extract(epoch from clock_timestamp() - created_at) from oldest), 0)::float8, aside.events
+from kept, aside
 """
 
 
