@@ -46,23 +46,26 @@ _NAMESPACE = uuid.UUID("0192a5c0-0000-7000-8000-000000000000")
 _UNITS = 0b101
 _STATUSES = ((UsageStatus.SUCCESS, 94), (UsageStatus.ERROR, 4), (UsageStatus.CANCELLED, 2))
 
-# A hundred latencies with their buckets: which of them an event has decides its time to the first token, too.
+_PICKED = """
+create temporary table picked as select series_id, place::int from unnest(%(series)s::bigint[]) with ordinality as given (series_id, place)
+"""
+# A hundred latencies with their buckets: which of them an event has decides what it used, too.
 _LOAD = """
 insert into analytics.events (event_id, series_id, ended_at, started_at, latency, first_token, latency_bucket, first_token_bucket,
                               session_id, request_id, input_tokens, output_tokens)
-select overlay(overlay(gen_random_uuid()::text placing lpad(to_hex(ended >> 16), 8, '0') || '-' || lpad(to_hex(ended & 65535), 4, '0') from 1)
-               placing '7' from 15)::uuid,
-       series[1 + floor(cardinality(series) * random() ^ 2)::int],
-       to_timestamp(ended / 1000.0), to_timestamp((ended - took[place] / 1000) / 1000.0),
-       took[place], took[place] / 10, took_buckets[place], first_buckets[place],
-       gen_random_uuid()::text, gen_random_uuid()::text, 200 + place * 7, 20 + place * 3
-from (select %(took)s::bigint[] as took, %(took_buckets)s::smallint[] as took_buckets, %(first_buckets)s::smallint[] as first_buckets,
-             %(series)s::bigint[] as series) given,
-     lateral (
-         select %(first)s::bigint + i * (%(last)s::bigint - %(first)s::bigint) / %(count)s::bigint as ended,
-                1 + floor(100 * random())::int as place
-         from generate_series(0, %(count)s::bigint - 1) i
-     ) events
+select (lpad(to_hex(ended >> 16), 8, '0') || '-' || lpad(to_hex(ended & 65535), 4, '0') || '-7' || substr(gen_random_uuid()::text, 16))::uuid,
+       series_id, to_timestamp(ended / 1000.0), to_timestamp((ended - took[slot] / 1000) / 1000.0),
+       took[slot], took[slot] / 10, took_buckets[slot], first_buckets[slot],
+       gen_random_uuid()::text, gen_random_uuid()::text, 200 + slot * 7, 20 + slot * 3
+from (
+    select %(first)s::bigint + i * (%(last)s::bigint - %(first)s::bigint) / %(count)s::bigint as ended,
+           1 + floor(100 * random())::int as slot, 1 + floor(%(series_count)s * random() ^ 2)::int as place
+    from generate_series(0, %(count)s::bigint - 1) i offset 0
+) events
+join picked using (place)
+cross join (
+    select %(took)s::bigint[] as took, %(took_buckets)s::smallint[] as took_buckets, %(first_buckets)s::smallint[] as first_buckets
+) given
 """
 
 
@@ -164,13 +167,14 @@ async def load(database: Database, store: SqlUsageStore, month: Month, count: in
     await EventMonths(database).ensure(_micros(month.start), _micros(month.end))
     took = _latencies()
     values = {
-        "series": weighted,
+        "series_count": len(weighted),
         "took": took,
         "took_buckets": [bucket_of(one) for one in took],
         "first_buckets": [bucket_of(one // 10) for one in took],
     }
     loaded = 0
     async with database.direct() as connection:
+        await connection.execute(_PICKED.encode(), {"series": weighted})
         for start, end in month.days():
             part = round(count * ((end - start) / (month.end - month.start)))
             if part:

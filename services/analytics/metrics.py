@@ -76,7 +76,7 @@ class AnalyticsMetrics:
         # With a new month models vanish.
         self._cost.clear()
         self._unpriced.clear()
-        for group, figures in answer.reckoned.by(lambda _step, group: group).items():
+        for group, figures in answer.reckoned.by_group().items():
             names = [name_of(dimension, value) for dimension, value in zip(_GROUP_BY, group, strict=True)]
             if figures.cost is not None:
                 self._cost.labels(*names).set(figures.cost / _NANO)

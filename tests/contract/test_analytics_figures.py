@@ -76,7 +76,7 @@ def _apart(
     )
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(events_of(_start(), _start() + _SPAN), max_size=40),
     st.lists(_questions(), min_size=1, max_size=4),

@@ -61,7 +61,7 @@ async def agree(stores: AnalyticsStores) -> None:
     assert sum(tally.events for tally in found.events.values()) == sum(one.events for one in whole.values())
 
 
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(
     spells=st.lists(st.tuples(st.integers(0, _READER), st.integers(1, 15)), max_size=14), is_old=st.booleans()
 )

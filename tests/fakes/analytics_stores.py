@@ -16,10 +16,6 @@ from tests.fakes.analytics_memory import MemoryDeletions, MemoryPriceStore, Memo
 Answers = tuple[list[Sum], dict[tuple[int, Group], tuple[dict[int, int], dict[int, int]]], int]
 
 
-async def _nothing_to_damage() -> None:
-    raise NotImplementedError("these stores come without a way to spoil their figures")
-
-
 @dataclass(frozen=True)
 class AnalyticsStores:
     """All stores on one database. `damage` spoils figures of people and of the system, but no events, past the port."""
@@ -27,7 +23,7 @@ class AnalyticsStores:
     usage: UsageStore
     prices: PriceStore
     deletions: Deletions
-    damage: Callable[[], Awaitable[None]] = _nothing_to_damage
+    damage: Callable[[], Awaitable[None]]
 
 
 def memory_stores() -> AnalyticsStores:

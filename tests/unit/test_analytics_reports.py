@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analytics.model.events import RecordedEvent
-from services.analytics.model.figures import Dimension, Filter
+from services.analytics.model.figures import Dimension, Durations, Filter, Group, Question
 from services.analytics.model.prices import Price
 from services.analytics.model.steps import Bucket, Span
 from services.analytics.model.totals import NOTHING, Figures
@@ -24,7 +25,8 @@ from services.analytics.usecases.spans import span_of, zone_of
 from services.capabilities.metering.model import ServiceType
 from tests.fakes.analytics_events import MILLISECOND, event, events_of, moment_of, quantities
 from tests.fakes.analytics_exact import exact_figures, prices_over, without_percentiles
-from tests.fakes.analytics_stage import ALICE, NOW, a_price, stage
+from tests.fakes.analytics_memory import MemoryUsageStore
+from tests.fakes.analytics_stage import ALICE, FOR_EVER, NOW, Stage, a_price, stage
 
 START = NOW - timedelta(days=2, hours=3)
 MODELS = ("", "a", "b", "Ünïcode $.x")
@@ -170,6 +172,30 @@ async def test_a_cost_is_absent_when_none_is_known_and_counts_what_is_unpriced()
     await on.usage.record([event(NOW - MILLISECOND, quantities(input_tokens=1_000_000))])
     totals = (await usage(a_span(), Filter())).totals
     assert (totals.cost, totals.unpriced) == (7, 2)
+
+
+class Busy(MemoryUsageStore):
+    """A call ends between two questions, twice."""
+
+    async def durations(
+        self, question: Question, groups: Sequence[Group] | None = None
+    ) -> Sequence[Durations]:
+        if len(self.kept) < 3:
+            await self.record([event(NOW - MILLISECOND, user_id="u")])
+        return await super().durations(question, groups)
+
+
+@pytest.mark.parametrize("way", ["usage", "users"])
+async def test_counts_and_durations_are_of_the_same_calls(way: str) -> None:
+    on = Stage(usage=Busy(event_retention=FOR_EVER))
+    await on.usage.record([event(NOW - MILLISECOND, user_id="u")])
+    if way == "usage":
+        figures = (await GetUsage(on.reckon)(a_span(), Filter())).totals
+    else:
+        answer, _ = await on.reckon.leaders(a_span(), (Dimension.USER,), Filter(), limit=3)
+        figures = answer.reckoned.total()
+    assert figures.latency is not None
+    assert figures.latency.of == figures.events == 3
 
 
 async def test_filters_let_through_what_has_one_of_the_values_of_each() -> None:

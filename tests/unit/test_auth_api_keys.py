@@ -129,7 +129,7 @@ async def test_a_key_that_is_not_good_is_refused_without_a_reason(desk: Desk, an
 def test_the_contract_says_which_scopes_there_are() -> None:
     everybody, administrators = scopes_of_contract()
     assert {"chat.read", "chat.write", "keys.read", "keys.write", "profile.read"} <= everybody
-    assert administrators == {"admin"}
+    assert administrators == {"admin", "analytics.read"}
 
 
 async def test_a_scope_that_does_not_exist_is_named_with_those_that_do(desk: Desk, ana: Principal) -> None:

@@ -241,12 +241,13 @@ class MongoLedger:
         return late
 
     async def records(self, generation_ids: Collection[str]) -> Mapping[str, str]:
-        """As the protocol says; what says only how far the projections are is left out."""
+        """As the protocol says; what says only how far the projections and the deliveries are is left out."""
         found: dict[str, str] = {}
         async for one in self._database.chat_generations.find({"_id": {"$in": list(generation_ids)}}):
             rows = self._database.chat_events.find({"_id.g": one["_id"]}).sort("_id.s", 1)
             events = [event async for event in rows]
-            one.pop("unprojected", None)
+            for name in ("unprojected", "unshipped", "usage_event"):
+                one.pop(name, None)
             text = repr((sorted(one.items()), events))
             found[one["_id"]] = hashlib.sha256(text.encode()).hexdigest()
         return found

@@ -83,12 +83,23 @@ class _Pile:
 
 
 class Reckoned:
-    """A store's answer to one question, priced; figures are folded out of it by step and group."""
+    """A store's answers about one span, priced; figures are folded out of them by step and group.
+
+    Durations are asked for by what they are told by: histograms of every step and group, to be added up here, would be the dearest part of an
+    answer. `of_groups` are those of the whole span (step 0), `of_steps` those of all groups together, `of_both` those of each step and group.
+    """
 
     def __init__(
-        self, pieces: Sequence[Piece], sums: Sequence[Sum], durations: Sequence[Durations], book: PriceBook
+        self,
+        pieces: Sequence[Piece],
+        sums: Sequence[Sum],
+        book: PriceBook,
+        *,
+        of_groups: Sequence[Durations] = (),
+        of_steps: Sequence[Durations] = (),
+        of_both: Sequence[Durations] = (),
     ) -> None:
-        self._durations = durations
+        self._of_groups, self._of_steps, self._of_both = of_groups, of_steps, of_both
         self._rows = [
             (
                 pieces[row.piece].step,
@@ -98,29 +109,38 @@ class Reckoned:
             for row in sums
         ]
 
-    def by(self, key: Callable[[int, Group], K]) -> dict[K, Figures]:
-        """Figures by whatever `key` makes of a step and a group, most events first."""
-        piles: dict[K, _Pile] = {}
-        for step, row, cost in self._rows:
-            piles.setdefault(key(step, row.group), _Pile()).add(row, cost)
-        for one in self._durations:
-            pile = piles.setdefault(key(one.step, one.group), _Pile())
-            pile.latency.append(one.latency)
-            pile.first_token.append(one.first_token)
-        found = {name: pile.figures() for name, pile in piles.items()}
-        return dict(sorted(found.items(), key=lambda one: -one[1].events))
-
     def total(self) -> Figures:
         """All of it."""
-        return self.by(lambda _step, _group: None).get(None, NOTHING)
+        return self._by(lambda _step, _group: None, self._of_groups).get(None, NOTHING)
+
+    def by_group(self) -> dict[Group, Figures]:
+        """By group, most events first."""
+        return self._by(lambda _step, group: group, self._of_groups)
+
+    def by_place(self, place: int) -> dict[str | int, Figures]:
+        """By the values of one of the dimensions, most events first."""
+        return self._by(lambda _step, group: group[place], self._of_groups)
 
     def by_step(self) -> dict[int, Figures]:
         """By step, those without calls left out."""
-        return self.by(lambda step, _group: step)
+        return self._by(lambda step, _group: step, self._of_steps)
 
-    def by_place(self, place: int) -> dict[str | int, Figures]:
-        """By the values of one of the dimensions."""
-        return self.by(lambda _step, group: group[place])
+    def by_group_and_step(self) -> dict[tuple[Group, int], Figures]:
+        """By both, those without calls left out."""
+        return self._by(lambda step, group: (group, step), self._of_both)
+
+    def _by(self, key: Callable[[int, Group], K], durations: Sequence[Durations]) -> dict[K, Figures]:
+        piles: dict[K, _Pile] = {}
+        for step, row, cost in self._rows:
+            piles.setdefault(key(step, row.group), _Pile()).add(row, cost)
+        for one in durations:
+            # A call that came between the two answers has its duration and no sum.
+            pile = piles.get(key(one.step, one.group))
+            if pile is not None:
+                pile.latency.append(one.latency)
+                pile.first_token.append(one.first_token)
+        found = {name: pile.figures() for name, pile in piles.items()}
+        return dict(sorted(found.items(), key=lambda one: -one[1].events))
 
 
 def _percentiles(histograms: Sequence[Mapping[int, int]]) -> Percentiles | None:

@@ -21,6 +21,7 @@ from services.runtime.metrics import Metrics
 from services.settings import AnalyticsSettings, Settings
 
 NAME = "analytics"
+_LONGEST = timedelta(days=50 * 365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,6 @@ async def _on_postgres(
 
 
 def retentions(settings: AnalyticsSettings) -> tuple[timedelta, timedelta]:
-    """How long events and figures are kept; figures at least as long as events."""
-    return (
-        timedelta(seconds=settings.event_retention),
-        timedelta(seconds=max(settings.event_retention, settings.figure_retention)),
-    )
+    """How long events and figures are kept; figures at least as long as events, and nothing longer than there are calendars."""
+    events = min(timedelta(seconds=settings.event_retention), _LONGEST)
+    return events, min(max(events, timedelta(seconds=settings.figure_retention)), _LONGEST)

@@ -156,32 +156,35 @@ class QueryUsage:
                 f"{limit} groups of {steps} steps each are more than the {_MOST_TOLD} figures that are told at once; "
                 "ask for fewer groups, a longer bucket or a shorter span",
             )
-        groups: list[Group] = [()]
         if not group_by:
-            whole = answer = await self.reckon(span, (), which)
-        else:
-            whole = await self.reckon(Span(span.start, span.end, span.zone), (), which)
-            # One more than is told says whether there are more.
-            answer, groups = await self.reckon.leaders(
-                span, group_by, which, limit=limit + 1, by_cost=_WEIGHED_BY_COST if by_cost else 0
-            )
-        by_group = answer.reckoned.by(lambda _step, group: group)
-        by_step = (
-            answer.reckoned.by(lambda step, group: (group, step)) if span.bucket is not Bucket.NONE else {}
+            answer = await self.reckon(span, (), which)
+            total, by_step = answer.reckoned.total(), _by_step(span, answer)
+            return total, [Told((), total, _told(answer, by_step))], False
+        whole = await self.reckon(Span(span.start, span.end, span.zone), (), which)
+        # One more than is told says whether there are more.
+        answer, groups = await self.reckon.leaders(
+            span, group_by, which, limit=limit + 1, by_cost=_WEIGHED_BY_COST if by_cost else 0
         )
+        by_group = answer.reckoned.by_group()
+        steps_of_group: dict[Group, dict[int, Figures]] = {group: {} for group in groups}
+        if span.bucket is not Bucket.NONE:
+            for (group, step), figures in answer.reckoned.by_group_and_step().items():
+                steps_of_group[group][step] = figures
         told = [
-            Told(
-                group,
-                by_group.get(group, NOTHING),
-                [
-                    Step(start, end, by_step[group, step])
-                    for step, (start, end) in enumerate(answer.steps)
-                    if (group, step) in by_step
-                ],
-            )
-            for group in groups[:limit]
+            Told(group, by_group[group], _told(answer, steps_of_group[group])) for group in groups[:limit]
         ]
         return whole.reckoned.total(), told, len(groups) > limit
+
+
+def _by_step(span: Span, answer: Answer) -> dict[int, Figures]:
+    return answer.reckoned.by_step() if span.bucket is not Bucket.NONE else {}
+
+
+def _told(answer: Answer, by_step: dict[int, Figures]) -> list[Step]:
+    """The steps with calls, in their order."""
+    return [
+        Step(start, end, by_step[step]) for step, (start, end) in enumerate(answer.steps) if step in by_step
+    ]
 
 
 async def _top_users(reckon: Reckoning, span: Span, which: Filter, top: int) -> dict[Value, Figures]:
@@ -201,7 +204,7 @@ def _report(
     top: int | None = None,
 ) -> Report:
     reckoned = answer.reckoned
-    by_step = reckoned.by_step() if span.bucket is not Bucket.NONE else {}
+    by_step = _by_step(span, answer)
     return Report(
         span,
         reckoned.total(),

@@ -19,7 +19,8 @@ from services.analytics.ports import Clock, UsageStore
 from services.analytics.usecases.reckoning import Reckoning
 from services.analytics.usecases.reports import SCOPE
 from services.analytics.usecases.spans import whole_millis, zone_of
-from services.kernel.errors import InvalidArgument, Unavailable
+from services.kernel.errors import InvalidArgument, ServiceError, Unavailable
+from services.kernel.outages import Outage
 from services.kernel.ownership import whose
 from services.kernel.principal import Principal
 
@@ -63,6 +64,11 @@ class Watchers:
         self._counts: dict[str, int] = {}
         self._some = asyncio.Event()
         self.closed = False
+        self._lost = Outage(
+            lambda error: log.warning("whose usage changed can't be seen now", error=error),
+            lambda: log.info("whose usage changed is seen again"),
+            first=_LOOK_SECONDS,
+        )
 
     @contextlib.contextmanager
     def watching(self, user_id: str) -> Iterator[_Watcher]:
@@ -85,14 +91,17 @@ class Watchers:
                 self._some.clear()
                 self._counts.clear()
                 continue
+            pause = _LOOK_SECONDS
             try:
                 await self._look()
-            except Unavailable as error:
-                log.debug("whose usage changed can't be seen now", why=error.message)
-            except Exception:
+                self._lost.over()
+            except ServiceError as error:
                 # Watchers still get their signs of life, and the next look may fare better.
+                pause = self._lost.pause(error.message)
+            except Exception as error:
+                pause = self._lost.pause(repr(error))
                 log.exception("whose usage changed can't be seen")
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(pause)
 
     def close(self) -> None:
         """Have all watchers end."""

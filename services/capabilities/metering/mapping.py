@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from antiphon.usage.v1 import usage_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.capabilities.metering.model import Provenance, Unit, Usage, UsageEvent
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
@@ -49,13 +54,20 @@ def event_to_proto(event: UsageEvent) -> usage_pb2.UsageEvent:
         model=event.model,
         provider=event.provider,
         request_id=event.request_id,
-        quantities=usage_to_proto(event.usage).quantities,
+        quantities=quantities_to_proto(event.usage.quantities),
         provenance=cast("usage_pb2.Provenance", event.usage.provenance.value),
         variant=event.variant,
         refused=event.refused,
     )
-    message.start_time.FromDatetime(event.start_time)
-    message.latency.FromTimedelta(event.latency)
+    _set(message.start_time, event.start_time - _EPOCH)
+    _set(message.latency, event.latency)
     if event.time_to_first_token is not None:
-        message.time_to_first_token.FromTimedelta(event.time_to_first_token)
+        _set(message.time_to_first_token, event.time_to_first_token)
     return message
+
+
+def _set(message: Timestamp | Duration, since: timedelta) -> None:
+    """What FromDatetime and FromTimedelta do, in a third of the time; both of `since` are positive."""
+    # A message of zero is not one that is absent.
+    message.SetInParent()
+    message.seconds, message.nanos = since.days * 86_400 + since.seconds, since.microseconds * 1000

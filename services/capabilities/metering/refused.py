@@ -17,7 +17,7 @@ from services.capabilities.metering.model import NO_USAGE, ServiceType, UsageEve
 from services.capabilities.metering.ports import Outbox, Waiting
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
-from services.kernel.metering import EndedCall
+from services.kernel.metering import EndedCall, Question
 from services.kernel.outages import Outage
 
 log = structlog.get_logger(__name__)
@@ -72,8 +72,8 @@ class RefusedCalls:
             await self.flush()
 
     async def flush(self, *, last: bool = False) -> None:
-        """Put what waits into the outbox; with `last` also forget those of which nothing will be known any more. Does not fail: what the
-        outbox does not take waits for the next time."""
+        """Put what waits into the outbox; with `last` also give up what is not known, or not taken, by then. Does not fail: what the outbox
+        does not take waits for the next time."""
         async with self._one_at_a_time:
             left = len(self._waiting)
             while left > 0:
@@ -87,6 +87,8 @@ class RefusedCalls:
                 except Unavailable as error:
                     self._waiting.extendleft(reversed(taken))
                     self._lost.pause(error.message)
+                    if last:
+                        self._usage.dropped(len(self._waiting))
                     return
                 except asyncio.CancelledError:
                     # That some of them are there already does no harm.
@@ -105,7 +107,8 @@ class RefusedCalls:
         """Record those that made nothing, and return those of which that is not known yet."""
         refused, unknown = [], []
         for ended in taken:
-            begun = await self._has_begun(ended, last=last)
+            question = ended.call.question
+            begun = False if question is None else await self._has_begun(ended, question, last=last)
             if begun is None:
                 unknown.append(ended)
             elif not begun:
@@ -127,10 +130,7 @@ class RefusedCalls:
             return []
         return unknown
 
-    async def _has_begun(self, ended: _Ended, *, last: bool) -> bool | None:
-        question = ended.call.question
-        if question is None:
-            return False
+    async def _has_begun(self, ended: _Ended, question: Question, *, last: bool) -> bool | None:
         if not last and self._clock() - ended.end_time < _SETTLED_SECONDS:
             return None
         return await question()

@@ -20,6 +20,7 @@ class Kind(IntEnum):
     BIGINT = 20
     SMALLINT = 21
     TEXT = 25
+    BYTEAS = 1001
     SMALLINTS = 1005
     TEXTS = 1009
     BIGINTS = 1016

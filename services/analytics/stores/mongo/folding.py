@@ -12,7 +12,6 @@ from pymongo.errors import BulkWriteError
 from services.analytics.stores.mongo.batches import DONE, DUE, Document
 from services.analytics.stores.mongo.contributions import (
     Addition,
-    Additions,
     Place,
     additions_of,
     days_of,
@@ -42,7 +41,7 @@ class Folding:
     fold it, others being at it or not, and a crash at any point leaves it due. In this order a folder
 
     1. reads the batch, which is due,
-    2. adds it to the figures in each version of its days that is kept up, until it finds none that it has not been added to,
+    2. adds it to the figures in each version of its days that is kept up; whoever begins another one later finds the batch,
     3. takes people out who were deleted meanwhile,
     4. marks it done.
 
@@ -59,28 +58,21 @@ class Folding:
     async def fold(self, batch: Document, read_at: float) -> None:
         """Bring a batch to its end that was due when it was read, at that time of `time.monotonic`. Raises Unavailable."""
         additions = await additions_of(batch)
-        done: set[tuple[int, int]] = set()
-        while missing := await self._missing(additions, done):
-            await self.add(
-                [
-                    (place, version, addition)
-                    for place, addition in additions.items()
-                    for day, version in missing
-                    if place.day == day
-                ],
-                batch["_id"],
-                read_at + _MOST_SECONDS,
-            )
-            done |= missing
+        versions = await self._days.kept_up(days_of(additions))
+        await self.add(
+            [
+                (place, version, addition)
+                for place, addition in additions.items()
+                for version in versions[place.day]
+            ],
+            batch["_id"],
+            read_at + _MOST_SECONDS,
+        )
         await self._people.look_again(people_in(additions))
         await self._batches.update_one(
             {"_id": batch["_id"], "fold": DUE},
             {"$set": {"fold": DONE}, "$currentDate": {"folded_at": True}},
         )
-
-    async def _missing(self, additions: Additions, done: set[tuple[int, int]]) -> set[tuple[int, int]]:
-        versions = await self._days.kept_up(days_of(additions))
-        return {(day, version) for day, those in versions.items() for version in those} - done
 
     async def fold_due(self, which: Mapping[str, object] | None = None) -> None:
         """Fold what is due now, all or some."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from services.capabilities.metering.ports import Backlog, Waiting
+from services.infra.postgres.binary import Kind, byteas, texts, uuids_of_texts
 from services.infra.postgres.database import Database
+from services.infra.postgres.prepared import PreparedStatement
 
 _MOST_COUNTED = 100_000
 
 _ADD = """
 insert into {schema}.outbox (event_id, user_id, payload)
-select * from unnest(%(event_ids)s::uuid[], %(user_ids)s::text[], %(payloads)s::bytea[])
+select * from unnest(%(event_ids)s, %(user_ids)s, %(payloads)s)
 on conflict (event_id) do nothing
 """
 
@@ -40,7 +41,7 @@ with renewed as materialized (
 select event_id::text, payload from summed where place = 1 or size <= %(max_bytes)s order by summed.event_id
 """
 
-_REMOVE = "delete from {schema}.outbox where event_id = any(%(event_ids)s::uuid[])"
+_REMOVE = "delete from {schema}.outbox where event_id = any (%(event_ids)s)"
 _SET_ASIDE = "update {schema}.outbox set set_aside = %(why)s where event_id = %(event_id)s::uuid"
 _LEAVE = "update {schema}.relay set until = '-infinity' where owner_id = %(owner_id)s::uuid"
 
@@ -63,19 +64,24 @@ class SqlOutbox:
 
     def __init__(self, database: Database, schema: str) -> None:
         self._database = database
-        self._add, self._take, self._remove, self._set_aside, self._leave, self._backlog = (
-            statement.format(schema=schema).encode()
-            for statement in (_ADD, _TAKE, _REMOVE, _SET_ASIDE, _LEAVE, _BACKLOG)
+        # A thousand events at a time pass through these two, and packing their values is most of the work.
+        self._add = PreparedStatement(
+            _ADD.format(schema=schema),
+            {"event_ids": Kind.UUIDS, "user_ids": Kind.TEXTS, "payloads": Kind.BYTEAS},
+        )
+        self._remove = PreparedStatement(_REMOVE.format(schema=schema), {"event_ids": Kind.UUIDS})
+        self._take, self._set_aside, self._leave, self._backlog = (
+            statement.format(schema=schema).encode() for statement in (_TAKE, _SET_ASIDE, _LEAVE, _BACKLOG)
         )
 
     async def add(self, events: Sequence[Waiting], user_ids: Sequence[str]) -> None:
         """See `Outbox`."""
-        await self._do(
-            self._add,
-            event_ids=[UUID(event.event_id) for event in events],
-            user_ids=list(user_ids),
-            payloads=[event.payload for event in events],
-        )
+        values = {
+            "event_ids": uuids_of_texts([event.event_id for event in events]),
+            "user_ids": texts(user_ids),
+            "payloads": byteas([event.payload for event in events]),
+        }
+        await self._database.execute(self._add, values)
 
     async def take(self, owner_id: str, limit: int, max_bytes: int) -> Sequence[Waiting]:
         """See `Outbox`."""
@@ -86,7 +92,7 @@ class SqlOutbox:
 
     async def remove(self, event_ids: Sequence[str]) -> None:
         """See `Outbox`."""
-        await self._do(self._remove, event_ids=[UUID(event_id) for event_id in event_ids])
+        await self._database.execute(self._remove, {"event_ids": uuids_of_texts(event_ids)})
 
     async def set_aside(self, event_id: str, why: str) -> None:
         """See `Outbox`."""
