@@ -22,8 +22,8 @@ from bench.machine import Cores
 from bench.processes import BenchmarkFailed, Process, module, running
 from bench.stage import work_folder
 from bench.usage_delivery import RETENTION, Cost, Delivery
-from bench.usage_events import Month, load
-from bench.usage_questions import GROUPED, LEADERS, PERSON, SYSTEM, Questions, median_milliseconds
+from bench.usage_events import Month, is_balanced, load
+from bench.usage_questions import GROUPED, LEADERS, PERSON, SYSTEM, Questions, Taken, taken
 from services.analytics.stores.usage import SqlUsageStore
 from services.infra.postgres.database import Database
 from services.infra.postgres.embedded import EmbeddedPostgres
@@ -84,35 +84,44 @@ async def measure(cores: Cores, extent: Extent, say: Callable[[str], None]) -> l
         store = SqlUsageStore(database, event_retention=RETENTION, figure_retention=RETENTION)
         await store.tidy()
         suite = await stack.enter_async_context(_suite(url, folder, cores))
-        results = await _questions(suite, database, store, extent, say)
         delivery = Delivery(database, store, psutil.Process(postgres.postmaster_pid))
+        results = await _questions(suite, delivery, extent, say)
         return [*await _costs(suite, delivery, extent), *results]
 
 
 async def _questions(
-    suite: Suite, database: Database, store: SqlUsageStore, extent: Extent, say: Callable[[str], None]
+    suite: Suite, delivery: Delivery, extent: Extent, say: Callable[[str], None]
 ) -> list[Result]:
     month = Month.until_now()
-    took: list[dict[str, list[float]]] = []
+    took: list[dict[str, list[Taken]]] = []
     loaded = 0
     async with grpc.aio.insecure_channel(suite.address) as channel:
         questions = Questions(channel, suite.token, month)
         for more in (extent.loaded // 10, extent.loaded - extent.loaded // 10):
             say(f"P7: loading {more:,} events …")
-            loaded += await load(database, store, month, more)
-            if await questions.total() != loaded:
+            loaded += await load(delivery.database, delivery.store, month, more)
+            if await questions.total() != loaded or not await is_balanced(delivery.store, month):
                 raise BenchmarkFailed(f"the figures are not those of the {loaded:,} events that were loaded")
             took.append({about: [] for about in ASKED})
             for _ in range(extent.rounds):
                 for about, ask in questions.all().items():
-                    took[-1][about].append(await median_milliseconds(ask, extent.asked))
+                    took[-1][about].append(await taken(ask, extent.asked, suite.process, delivery.postmaster))
     few, many = took
     growth = [
-        max(many[about][number] / few[about][number] for about in ASKED) for number in range(extent.rounds)
+        max(many[about][number].wait / few[about][number].wait for about in ASKED)
+        for number in range(extent.rounds)
     ]
-    each = ", ".join(f"{about} {middle(few[about]):.1f} and {middle(many[about]):.1f} ms" for about in ASKED)
-    note = f"with {extent.loaded // 10:,} and {extent.loaded:,} events: {each}"
-    return [*(Result(goal, many[about]) for about, goal in ASKED.items()), Result(FLAT, growth, note)]
+    note = (
+        f"with {extent.loaded // 10:,} and {extent.loaded:,} events, milliseconds until the answer (processor time of the suite + of PostgreSQL): "
+        + "; ".join(f"{about} {_told(few[about])} and {_told(many[about])}" for about in ASKED)
+    )
+    waits = {about: [one.wait for one in many[about]] for about in ASKED}
+    return [*(Result(goal, waits[about]) for about, goal in ASKED.items()), Result(FLAT, growth, note)]
+
+
+def _told(rounds: Sequence[Taken]) -> str:
+    wait, suite, postgres = (middle(column) for column in zip(*rounds, strict=True))
+    return f"{wait:.1f} ({suite:.1f} + {postgres:.1f})"
 
 
 async def _costs(suite: Suite, delivery: Delivery, extent: Extent) -> list[Result]:

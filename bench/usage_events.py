@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from services.analytics.model.balances import by_model
 from services.analytics.model.events import Series
 from services.analytics.model.histogram import bucket_of
 from services.analytics.stores.months import EventMonths
@@ -184,6 +185,13 @@ async def load(database: Database, store: SqlUsageStore, month: Month, count: in
             await store.rebuild(start.date())
         await connection.execute("vacuum analyze")
     return loaded
+
+
+async def is_balanced(store: SqlUsageStore, month: Month) -> bool:
+    """Whether the figures of a day in the middle are those of its events."""
+    start = (month.start + timedelta(days=DAYS // 2)).replace(hour=0, minute=0, second=0, microsecond=0)
+    said = await store.figure_tallies(start, start + timedelta(days=1), ServiceType.LLM_CHAT)
+    return bool(said.events) and said.people == said.events and said.system == by_model(said.events)
 
 
 def _weighted(series_ids: Sequence[int]) -> list[int]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
+import psutil
 from antiphon.analytics.v1 import analytics_pb2, analytics_pb2_grpc
 
 from bench.figures import middle
-from bench.processes import BenchmarkFailed
+from bench.processes import BenchmarkFailed, Process
+from bench.usage_delivery import tree_seconds
 from bench.usage_events import Month, person
 
 SYSTEM = "the system's 30 days by day"
@@ -91,13 +93,26 @@ class Questions:
         return span
 
 
-async def median_milliseconds(ask: Ask, times: int) -> float:
-    """How long the answer takes in the middle of so many times, after one that does not count."""
-    took = []
-    for number in range(times + 1):
+class Taken(NamedTuple):
+    """What a question takes, in milliseconds: until the answer is there, the median; and processor time of the suite and of PostgreSQL, the mean."""
+
+    wait: float
+    suite: float
+    postgres: float
+
+
+async def taken(ask: Ask, times: int, suite: Process, postmaster: psutil.Process) -> Taken:
+    """Of so many times, after one that does not count."""
+    if not (await ask()).ByteSize():
+        raise BenchmarkFailed("Analytics has answered nothing")
+    waits = []
+    used, in_postgres = suite.cpu_seconds(), tree_seconds(postmaster)
+    for _ in range(times):
         began = time.perf_counter()
-        answer = await ask()
-        took.append((time.perf_counter() - began) * 1000)
-        if not number and not answer.ByteSize():
-            raise BenchmarkFailed("Analytics has answered nothing")
-    return middle(took[1:])
+        await ask()
+        waits.append((time.perf_counter() - began) * 1000)
+    return Taken(
+        middle(waits),
+        (suite.cpu_seconds() - used) * 1000 / times,
+        (tree_seconds(postmaster) - in_postgres) * 1000 / times,
+    )

@@ -20,6 +20,7 @@ _QUESTIONS = (
     Question(_DAY, (Dimension.MODEL, Dimension.STATUS)),
     Question(_DAY, (Dimension.USER,)),
     Question([Piece(yesterday(hour), yesterday(hour + 1), hour) for hour in range(24)]),
+    Question(_DAY, (Dimension.USER,), limit=2),
     Question(_DAY, (), Filter({Dimension.USER: ("u1", "u3")})),
 )
 
@@ -137,11 +138,12 @@ async def test_figures_are_forgotten_when_they_are_too_old(migrated_url: str) ->
     async with sql_store(migrated_url) as stores:
         store = stores.usage
         ancient = midnight(datetime.now(UTC)) - 1200 * DAY
-        await store.record([event(ancient), event()])
+        await store.record([event(ancient, user_id="u1"), event(user_id="u2")])
         await store.tidy()
-        for group_by in ((), (Dimension.USER,)):
-            question = Question([Piece(ancient - DAY, yesterday(24), 0)], group_by)
+        for group_by, limit in ((), None), ((Dimension.USER,), None), ((Dimension.USER,), 5):
+            question = Question([Piece(ancient - DAY, yesterday(24), 0)], group_by, limit=limit)
             assert [one.events for one in await store.sums(question)] == [1]
+            assert await store.user_count(question) == 1
 
 
 async def test_minutes_are_exact_after_their_figures_are_forgotten(migrated_url: str) -> None:

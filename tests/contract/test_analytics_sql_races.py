@@ -12,6 +12,7 @@ from antiphon.usage.v1 import usage_pb2
 from services.analytics.model.events import RecordedEvent, RejectedEvent
 from services.analytics.model.figures import Dimension, Filter, Piece, Question
 from services.analytics.stores.deletions import SqlAnalyticsDeletions
+from services.analytics.stores.layout import CALLER_TABLES
 from services.analytics.stores.warming import warm
 from services.infra.postgres.database import Database
 from services.kernel.ids import new_id
@@ -112,7 +113,7 @@ async def test_nothing_names_a_deleted_person(processes: tuple[Database, Databas
     await store.tidy()
     await SqlAnalyticsDeletions(processes[1]).remove(ana)
     async with processes[0].connection() as connection:
-        for table in ("series", "events", "forgotten", "rejected_events"):
+        for table in ("series", "events", "forgotten", "rejected_events", *CALLER_TABLES.values()):
             cursor = await connection.execute(
                 f"select count(*) from analytics.{table} t where t::text like %s".encode(), (f"%{ana}%",)
             )

@@ -15,6 +15,8 @@ from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from tests.e2e.suite_process import SuiteProcess
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 EMAIL, PASSWORD = "ana@example.com", "a battery that is a staple"
 STORM = 50

@@ -1,4 +1,4 @@
-"""Clients outlive the server: it is killed with -9, or paused past its lease, and what they hold is the record."""
+"""Clients outlive the server: it is killed with -9, or paused past its lease, what they hold is the record, and all of it is metered once."""
 
 import subprocess
 import sys

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 
 def migrate(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = ("ANTIPHON_", "DATABASE_", "APP_ENV", "NODE_ENV")

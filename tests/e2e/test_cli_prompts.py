@@ -13,6 +13,8 @@ from antiphon.auth.v1 import auth_pb2
 from tests.e2e.terminal import Terminal
 from tests.scripted_accounts import ScriptedAccounts
 
+pytestmark = pytest.mark.long
+
 CTRL_C, CTRL_D = "\x03", "\x04"
 AtTerminal = Callable[..., Terminal]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ANTIPHON = [sys.executable, "-m", "services.cli"]
 LONG = " ".join(str(number) for number in range(400))
 
@@ -65,7 +67,6 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.long
 def test_the_first_steps_and_a_kill_in_between(
     tmp_path: Path, address: str, environment: dict[str, str]
 ) -> None:

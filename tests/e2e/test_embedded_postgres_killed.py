@@ -22,6 +22,8 @@ from services.infra.postgres.isolation import command_prefix
 from services.infra.postgres.pidfile import read_pid_file
 from services.infra.postgres.server import EmbeddedServer
 
+pytestmark = pytest.mark.long
+
 _ROOT = Path(__file__).parents[2]
 
 # Prints what a test wants to know once the server runs, then waits for its own end. SIGINT is counted and
@@ -173,7 +175,6 @@ def test_killed_without_a_successor_no_process_stays(data_dir: Path, start: Star
     assert not Path(str(psycopg.conninfo.conninfo_to_dict(suite.url)["host"])).exists()
 
 
-@pytest.mark.long
 def test_killed_at_any_moment_of_its_first_start_the_next_one_works(tmp_path: Path, start: Start) -> None:
     data_dir = tmp_path / "new"
     chance = random.Random(7)
@@ -190,7 +191,6 @@ def test_killed_at_any_moment_of_its_first_start_the_next_one_works(tmp_path: Pa
     _wait_until_nobody_works_in(tmp_path)
 
 
-@pytest.mark.long
 def test_killed_at_any_moment_of_a_later_start_the_next_one_works(data_dir: Path, start: Start) -> None:
     chance = random.Random(11)
     for _ in range(8):
@@ -213,7 +213,6 @@ def test_killed_together_with_its_watchdog_no_process_stays(data_dir: Path, star
     assert successor.end() == 0
 
 
-@pytest.mark.long
 def test_killed_together_with_its_watchdog_the_next_start_works_at_once(data_dir: Path, start: Start) -> None:
     for _ in range(4):
         suite = start(data_dir).ready()
@@ -279,7 +278,6 @@ def test_a_second_suite_is_refused_with_the_pid_of_the_first_which_goes_on(
     assert first.end() == 0
 
 
-@pytest.mark.long
 def test_ctrl_c_in_the_terminal_reaches_the_suite_alone(data_dir: Path, start: Start) -> None:
     suite = start(data_dir).ready()
     os.killpg(suite.process.pid, signal.SIGINT)

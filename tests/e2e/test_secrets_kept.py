@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import jwt
+import pytest
 from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -35,6 +36,8 @@ from tests.e2e.suite_process import SuiteProcess
 from tests.fakes.chat_upstream import Exchange, stop, text, upstream, used
 from tests.fakes.secrets_known import Secrets, dump, unguessable
 from tests.peers.programs import free_port
+
+pytestmark = pytest.mark.long
 
 StartSuite = Callable[..., SuiteProcess]
 MODELS = """

@@ -25,6 +25,8 @@ from tests.e2e.chat_witness import Witness, chat_at, watch_all
 from tests.e2e.suite_process import COMMAND, NOT_SERVING, SERVING, SuiteProcess, environment
 from tests.peers.programs import eventually
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 KEY = "0123456789-0123456789-0123456789-0123456789"
 AUTH, CHAT = "antiphon.auth.v1.AuthService", "antiphon.chat.v1.ChatService"
@@ -70,7 +72,6 @@ def test_a_database_that_is_ahead_of_the_code_is_refused(migrated_url: str, star
     assert "Install that version" in suite.err
 
 
-@pytest.mark.long
 def test_auth_and_chat_in_two_processes(tmp_path: Path, migrated_url: str, start_suite: StartSuite) -> None:
     auth = start_suite(tmp_path / "auth", services=["auth"], settings=given(migrated_url)).up()
     peers = {"ANTIPHON_PEERS__AUTH": auth.address}
@@ -158,7 +159,6 @@ async def failure(address: str, token: str) -> tuple[str, float]:
     return failed.value.code().name, retry.retry_delay.ToTimedelta().total_seconds()
 
 
-@pytest.mark.long
 def test_a_database_that_goes_and_comes_back_needs_no_restart(
     tmp_path: Path, road: Road, start_suite: StartSuite
 ) -> None:

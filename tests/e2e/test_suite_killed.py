@@ -14,6 +14,8 @@ from tests.e2e.chat_witness import Witness, chat_at, hold_against_record, hold_u
 from tests.e2e.suite_process import SuiteProcess, seconds_until_nobody_works_in
 from tests.peers.programs import free_port
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 AT_ONCE = 15.0
 
@@ -30,7 +32,6 @@ async def watch_and_kill(suite: SuiteProcess, witnesses: list[Witness], seconds:
         await asyncio.wait_for(asyncio.gather(*watching), 20)
 
 
-@pytest.mark.long
 def test_whatever_a_client_was_given_is_on_record(tmp_path: Path, start_suite: StartSuite) -> None:
     chance = random.Random(5)
     port = free_port()
@@ -89,7 +90,6 @@ def test_asking_again_after_the_kill_makes_nothing_twice_and_no_stranger_is_harm
     assert usage == (1, 1)
 
 
-@pytest.mark.long
 def test_killed_during_the_first_start_nobody_is_locked_out(start_suite: StartSuite) -> None:
     port, passwords = free_port(), set()
     for seconds in (0.8, 10.0):  # the second one at the moment when the password is on the screen

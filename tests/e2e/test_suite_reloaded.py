@@ -14,6 +14,8 @@ from tests.e2e.suite_process import MINUTE, SERVING, SuiteProcess, environment, 
 from tests.e2e.terminal import Terminal
 from tests.peers.programs import eventually, free_port
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 PROVIDER = '[providers.own]\nbase_url = "http://127.0.0.1:9/v1"\n'
 MODEL = '[[models]]\nname = "{}"\nprovider = "own"\n'
@@ -53,7 +55,6 @@ def test_sighup_reads_the_models_again(tmp_path: Path, start_suite: StartSuite) 
     assert suite.stop() == 0
 
 
-@pytest.mark.long
 def test_a_service_with_nothing_to_reload_lives_through_sighup(start_suite: StartSuite) -> None:
     suite = start_suite(services=["auth"]).up()
     for _ in range(3):
@@ -62,7 +63,6 @@ def test_a_service_with_nothing_to_reload_lives_through_sighup(start_suite: Star
     assert suite.stop() == 0
 
 
-@pytest.mark.long
 def test_a_suite_ends_with_its_terminal(tmp_path: Path) -> None:
     data = tmp_path / "data"
     arguments = ("serve", "--port", str(free_port()), "--data-dir", str(data))

@@ -22,6 +22,8 @@ from tests.e2e.chat_witness import Witness, chat_at, hold_against_record, hold_u
 from tests.e2e.suite_process import COMMAND, NOT_SERVING, SERVING, SuiteProcess, environment, working_in
 from tests.peers.programs import eventually, free_port
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 LONG = " ".join(str(number) for number in range(1000))
 SHORT = " ".join(str(number) for number in range(20))
@@ -215,7 +217,6 @@ def test_sigterm_during_the_start_leaves_nothing(tmp_path: Path, start_suite: St
     assert "Traceback" not in suite.err
 
 
-@pytest.mark.long
 def test_when_its_postgresql_is_ended_by_somebody_the_suite_says_so_and_ends(
     tmp_path: Path, start_suite: StartSuite
 ) -> None:

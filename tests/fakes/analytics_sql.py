@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from services.analytics.stores.deletions import SqlAnalyticsDeletions
-from services.analytics.stores.layout import FIGURE_TABLES
+from services.analytics.stores.layout import CALLER_TABLES, FIGURE_TABLES
 from services.analytics.stores.prices import SqlPriceStore
 from services.analytics.stores.usage import SqlUsageStore
 from services.analytics.stores.warming import warm
@@ -31,8 +31,9 @@ async def sql_store(url: str) -> AsyncIterator[AnalyticsStores]:
         async def damage() -> None:
             async with database.connection() as connection:
                 for table in (*FIGURE_TABLES, "unfolded"):
+                    used = "" if table in CALLER_TABLES.values() else ", output_tokens = output_tokens + 7"
                     await connection.execute(
-                        f"update analytics.{table} set events = events + 1, output_tokens = output_tokens + 7".encode()
+                        f"update analytics.{table} set events = events + 1{used}".encode()
                     )
 
         yield AnalyticsStores(

@@ -1,4 +1,4 @@
-"""Clients outlive the server with Chat's records on MongoDB, too."""
+"""Clients outlive the server with the records of Chat and Analytics on MongoDB, too."""
 
 import os
 import subprocess

@@ -60,6 +60,18 @@ async def books(chat: MeteredChat) -> Any:
     return await chat.stub.SummarizeUsage(request, metadata=bearer("service"))
 
 
+async def nothing_waits(chat: MeteredChat) -> None:
+    """Wait until what was delivered has left the outbox: who stops before that has it be delivered once more."""
+    async with asyncio.timeout(10):
+        while True:
+            async with chat.database.connection() as connection:
+                cursor = await connection.execute(b"select exists (select from chat.outbox)")
+                row = await cursor.fetchone()
+            if row is not None and not row[0]:
+                return
+            await asyncio.sleep(0.01)
+
+
 async def redeliver(chat: MeteredChat) -> int:
     request = span(chat_pb2.RedeliverUsageRequest())
     response = await chat.stub.RedeliverUsage(request, metadata=bearer("service"))
@@ -264,8 +276,10 @@ async def test_two_replicas_deliver_everything_between_them(
         for replica in (*replicas, *replicas):
             assert await replica.asks()
         await until(lambda: len(sink.known) == 4, 10)
+        await nothing_waits(replicas[1])
         # One of them stops, and the other one goes on at once.
         await replicas[0].serving.aclose()
         assert await replicas[1].asks()
         await until(lambda: len(sink.known) == 5, 3)
+        await nothing_waits(replicas[1])
     assert sum(len(call) for call in sink.calls) == 5

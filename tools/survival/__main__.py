@@ -31,8 +31,8 @@ from tools.survival.usage_mongo import MongoUsageLedger
 _PEOPLE = 3
 _SHOWN_FAULTS = 20
 _EPILOG = """
-Two replicas serve one database; one of them, in two rounds of three the first, is killed or paused at a random moment and
-comes back, the other one takes over. Clients come back by (generation_id, after_seq), or repeat their call with the same request_id, at
+Two replicas serve one database; the first, the second, and then both are killed at a random moment and come back, or in turn
+paused, and the other one takes over. Clients come back by (generation_id, after_seq), or repeat their call with the same request_id, at
 either replica. At the end Chat's books, the usage events and their figures have to say the same, to the unit. Ends with 1 when anything did not hold, with 2 when it could not be tried.
 """
 
@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
         "--late",
         type=float,
         default=5.0,
-        help="seconds past its lease that a generation may be found running (default 5)",
+        help="seconds past its lease that a generation may be found running while a replica is left (default 5)",
     )
     parser.add_argument(
         "--seed",
@@ -172,6 +172,7 @@ def _print(figures: Figures, arguments: argparse.Namespace, seed: int) -> None:
             else {}
         ),
         "longest running past its lease": f"{figures.longest_late:.2f} s (lease {arguments.lease:g} s)",
+        **({} if arguments.pause else {"the same with both killed": f"{figures.longest_dark:.2f} s"}),
         "seconds": f"{figures.seconds:.0f}",
     }
     for name, value in lines.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -87,9 +87,9 @@ class Ledger(Protocol):
         """End its connections."""
         ...
 
-    def lost_writes(self, replica: str, table: str) -> AbstractAsyncContextManager[None]:
-        """While the block runs nothing is written into the table, where the store can be held up; with its end the replica, which has to be dead by
-        then, loses what it wanted to write meanwhile."""
+    def lost_writes(self, replicas: Sequence[str], table: str) -> AbstractAsyncContextManager[None]:
+        """While the block runs nothing is written into the table, where the store can be held up; with its end the replicas, which have to be dead by
+        then, lose what they wanted to write meanwhile."""
         ...
 
 
@@ -141,7 +141,7 @@ class SqlLedger:
         return {row[0]: hashlib.sha256(repr(row).encode()).hexdigest() for row in rows}
 
     @asynccontextmanager
-    async def lost_writes(self, replica: str, table: str) -> AsyncIterator[None]:
+    async def lost_writes(self, replicas: Sequence[str], table: str) -> AsyncIterator[None]:
         """As the protocol says. The connections of a replica bear its name."""
         async with await psycopg.AsyncConnection.connect(self._url) as connection:
             await connection.execute(
@@ -150,8 +150,8 @@ class SqlLedger:
             yield
             # A statement that was sent is carried out although its sender is dead, unless its connection ends first.
             await connection.execute(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = %s",
-                (replica,),
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = any (%s)",
+                (list(replicas),),
             )
 
     async def close(self) -> None:
@@ -253,7 +253,7 @@ class MongoLedger:
         return found
 
     @asynccontextmanager
-    async def lost_writes(self, replica: str, table: str) -> AsyncIterator[None]:
+    async def lost_writes(self, replicas: Sequence[str], table: str) -> AsyncIterator[None]:
         """As the protocol says: it can't be held up."""
         yield
 

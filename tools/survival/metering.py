@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -95,6 +96,13 @@ def _hold_figures(kept: Kept, figures: Figures) -> None:
         figures.faults += _differences("events", nobodys, table, accounts)
     for table, accounts in kept.people.items():
         figures.faults += _differences("events", kept.events, table, accounts)
+    calls: Counter[str] = Counter()
+    for account, tally in kept.events.items():
+        calls[account.user_id] += tally[0]
+    for table, callers in kept.callers.items():
+        meter.figures.append(callers.total())
+        if callers != calls:
+            figures.faults.append(f"events and {table} differ: {dict(calls)}, {dict(callers)}")
 
 
 def _hold_books(books: Mapping[Account, Tally], entries: list[Entry], kept: Kept, figures: Figures) -> None:

@@ -35,7 +35,7 @@ class Meter:
 
 @dataclass
 class Figures:
-    """What the rounds add up to. `faults` is empty when everything held."""
+    """What the rounds add up to. `faults` is empty when everything held; `is_dark` says that both replicas are taken away in this round."""
 
     rounds: int = 0
     streams: int = 0
@@ -50,6 +50,8 @@ class Figures:
     taken_over: int = 0
     woken_writes: int = 0
     longest_late: float = 0.0
+    longest_dark: float = 0.0
+    is_dark: bool = False
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 

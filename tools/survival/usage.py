@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -31,7 +31,7 @@ Accounts = Mapping[Account, Tally]
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What there is, all as of one moment. `event_ids` are of calls in which something began, `refused` counts the others by their projects;
-    `figures` are by the names of their tables, each with what was not added to it yet."""
+    figures are by the names of their tables, each with what was not added to it yet, and `callers` have only how many calls each person made."""
 
     event_ids: frozenset[str]
     refused: Counter[str]
@@ -39,6 +39,7 @@ class Kept:
     system: Mapping[str, Accounts]
     people: Mapping[str, Accounts]
     rejected: int
+    callers: Mapping[str, Counter[str]] = field(default_factory=dict)
 
 
 class UsageLedger(Protocol):
@@ -78,6 +79,7 @@ def added(rows: Iterable[tuple[Account, Tally]]) -> dict[Account, Tally]:
 
 _SYSTEM = ("system_minutes", "system_quarters", "system_hours", "system_days")
 _PEOPLE = ("user_quarters", "user_days")
+_CALLER_TABLES = ("caller_hours", "caller_days")
 _UNITS = tuple(unit.name.lower() for unit in UNITS)
 _ACCOUNT = "coalesce(s.user_id, ''), s.model, s.status::int, s.refused"
 _EVENTS = f"""
@@ -102,6 +104,13 @@ _COUNTS, _ITEMS = (
     )
     for count, part in (("item", "[2:]"), ("item >> 11", ""))
 )
+_CALLERS = """
+select user_id, sum(events)::bigint from (
+    select user_id, events from analytics.{table}
+    union all
+    select s.user_id, f.events from analytics.unfolded f join analytics.series s using (series_id)
+) f group by 1
+"""
 
 
 class SqlUsageLedger:
@@ -130,6 +139,10 @@ class SqlUsageLedger:
                 {table: await _figures(connection, table, "system_id", _COUNTS) for table in _SYSTEM},
                 {table: await _figures(connection, table, "series_id", _ITEMS) for table in _PEOPLE},
                 rejected[0][0],
+                {
+                    table: Counter(dict(await _rows(connection, _CALLERS.format(table=table))))
+                    for table in _CALLER_TABLES
+                },
             )
 
     async def close(self) -> None:

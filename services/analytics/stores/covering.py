@@ -39,6 +39,7 @@ class Grain(Enum):
 
 SYSTEM_GRAINS = (Grain.DAY, Grain.HOUR, Grain.QUARTER, Grain.MINUTE, Grain.EVENT)
 PEOPLE_GRAINS = (Grain.DAY, Grain.QUARTER, Grain.EVENT)
+CALLER_GRAINS = (Grain.DAY, Grain.HOUR, Grain.QUARTER, Grain.EVENT)
 
 
 class Stretch(NamedTuple):

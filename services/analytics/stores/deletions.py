@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from services.analytics.stores.layout import CALLER_TABLES, FOLD_LOCK
 from services.analytics.stores.people import digest_of
 from services.analytics.stores.rejected import SqlRejectedEvents
 from services.capabilities.identity.providers.positions import SqlPosition
@@ -18,13 +19,24 @@ _FORGET = """
 with theirs as (
     update analytics.series
     set user_id = '', api_key_id = '', forgotten = true, digest = uuid_send(gen_random_uuid())
-    where user_id = %(user_id)s and user_id <> ''
+    where series_id = any (array(
+        select series_id from analytics.series where user_id = %(user_id)s and user_id <> '' order by series_id for no key update
+    ))
     returning series_id
 )
 insert into analytics.forgotten as f (user_digest, series_ids)
 select %(user_digest)s, coalesce(array_agg(series_id), '{}') from theirs
 on conflict (user_digest) do update set series_ids = f.series_ids || excluded.series_ids
 returning series_ids
+"""
+# Their calls were nobody's all along.
+_MOVE = """
+with theirs as (
+    delete from analytics.{table} where user_id = %(user_id)s and user_id <> '' returning interval_start, service_type, events
+)
+insert into analytics.{table} as c (interval_start, service_type, user_id, events)
+select interval_start, service_type, '', events from theirs
+on conflict (interval_start, service_type, user_id) do update set events = c.events + excluded.events
 """
 _CLEAR = f"""
 with next as (
@@ -50,8 +62,12 @@ class SqlAnalyticsDeletions(SqlPosition):
         if not user_id:
             return True
         values = {"user_id": user_id, "user_digest": digest_of(user_id)}
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
+            # A fold looks up whose the calls are, and so does whoever asks for both: so both change at once, and not while it is at it.
+            await connection.execute("select pg_advisory_xact_lock(%s, 0)", (FOLD_LOCK,))
             row = await (await connection.execute(_FORGET, values)).fetchone()
+            for table in CALLER_TABLES.values():
+                await connection.execute(_MOVE.format(table=table).encode(), values)
         await self._clear(row[0] if row else ())
         await self._rejected.forget_person(user_id)
         return True

@@ -11,6 +11,7 @@ from services.analytics.stores.covering import Grain
 from services.analytics.stores.ingest import SUMMED_UP
 from services.analytics.stores.layout import (
     BUCKET,
+    CALLER_TABLES,
     DAY_LOCK,
     FIGURE_TABLES,
     FOLD_LOCK,
@@ -86,6 +87,32 @@ def _kept_of_people(grain: Grain, rows: str) -> str:
     on conflict (series_id, interval_start) do update set {", ".join([*_SUMS, *sums])}"""
 
 
+def _of_callers(grain: Grain, source: str) -> str:
+    """How often people called in intervals of the grain."""
+    return f"""
+    select {interval_of(grain, "interval_start")} as interval_start, service_type, user_id, sum(events)::bigint as events
+    from {source} group by 1, 2, 3"""
+
+
+def _kept_of_callers(grain: Grain, rows: str) -> str:
+    """Add calls to those of people that are there."""
+    return f"""
+    insert into analytics.{CALLER_TABLES[grain]} as c (interval_start, service_type, user_id, events) {rows} order by 1, 2, 3
+    on conflict (interval_start, service_type, user_id) do update set events = c.events + excluded.events"""
+
+
+# Each series is looked up once, and by its index: of all that there are, few have called just now.
+_CALLS = f"""
+select interval_start, service_type, user_id, events
+from (
+    select {interval_of(Grain.HOUR, "interval_start")} as interval_start, series_id, sum(events)::bigint as events
+    from theirs group by 1, 2
+) called
+join (
+    select series_id, service_type, user_id from analytics.series where series_id = any (array(select series_id from theirs))
+) s using (series_id)"""
+
+
 def _fold() -> str:
     """Each coarser figure is added up from the next finer one."""
     minute, quarter, day = Grain.MINUTE, Grain.QUARTER, Grain.DAY
@@ -102,6 +129,10 @@ def _fold() -> str:
         "kept_days": _kept_of_system(day, "days"),
         "their_quarters": _kept_of_people(quarter, "select * from theirs order by 1, 2"),
         "their_days": _kept_of_people(day, _of_people(day, "theirs")),
+        "calls": _CALLS,
+        "callers": _of_callers(Grain.HOUR, "calls"),
+        "caller_hours": _kept_of_callers(Grain.HOUR, "select * from callers"),
+        "caller_days": _kept_of_callers(day, _of_callers(day, "callers")),
     }
     return (
         "with "

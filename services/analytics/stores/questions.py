@@ -4,31 +4,48 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import AsyncCursor
 
-from services.analytics.model.figures import Durations, Group, Question, Sum
+from services.analytics.model.figures import Dimension, Durations, Group, Question, Sum
+from services.analytics.stores.callers import are_told_by_calls, calls_of
 from services.analytics.stores.covering import Coverage
 from services.analytics.stores.lanes import HistogramSum
 from services.analytics.stores.layout import BUCKET, COUNT, UNIT_COLUMNS
 from services.analytics.stores.sources import DURATIONS, SUMS, Conditions, Source, presence, source
 from services.infra.postgres.database import Database
 
+# To look a series up costs about as much as to read some dozens of rows.
+_FEW_SERIES = 5000
+
 
 @asynccontextmanager
-async def reading(database: Database, *, at_one_moment: bool = False) -> AsyncIterator[AsyncCursor[Any]]:
-    """A cursor for a question, or with `at_one_moment` for several whose answers are as of the same moment. Raises Unavailable."""
+async def reading(
+    database: Database, *, at_one_moment: bool = False, sorting: bool = True
+) -> AsyncIterator[AsyncCursor[Any]]:
+    """A cursor for a question, or with `at_one_moment` for several whose answers are as of the same moment. Without `sorting`, for those that
+    add up what many people did, nothing is sorted that can be hashed. Raises Unavailable."""
     async with database.transaction() as connection:
         if at_one_moment:
             await connection.execute("set transaction isolation level repeatable read")
         # Those who share the pool may have forbidden what is best for much data; to compile or to use the disk takes longer than an answer may.
         await connection.execute(
             """select set_config('enable_seqscan', 'on', true), set_config('jit', 'off', true),
-                      set_config('work_mem', '32MB', true)"""
+                      set_config('work_mem', '32MB', true), set_config('enable_sort', %s, true)""",
+            ("on" if sorting else "off",),
         )
         yield connection.cursor(binary=True)
+
+
+def is_of_leaders(question: Question) -> bool:
+    """Whether it is about those who made the most calls, and these can be found beforehand: by another statement, as of the same moment."""
+    return (
+        question.limit is not None
+        and question.group_by == (Dimension.USER,)
+        and are_told_by_calls(question.filter)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,11 @@ class Questions:
         """See `ports.UsageStore`."""
         conditions = Conditions()
         conditions.add_filter(question.filter)
+        if is_of_leaders(question):
+            leaders, series = await self._leaders(question, conditions)
+            conditions.add_groups(question.group_by, leaders)
+            conditions.is_of_few = series <= _FEW_SERIES
+            question = replace(question, limit=None)
         asked = source(question, SUMS, self.kept, conditions, of_people=question.is_of_people)
         rows = await self._rows(asked, _sums(question, asked))
         width = len(question.group_by)
@@ -77,9 +99,36 @@ class Questions:
         """See `ports.UsageStore`."""
         conditions = Conditions()
         conditions.add_filter(question.filter)
+        if are_told_by_calls(question.filter):
+            return await self._callers(question, conditions)
         asked = presence(question, self.kept, conditions)
         statement = f"with found as ({asked.found}) select count(distinct user_id) from ({asked.wanted}) there where user_id <> ''"
         await self.cursor.execute(statement.encode(), asked.values, prepare=False)
+        (row,) = await self.cursor.fetchall()
+        return int(row[0])
+
+    async def _leaders(self, question: Question, conditions: Conditions) -> tuple[list[Group], int]:
+        """Who made the most calls, and how many series are theirs."""
+        calls = calls_of(question, self.kept, conditions)
+        if not calls.sql:
+            return [], 0
+        wanted = " and ".join(("system_id is not null", *conditions.texts))
+        statement = f"""
+        with leaders as materialized (
+            select user_id from ({calls.sql}) calls group by user_id order by sum(events) desc, user_id limit {question.limit}
+        )
+        select user_id, (select count(*) from analytics.series s where s.user_id = leaders.user_id and {wanted}) from leaders"""
+        await self.cursor.execute(statement.encode(), calls.values, prepare=False)
+        rows = await self.cursor.fetchall()
+        return [(user_id,) for user_id, _ in rows], sum(series for _, series in rows)
+
+    async def _callers(self, question: Question, conditions: Conditions) -> int:
+        """How many people made calls."""
+        calls = calls_of(question, self.kept, conditions)
+        if not calls.sql:
+            return 0
+        statement = f"select count(*) from (select from ({calls.sql}) calls where user_id <> '' group by user_id) callers"
+        await self.cursor.execute(statement.encode(), calls.values, prepare=False)
         (row,) = await self.cursor.fetchall()
         return int(row[0])
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -13,11 +14,24 @@ from services.analytics.stores.people import forgotten
 from services.infra.postgres.database import Connection, Database
 
 _MOST_KNOWN = 50_000
+# A process remembers a number for no longer than this, and looks it up again: so it can be told which ones nobody can have any more.
+_KNOWN_SECONDS = 86_400
+UNUSED_AFTER = timedelta(days=7)
+"""Nobody remembers the number of a series that was looked up so long ago, whatever a clock or a slow statement may add to a day."""
 
 SERIES_COLUMNS = ", ".join(Series._fields)
 """The columns of a Series, in its order."""
 
-_FIND = "select digest, series_id from analytics.series where digest = any (%(digests)s::bytea[])"
+_FIND = """
+select digest, series_id, used_at < now() - interval '1 day' from analytics.series where digest = any (%(digests)s::bytea[])
+"""
+# Those that are being removed are not found; all lock them in the order of their numbers.
+_USE = """
+update analytics.series s set used_at = now() from (
+    select series_id from analytics.series where digest = any (%(digests)s::bytea[]) order by series_id for no key update
+) found where s.series_id = found.series_id
+returning s.digest, s.series_id
+"""
 # In the order of their digests, so that two processes with the same new ones do not wait in a circle.
 _ADD = f"""
 insert into analytics.series (digest, system_id, forgotten, {SERIES_COLUMNS})
@@ -54,15 +68,20 @@ class _Row(NamedTuple):
 
 
 class SeriesDirectory:
-    """Finds the numbers of series, and makes those that are new. It remembers some of them; they never change."""
+    """Finds the numbers of series, and makes those that are new. It remembers some of them for a day; they never change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[Series, SeriesIds] = OrderedDict()
+        self._known_since = time.time()
 
     async def find(self, wanted: Collection[Series]) -> Mapping[Series, SeriesIds]:
         """The numbers of these series. Raises Unavailable."""
         known = self._known
+        # By the clock of the day, which goes on while a machine sleeps.
+        if not 0 <= time.time() - self._known_since < _KNOWN_SECONDS:
+            known.clear()
+            self._known_since = time.time()
         found: dict[Series, SeriesIds] = {}
         unknown: list[Series] = []
         for series in wanted:
@@ -114,7 +133,17 @@ async def _numbers(connection: Connection, rows: Sequence[_Row]) -> list[int]:
 
 async def _found(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
     cursor = await connection.execute(_FIND, {"digests": list(digests)})
-    return {row[0]: row[1] for row in await cursor.fetchall()}
+    found: dict[bytes, int] = {}
+    unused: list[bytes] = []
+    for digest, series_id, is_unused in await cursor.fetchall():
+        if is_unused:
+            unused.append(digest)
+        else:
+            found[digest] = series_id
+    if unused:
+        cursor = await connection.execute(_USE, {"digests": unused})
+        found |= {row[0]: row[1] for row in await cursor.fetchall()}
+    return found
 
 
 def _columns(rows: Mapping[bytes, _Row]) -> dict[str, list[object]]:

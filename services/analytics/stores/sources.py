@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from services.analytics.model.figures import PEOPLE, Dimension, Filter, Group, Question
@@ -13,25 +12,17 @@ from services.analytics.stores.covering import (
     SYSTEM_GRAINS,
     Coverage,
     Grain,
-    Stretch,
     covered,
     joined,
     without_gaps,
 )
-from services.analytics.stores.layout import SYSTEM_TABLES, UNIT_COLUMNS, USER_TABLES, once
-from services.analytics.stores.months import first_uuid_at
+from services.analytics.stores.layout import SYSTEM_TABLES, UNIT_COLUMNS, USER_TABLES
+from services.analytics.stores.rows import UNION, driven, rows_of, rows_of_events, spans
 
 SUMS = ("events", *UNIT_COLUMNS)
 DURATIONS = ("latency", "first_token")
-_UNION = " union all "
 
 _NUMBERS = frozenset({Dimension.SERVICE_TYPE, Dimension.STATUS, Dimension.PROVENANCE})
-_OF_EVENT = {
-    "events": "1::bigint",
-    **{unit: f"coalesce(f.{unit}, 0)" for unit in UNIT_COLUMNS},
-    "latency": f"case when f.latency_bucket is not null then array[{once('f.latency_bucket')}] end",
-    "first_token": f"case when f.first_token_bucket is not null then array[{once('f.first_token_bucket')}] end",
-}
 
 
 def type_of(dimension: Dimension) -> str:
@@ -41,11 +32,11 @@ def type_of(dimension: Dimension) -> str:
 
 @dataclass
 class Conditions:
-    """What a statement asks of a series, and the values for it."""
+    """What a statement asks of a series, and the values for it. `is_of_few`: few series fulfil it, as far as can be told."""
 
     texts: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
-    tells_people_apart: bool = False
+    is_of_few: bool = False
 
     def add_filter(self, which: Filter) -> None:
         """The series that a filter lets count."""
@@ -55,7 +46,7 @@ class Conditions:
             self.values[name] = list(wanted)
         if which.refused is not None:
             self.texts.append("refused" if which.refused else "not refused")
-        self.tells_people_apart |= which.is_of_people
+        self.is_of_few |= which.is_of_people
 
     def add_groups(self, group_by: Sequence[Dimension], groups: Collection[Group]) -> None:
         """The series of some groups only."""
@@ -69,7 +60,7 @@ class Conditions:
             self.values[f"group_{place}"] = list(column)
         names = ", ".join(dimension.value for dimension in group_by)
         self.texts.append(f"({names}) in (select * from unnest({', '.join(arrays)}))")
-        self.tells_people_apart |= not PEOPLE.isdisjoint(group_by)
+        self.is_of_few |= not PEOPLE.isdisjoint(group_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +88,24 @@ def source(
     """The source of a question's answer; `place` is the piece's or with `by_step` the step's. `of_people`: from the figures of people."""
     stretches = covered(question.pieces, PEOPLE_GRAINS if of_people else SYSTEM_GRAINS, kept)
     # Where few series are wanted, each is looked up; otherwise all rows of the time are read.
-    by_series = of_people and conditions.tells_people_apart
+    by_series = of_people and conditions.is_of_few
     values = dict(conditions.values)
     branches: list[str] = []
     of_system: list[str] = []
     for grain, table in (USER_TABLES if of_people else SYSTEM_TABLES).items():
         if own := [one for one in stretches if one.grain is grain]:
-            branch = _branch(table, "series_id", columns, grain.name.lower(), by_series)
+            branch = rows_of(table, columns, grain.name.lower(), by_series=by_series)
             (branches if of_people else of_system).append(branch)
-            values |= _spans(grain.name.lower(), own, by_step)
+            values |= spans(grain.name.lower(), own, by_step)
     if figures := [one for one in stretches if one.grain is not Grain.EVENT]:
         key = "series_id" if of_people else "system_id"
-        branches.append(_branch("unfolded", key, columns, "unfolded", by_series=False))
-        values |= _spans("unfolded", without_gaps(figures), by_step)
+        branches.append(rows_of("unfolded", columns, "unfolded", key=key))
+        values |= spans("unfolded", without_gaps(figures), by_step)
     if events := [one for one in stretches if one.grain is Grain.EVENT]:
-        branches.append(_of_events(columns, of_people, by_series))
-        values |= _spans("event", events, by_step)
+        branches.append(rows_of_events(columns, "event", of_people=of_people, by_series=by_series))
+        values |= spans("event", events, by_step)
     wanted = _wanted(question.group_by, conditions, of_people)
-    return Source(wanted, _UNION.join(branches), _UNION.join(of_system), values)
+    return Source(wanted, UNION.join(branches), UNION.join(of_system), values)
 
 
 def presence(question: Question, kept: Coverage, conditions: Conditions) -> Source:
@@ -127,23 +118,18 @@ def presence(question: Question, kept: Coverage, conditions: Conditions) -> Sour
         if own := [one for one in stretches if one.grain is grain]:
             # Each series is looked up, and what it has is not: people are fewer than their days.
             there.append(f"""exists (
-                select from {_driven(grain.name.lower(), "timestamptz", by_series=False)} cross join lateral (
+                select from {driven(grain.name.lower())} cross join lateral (
                     select from analytics.{table} f
                     where f.series_id = w.series_id and f.interval_start >= g.starts and f.interval_start < g.ends limit 1
                 ) f)""")
-            values |= _spans(grain.name.lower(), own, by_step=False)
+            values |= spans(grain.name.lower(), own)
     figures = [one for one in stretches if one.grain is not Grain.EVENT]
     events = [one for one in stretches if one.grain is Grain.EVENT]
-    values |= _spans("unfolded", without_gaps(figures), by_step=False) | _spans(
-        "event", events, by_step=False
-    )
-    found = (
-        _branch("unfolded", "series_id", (), "unfolded", by_series=False),
-        _of_events((), of_people=True, by_series=False),
-    )
+    values |= spans("unfolded", without_gaps(figures)) | spans("event", events)
+    found = (rows_of("unfolded", (), "unfolded"), rows_of_events((), "event", of_people=True))
     texts = ("system_id is not null", *conditions.texts, f"({' or '.join(there)})")
     wanted = f"select user_id from analytics.series w where {' and '.join(texts)}"
-    return Source(wanted, _UNION.join(found), "", values)
+    return Source(wanted, UNION.join(found), "", values)
 
 
 def _wanted(group_by: Sequence[Dimension], conditions: Conditions, of_people: bool) -> str:
@@ -154,46 +140,3 @@ def _wanted(group_by: Sequence[Dimension], conditions: Conditions, of_people: bo
     return f"""
     select series_id{groups}, model, variant, units, status, refused, user_id
     from analytics.series where {" and ".join((kind, *conditions.texts))}"""
-
-
-def _branch(table: str, key: str, columns: Sequence[str], name: str, by_series: bool) -> str:
-    # `offset 0` has each stretch looked up by its index, however many rows the planner takes it for.
-    return f"""
-    select {", ".join(("g.place", f"f.{key} as series_id", *(f"f.{column}" for column in columns)))}
-    from {_driven(name, "timestamptz", by_series)}
-    cross join lateral (
-        select * from analytics.{table} f
-        where f.interval_start >= g.starts and f.interval_start < g.ends{_of_series(by_series)} offset 0
-    ) f"""
-
-
-def _of_events(columns: Sequence[str], of_people: bool, by_series: bool) -> str:
-    system = "" if of_people else " join analytics.series p on p.series_id = f.series_id"
-    key = "f.series_id" if of_people else "p.system_id"
-    told = (f"{_OF_EVENT[column]} as {column}" for column in columns)
-    return f"""
-    select {", ".join(("g.place", f"{key} as series_id", *told))}
-    from {_driven("event", "uuid", by_series)}
-    cross join lateral (
-        select * from analytics.events f where f.event_id >= g.starts and f.event_id < g.ends{_of_series(by_series)} offset 0
-    ) f{system}"""
-
-
-def _driven(name: str, type_: str, by_series: bool) -> str:
-    spans = f"unnest(%({name}_starts)s::{type_}[], %({name}_ends)s::{type_}[], %({name}_places)s::int[]) as g (starts, ends, place)"
-    return f"wanted w cross join {spans}" if by_series else spans
-
-
-def _of_series(by_series: bool) -> str:
-    return " and f.series_id = w.series_id" if by_series else ""
-
-
-def _spans(name: str, stretches: Sequence[Stretch], by_step: bool) -> dict[str, list[Any]]:
-    def bound(moment: datetime) -> Any:
-        return first_uuid_at(moment) if name == "event" else moment
-
-    return {
-        f"{name}_starts": [bound(one.start) for one in stretches],
-        f"{name}_ends": [bound(one.end) for one in stretches],
-        f"{name}_places": [one.step if by_step else one.piece for one in stretches],
-    }

@@ -17,9 +17,10 @@ from services.analytics.stores.covering import Coverage
 from services.analytics.stores.folding import Folding, minutes_from
 from services.analytics.stores.ingest import RECORD, record_values
 from services.analytics.stores.months import EventMonths, month_of
-from services.analytics.stores.questions import Questions, reading
+from services.analytics.stores.questions import Questions, is_of_leaders, reading
 from services.analytics.stores.rejected import SqlRejectedEvents
 from services.analytics.stores.series import SeriesDirectory
+from services.analytics.stores.sweeping import SeriesSweep
 from services.capabilities.metering.model import ServiceType
 from services.infra.postgres.database import Database
 from services.kernel.errors import Unavailable
@@ -44,6 +45,7 @@ class SqlUsageStore:
         self._event_retention = event_retention
         self._figure_retention = figure_retention
         self._series = SeriesDirectory(database)
+        self._sweep = SeriesSweep(database)
         self._months = EventMonths(database)
         self._folding = Folding(database)
         self._rejected = SqlRejectedEvents(database)
@@ -78,7 +80,8 @@ class SqlUsageStore:
     async def sums(self, question: Question) -> Sequence[Sum]:
         """See `ports.UsageStore`."""
         kept = await self._kept()
-        async with reading(self._database) as cursor:
+        in_two = is_of_leaders(question)
+        async with reading(self._database, at_one_moment=in_two, sorting=not in_two) as cursor:
             return await Questions(cursor, kept).sums(question)
 
     async def durations(
@@ -92,7 +95,7 @@ class SqlUsageStore:
     async def user_count(self, question: Question) -> int:
         """See `ports.UsageStore`."""
         kept = await self._kept()
-        async with reading(self._database) as cursor:
+        async with reading(self._database, sorting=False) as cursor:
             return await Questions(cursor, kept).user_count(question)
 
     async def events(
@@ -147,6 +150,7 @@ class SqlUsageStore:
         await self._folding.forget_before(now - self._figure_retention)
         await self._rejected.forget_old()
         await self._series.forget_people_before(now - self._event_retention - _FORGET_PEOPLE_LATER)
+        await self._sweep.go_on()
 
     async def _fold(self) -> None:
         if await self._folding.fold():

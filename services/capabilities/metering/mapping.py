@@ -10,9 +10,11 @@ from antiphon.usage.v1 import usage_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.capabilities.metering.model import Provenance, Unit, Usage, UsageEvent
+from services.capabilities.metering.model import Provenance, Unit, Usage, UsageEvent, UsageStatus
+from services.kernel.metering import EndedCall
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
@@ -59,15 +61,37 @@ def event_to_proto(event: UsageEvent) -> usage_pb2.UsageEvent:
         variant=event.variant,
         refused=event.refused,
     )
-    _set(message.start_time, event.start_time - _EPOCH)
-    _set(message.latency, event.latency)
-    if event.time_to_first_token is not None:
-        _set(message.time_to_first_token, event.time_to_first_token)
+    start, latency, first_token = event.start_time - _EPOCH, event.latency, event.time_to_first_token
+    _set(message.start_time, start // _MICROSECOND)
+    _set(message.latency, latency // _MICROSECOND)
+    if first_token is not None:
+        _set(message.time_to_first_token, first_token // _MICROSECOND)
     return message
 
 
-def _set(message: Timestamp | Duration, since: timedelta) -> None:
-    """What FromDatetime and FromTimedelta do, in a third of the time; both of `since` are positive."""
-    # A message of zero is not one that is absent.
+def refused_to_proto(event_id: str, end_time: float, call: EndedCall) -> usage_pb2.UsageEvent:
+    """The event of a call in which nothing began: it has no session, no provider and no quantities. There may be thousands a second, so no
+    UsageEvent is made of it first. `end_time` is in Unix seconds."""
+    status = UsageStatus.CANCELLED if call.cancelled else UsageStatus.ERROR
+    message = usage_pb2.UsageEvent(
+        event_id=event_id,
+        service_type=cast("usage_pb2.ServiceType", call.service_type),
+        operation=call.operation,
+        status=cast("usage_pb2.UsageStatus", status.value),
+        error_reason=call.reason,
+        user_id=call.principal.user_id,
+        api_key_id=call.principal.api_key_id,
+        project=call.project,
+        model=call.model,
+        refused=True,
+    )
+    _set(message.start_time, round((end_time - call.seconds) * 1e6))
+    _set(message.latency, round(call.seconds * 1e6))
+    return message
+
+
+def _set(message: Timestamp | Duration, microseconds: int) -> None:
+    """What FromMicroseconds does, in a third of the time; a message of zero is not one that is absent."""
     message.SetInParent()
-    message.seconds, message.nanos = since.days * 86_400 + since.seconds, since.microseconds * 1000
+    message.seconds, rest = divmod(microseconds, 1_000_000)
+    message.nanos = rest * 1000

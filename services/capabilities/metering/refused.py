@@ -6,14 +6,12 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import structlog
 
-from services.capabilities.metering import outbox
+from services.capabilities.metering.mapping import refused_to_proto
 from services.capabilities.metering.metrics import ServiceUsage
-from services.capabilities.metering.model import NO_USAGE, ServiceType, UsageEvent, UsageStatus
 from services.capabilities.metering.ports import Outbox, Waiting
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
@@ -116,13 +114,18 @@ class RefusedCalls:
         rows: list[Waiting] = []
         for first in range(0, len(refused), _MADE_AT_ONCE):
             rows += [
-                Waiting(one.event_id, outbox.payload(_event(one)))
+                Waiting(
+                    one.event_id,
+                    refused_to_proto(one.event_id, one.end_time, one.call).SerializeToString(
+                        deterministic=True
+                    ),
+                )
                 for one in refused[first : first + _MADE_AT_ONCE]
             ]
             await asyncio.sleep(0)
         if rows:
             await self._store.add(rows, [one.call.principal.user_id for one in refused])
-            statuses = Counter(_status(one.call).name.lower() for one in refused)
+            statuses = Counter(["cancelled" if one.call.cancelled else "error" for one in refused])
             for status, count in statuses.items():
                 self._usage.refused(count, status)
         if last:
@@ -134,31 +137,3 @@ class RefusedCalls:
         if not last and self._clock() - ended.end_time < _SETTLED_SECONDS:
             return None
         return await question()
-
-
-def _status(call: EndedCall) -> UsageStatus:
-    return UsageStatus.CANCELLED if call.cancelled else UsageStatus.ERROR
-
-
-def _event(ended: _Ended) -> UsageEvent:
-    call = ended.call
-    latency = timedelta(seconds=call.seconds)
-    return UsageEvent(
-        event_id=ended.event_id,
-        service_type=ServiceType(call.service_type),
-        operation=call.operation,
-        status=_status(call),
-        error_reason=call.reason,
-        user_id=call.principal.user_id,
-        api_key_id=call.principal.api_key_id,
-        session_id="",
-        project=call.project,
-        model=call.model,
-        provider="",
-        request_id="",
-        start_time=datetime.fromtimestamp(ended.end_time, UTC) - latency,
-        latency=latency,
-        time_to_first_token=None,
-        usage=NO_USAGE,
-        refused=True,
-    )
