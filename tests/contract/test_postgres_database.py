@@ -225,3 +225,17 @@ async def test_a_database_that_refuses_us_is_reported_at_once(postgres_url: str)
     with pytest.raises(StartupError, match="not_there"):
         await database.open(wait_seconds=30)
     assert time.monotonic() - started < 5
+
+
+async def test_a_transaction_that_is_left_open_is_rolled_back_without_a_word(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Database(postgres_url, min_size=1, max_size=1) as database:
+        async with database.connection() as connection:
+            # As whoever is cancelled while a transaction begins leaves it.
+            await connection.execute("begin")
+            await connection.execute("create table half (n int)")
+        async with database.connection() as connection:
+            cursor = await connection.execute("select to_regclass('half') is null")
+            assert await cursor.fetchone() == (True,)
+    assert not [record for record in caplog.records if "rolling back" in record.message]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from services.infra.postgres.connections import PoolConnection
@@ -160,7 +161,7 @@ class Database:
                     await borrowed.set_autocommit(True)
                 yield borrowed
             finally:
-                await self._pool.putconn(borrowed)
+                await self._give_back(borrowed)
 
     async def execute(self, statement: PreparedStatement, values: Mapping[str, bytes | None]) -> list[Row]:
         """Executes a prepared statement on a connection of its own, in autocommit; values and rows in binary form.
@@ -242,6 +243,13 @@ class Database:
             # The server ended it while it was idle. A dead one given back is replaced by the pool.
             connection.pgconn.finish()
             await self._pool.putconn(connection)
+
+    async def _give_back(self, borrowed: Connection) -> None:
+        if borrowed.info.transaction_status is TransactionStatus.INTRANS:
+            # Whoever is cancelled while a transaction begins leaves it open; the pool would warn of a defect.
+            with contextlib.suppress(psycopg.Error):
+                await borrowed.rollback()
+        await self._pool.putconn(borrowed)
 
     def _failed_connects(self) -> int:
         return self._pool.get_stats().get("connections_errors", 0)
