@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import structlog
@@ -57,6 +58,7 @@ class Relay:
         self._most_bytes = most_bytes
         self._poll_seconds = poll_seconds
         self._owner_id = new_id()
+        self._stopping = asyncio.Event()
         self._lost = Outage(
             lambda error: log.error("usage events can't be delivered; trying again", error=error),
             lambda: log.info("usage events are delivered again"),
@@ -65,9 +67,13 @@ class Relay:
             jitter=0.5,
         )
 
+    def stop(self) -> None:
+        """Have `run` end when what is being delivered is."""
+        self._stopping.set()
+
     async def run(self) -> None:
-        """Deliver until cancelled."""
-        while True:
+        """Deliver until cancelled or stopped."""
+        while not self._stopping.is_set():
             try:
                 more = await self._round()
                 self._lost.over()
@@ -79,7 +85,9 @@ class Relay:
             except Exception as error:
                 pause = self._lost.pause(repr(error))
                 log.exception("usage events can't be delivered; trying again")
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
 
     async def flush(self, seconds: float) -> None:
         """Deliver what waits, for so long, and as long as it is taken; then let others deliver. For the end, when nobody runs this any more."""
