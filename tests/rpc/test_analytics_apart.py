@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
-import pytest
 from antiphon.analytics.v1 import analytics_pb2
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2

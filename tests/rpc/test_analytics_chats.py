@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import grpc
 import pytest
 from antiphon.analytics.v1 import analytics_pb2
+from antiphon.auth.v1 import auth_pb2
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
 from tests.fakes.analytics_calls import EVERYTHING, amounts, counted, shares
 from tests.fakes.chat_stage import Stage
-from tests.fakes.served_suite import Person, Served, failure, until
+from tests.fakes.served_suite import Person, Served, bearer, failure, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,11 +77,11 @@ async def test_an_answer_that_failed_is_counted_as_such(suite: Served, model: St
 
 async def test_watching_tells_of_a_call_within_two_seconds_of_its_end(suite: Served, ana: Person) -> None:
     watch = suite.analytics.WatchUsage(analytics_pb2.WatchUsageRequest(), metadata=ana.metadata)
-    first = await watch.read()
+    first: analytics_pb2.WatchUsageResponse = await anext(aiter(watch))
     assert first.figures.event_count == 0
     await suite.chat.Chat(chat_pb2.ChatRequest(message="hello", model="echo"), metadata=ana.metadata)
     async with asyncio.timeout(10):
-        second = await watch.read()
+        second: analytics_pb2.WatchUsageResponse = await anext(aiter(watch))
     assert second.figures.event_count == 1
     watch.cancel()
 
@@ -123,10 +124,6 @@ async def test_services_events_and_figures_agree(suite: Served, ana: Person) -> 
 
 
 async def test_what_a_deleted_person_used_stays_as_nobodys(suite: Served) -> None:
-    from antiphon.auth.v1 import auth_pb2
-
-    from tests.fakes.served_suite import bearer
-
     await suite.auth.Register(
         auth_pb2.RegisterRequest(email="leaving@example.com", password="a long enough one")
     )
