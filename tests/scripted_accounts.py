@@ -21,7 +21,7 @@ Item = TypeVar("Item", bound=Message)
 
 @dataclass
 class ScriptedAccounts(ScriptedServer):
-    """Has these accounts, login sessions, keys and events, newest first, whoever asks. Each `request_id` makes one thing. The next
+    """Has these accounts, login sessions, keys and events, newest first, whoever asks; `me` is who asks, if it matters. Each `request_id` makes one thing. The next
     answer of each method in `loses` gets lost when all is done.
     """
 
@@ -29,6 +29,7 @@ class ScriptedAccounts(ScriptedServer):
     logins: list[auth_pb2.Session] = field(default_factory=list)
     keys: list[api_key_pb2.ApiKey] = field(default_factory=list)
     events: list[auth_pb2.AuditEvent] = field(default_factory=list)
+    me: auth_pb2.User | None = None
     made: dict[str, Message] = field(default_factory=dict)
     loses: set[str] = field(default_factory=set)
 
@@ -81,6 +82,12 @@ class _Auth(ScriptedAuth):
     def __init__(self, script: ScriptedAccounts) -> None:
         super().__init__(script)
         self._accounts = script
+
+    def GetProfile(self, request: auth_pb2.GetProfileRequest, context: Any) -> Any:
+        if self._accounts.me is None:
+            return super().GetProfile(request, context)
+        self._accounts.arrived("GetProfile", request, context)
+        return auth_pb2.GetProfileResponse(user=self._accounts.me)
 
     def UpdateProfile(self, request: auth_pb2.UpdateProfileRequest, context: Any) -> Any:
         self._accounts.arrived("UpdateProfile", request, context)

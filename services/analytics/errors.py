@@ -2,7 +2,7 @@
 
 FailedPrecondition ─ ServiceUnknown
 Aborted ──────────── ReconcileRunning
-ResourceExhausted ── TooManyWatchers
+ResourceExhausted ── TooManyWatchers, TooManyQuestions
 """
 
 from __future__ import annotations
@@ -31,8 +31,21 @@ class ReconcileRunning(errors.Aborted):
         super().__init__("another repair is at work; try again when it is done")
 
 
+class TooManyQuestions(errors.ResourceExhausted):
+    """More questions wait for their turn than the queue takes."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many questions about usage at once; try again shortly",
+            metadata={"queue": "usage questions"},
+            retry_after=2.0,
+        )
+
+
 class TooManyWatchers(errors.ResourceExhausted):
-    """As many callers watch their usage as this process serves."""
+    """As many callers watch their usage as this process serves, or as many streams watch the same person's."""
 
     reason = "OVERLOADED"
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import NoReturn
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from services.analytics.mapping.names import name_of
 from services.analytics.model.figures import Dimension
 from services.analytics.model.steps import Span
+from services.analytics.model.totals import Figures
 from services.analytics.ports import Clock
 from services.analytics.usecases.reckoning import Reckoning
 from services.analytics.usecases.record_events import Recorded
@@ -22,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 _NANO = 1_000_000_000
 _REFRESH_SECONDS = 60.0
+_MOST_MODELS = 200
 _GROUP_BY = (Dimension.SERVICE_TYPE, Dimension.MODEL)
 
 
@@ -35,18 +40,8 @@ class AnalyticsMetrics:
             ["outcome"],
             registry=registry,
         )
-        self._cost = Gauge(
-            "antiphon_analytics_month_cost_usd",
-            "What the calls since the beginning of the month (UTC) cost, as far as there are prices; the same in all replicas.",
-            ["service", "model"],
-            registry=registry,
-        )
-        self._unpriced = Gauge(
-            "antiphon_analytics_month_unpriced_events",
-            "Calls since the beginning of the month (UTC) that used something without a price; the same in all replicas.",
-            ["service", "model"],
-            registry=registry,
-        )
+        self._month = _Month()
+        registry.register(self._month)
         for outcome in ("accepted", "known", "rejected"):
             self._events.labels(outcome)
 
@@ -73,11 +68,36 @@ class AnalyticsMetrics:
         start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         span = Span(start, max(now, start + timedelta(milliseconds=1)), zone_of(""))
         answer = await reckon(span, _GROUP_BY)
-        # With a new month models vanish.
-        self._cost.clear()
-        self._unpriced.clear()
-        for group, figures in answer.reckoned.by_group().items():
-            names = [name_of(dimension, value) for dimension, value in zip(_GROUP_BY, group, strict=True)]
+        found = answer.reckoned.by_group()
+        told = list(found.items())[:_MOST_MODELS]
+        self._month.figures = {
+            tuple(
+                name_of(dimension, value) for dimension, value in zip(_GROUP_BY, group, strict=True)
+            ): figures
+            for group, figures in told
+        }
+
+
+class _Month(Collector):
+    """This month's figures as they were read last, by service and model: those with the most calls, since services may name any."""
+
+    def __init__(self) -> None:
+        self.figures: Mapping[tuple[str, ...], Figures] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        cost = GaugeMetricFamily(
+            "antiphon_analytics_month_cost_usd",
+            "What the calls since the beginning of the month (UTC) cost, as far as there are prices; the same in all replicas.",
+            labels=["service", "model"],
+        )
+        unpriced = GaugeMetricFamily(
+            "antiphon_analytics_month_unpriced_events",
+            "Calls since the beginning of the month (UTC) that used something without a price; the same in all replicas.",
+            labels=["service", "model"],
+        )
+        for names, figures in self.figures.items():
             if figures.cost is not None:
-                self._cost.labels(*names).set(figures.cost / _NANO)
-            self._unpriced.labels(*names).set(figures.unpriced)
+                cost.add_metric(names, figures.cost / _NANO)
+            unpriced.add_metric(names, figures.unpriced)
+        yield cost
+        yield unpriced

@@ -28,9 +28,9 @@ class UsageStore(Protocol):
         were deleted are stored without the person. At most 10,000 at a time; the same event may stand in it twice."""
         ...
 
-    async def sums(self, question: Question) -> Sequence[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> Sequence[Sum]:
         """The sums of the calls that the question asks for, by piece, group and what decides on the price, in no order; nothing for
-        combinations without calls.
+        combinations without calls. With `groups` only theirs, and `question.limit` is not looked at.
 
         Pieces are exact to the millisecond as long as the events are kept, and before that to the quarter of an hour: a piece's start and end
         are then moved back to the last one.
@@ -82,6 +82,10 @@ class UsageStore(Protocol):
 
     async def rejected_count(self) -> int:
         """How many bad items are kept."""
+        ...
+
+    async def untidy(self) -> None:
+        """Wait until so much has come in that `tidy` had better be called soon."""
         ...
 
     async def tidy(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -48,6 +49,7 @@ from services.settings import Settings
 log = structlog.get_logger(__name__)
 
 _TIDY_SECONDS = 15.0
+_REST_SECONDS = 1.0
 
 # Has every connection of the pool prepare the statements of an ingest.
 warm_connection = warm
@@ -126,9 +128,11 @@ class _Parts:
         self.stores = stores
         self.metrics = metrics
         self.retention, _ = retentions(settings.analytics)
-        self.record = RecordEvents(stores.usage, _now, self.retention, metrics.recorded)
         self.reckon = Reckoning(stores.usage, stores.prices)
         self.watchers = Watchers(stores.usage, _now, settings.analytics.max_watchers)
+        self.record = RecordEvents(
+            stores.usage, _now, self.retention, metrics.recorded, self.watchers.may_have_changed
+        )
         self.deletions = DeletionFollower(
             revocations, stores.deletions, settle=SETTLE_SECONDS + settings.identity.offline_grace
         )
@@ -158,7 +162,7 @@ class _Parts:
 
 
 async def _tidied(store: UsageStore) -> NoReturn:
-    """Have the store tidy up now and then, in no step with other replicas."""
+    """Have the store tidy up now and then, in no step with other replicas, and soon when much has come in."""
     while True:
         try:
             await store.tidy()
@@ -167,7 +171,10 @@ async def _tidied(store: UsageStore) -> NoReturn:
         except Exception:
             # Nobody waits for this, and the next round may fare better.
             log.exception("events and figures can't be tidied")
-        await asyncio.sleep(_TIDY_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - it only spreads the work.
+        await asyncio.sleep(_REST_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TIDY_SECONDS * random.uniform(0.75, 1.25)):  # noqa: S311 - it only spreads the work.
+                await store.untidy()
 
 
 def _now() -> datetime:

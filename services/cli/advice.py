@@ -6,6 +6,7 @@ import math
 import os
 
 from antiphon_client.errors import AntiphonError, NotFound, Unimplemented, Unreachable
+from services.cli.called import called
 
 _ENDED = frozenset(
     {"TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_REVOKED", "REFRESH_TOKEN_REUSED", "API_KEY_INVALID"}
@@ -42,6 +43,14 @@ _THINGS = {
     ),
     "chat.session": ("chat session", "`antiphon chats list` shows yours."),
     "chat.message": ("message", "`antiphon chats show SESSION --ids` shows those of a chat session."),
+}
+# Who serves a command; those that are not named here Auth does.
+_SERVED_BY = {
+    "chat": "CHAT",
+    "chats": "CHAT",
+    "models": "CHAT",
+    "usage": "ANALYTICS",
+    "prices": "ANALYTICS",
 }
 # Fields of requests, as whoever types commands knows them.
 _ARGUMENTS = {
@@ -105,7 +114,7 @@ def advice_on(error: AntiphonError, server: str) -> str:
     if error.reason in _ENDED:
         lines.append(_renewal_of_access())
     elif isinstance(error, Unimplemented):
-        lines.append(_where_it_is_served(server))
+        lines.append(_where_it_is_served())
     elif error.reason == "CREDENTIAL_MISSING":
         lines += [_ADVICE[error.reason], *_logins_elsewhere(server)]
     elif isinstance(error, NotFound) and error.resource is not None and error.resource.type in _THINGS:
@@ -139,10 +148,15 @@ def _argument(field: str) -> str:
     return _ARGUMENTS.get(field.rpartition(".")[2], field)
 
 
-def _where_it_is_served(server: str) -> str:
+def _where_it_is_served() -> str:
+    words = called.get()
+    service = _SERVED_BY.get(words.partition(" ")[0], "AUTH")
+    command = f"antiphon {words or 'COMMAND'} --server {service}"
+    if service == "AUTH":
+        return f"Auth may be at another address, which --server names: {command}"
     return (
-        "Other services of the deployment may be at another address, which --server names. A login is kept for its address alone;\n"
-        f"at the others it is: ANTIPHON_TOKEN=$(antiphon token --server AUTH) antiphon chat --server {server or 'CHAT'}"
+        f"{service.capitalize()} may be at another address, which --server names. A login is kept for its address alone;\n"
+        f"at the others it is: ANTIPHON_TOKEN=$(antiphon token --server AUTH) {command}"
     )
 
 

@@ -14,7 +14,9 @@ NO_PRICE = "none"
 _NANO = 10**NANO_DIGITS
 _CENT = _NANO // 100
 _SIGNIFICANT = 4
-_AMOUNT = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,30}))?")
+_AMOUNT = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?")
+_WITH_A_SIGN = re.compile(r"\$ ?([0-9][0-9.]*)|([0-9][0-9.]*) ?\$")
+_WITH_A_COMMA = re.compile(r"([0-9]+),([0-9]+)")
 _FORM = f"Write an amount in USD such as 2.50, or `{NO_PRICE}` where there is no price."
 
 
@@ -43,7 +45,7 @@ def nano_usd_of(text: str) -> int | None:
         return None
     found = _AMOUNT.fullmatch(text.strip())
     if found is None:
-        raise CommandFailed(f"{text!r} is no amount", _FORM, status=2)
+        raise CommandFailed(f"{text!r} is no amount", _form(text.strip()), status=2)
     fraction = (found[2] or "").rstrip("0")
     if len(fraction) > NANO_DIGITS:
         raise CommandFailed(
@@ -51,5 +53,13 @@ def nano_usd_of(text: str) -> int | None:
         )
     nano_usd: int = int(found[1]) * _NANO + int(fraction.ljust(NANO_DIGITS, "0"))
     if nano_usd > MOST_USD * _NANO:
-        raise CommandFailed(f"a price can't be more than {MOST_USD:,} USD", status=2)
+        raise CommandFailed(f"{text} is more than {MOST_USD:,} USD", _FORM, status=2)
     return nano_usd
+
+
+def _form(text: str) -> str:
+    if signed := _WITH_A_SIGN.fullmatch(text):
+        return f"Write it without the sign: {signed[1] or signed[2]}"
+    if parts := _WITH_A_COMMA.fullmatch(text):
+        return f"Cents stand behind a point, and thousands have no sign: {parts[1]}.{parts[2]} or {parts[1]}{parts[2]}"
+    return _FORM

@@ -28,6 +28,9 @@ FOLDED = 24
 BROKEN_PIPE = 128 + 13
 """The exit code when the reader of standard output has gone: that of SIGPIPE."""
 
+MISUSE = 2
+"""The exit code of a command that was not written correctly."""
+
 _KEPT_CONTROLS = "\n\t"
 _UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT_CONTROLS}
 # What turns the direction of the text that follows it. On one line such a character falsifies its neighbours.
@@ -41,22 +44,22 @@ for_programs: ContextVar[bool] = ContextVar("for_programs", default=False)
 
 class CommandFailed(Exception):
     """A command that can't do what was asked. `advice` says what to do; `reason` and `code`, a canonical status code's name, are for
-    programs."""
+    programs: by default those of a misuse where the exit code `status` is 2."""
 
     def __init__(
         self,
         message: str,
         advice: str = "",
         *,
-        reason: str = "COMMAND_FAILED",
-        code: str = "FAILED_PRECONDITION",
+        reason: str = "",
+        code: str = "",
         status: int = 1,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
-        self.reason = reason
-        self.code = code
+        self.reason = reason or ("USAGE" if status == MISUSE else "COMMAND_FAILED")
+        self.code = code or ("INVALID_ARGUMENT" if status == MISUSE else "FAILED_PRECONDITION")
         self.status = status
 
 

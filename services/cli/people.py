@@ -80,8 +80,41 @@ def find_user(client: Client, who: str) -> auth_pb2.User:
 
 
 def find_user_id(client: Client, who: str) -> str:
-    """The id of the account that `who` names; an id is passed on as it is, and nothing stays nothing."""
-    return who if not who or is_id(who) else find_user(client, who).user_id
+    """The id of the account that `who` names; an id is passed on as it is, and nothing stays nothing. Raises CommandFailed and
+    AntiphonError."""
+    from antiphon_client.errors import PermissionDenied, Unimplemented
+
+    if not who or is_id(who):
+        return who
+    try:
+        return find_user(client, who).user_id
+    except PermissionDenied:
+        own = _own(client)
+        if own is None or _folded(own.email) != _folded(who):
+            raise
+        return own.user_id
+    except Unimplemented as error:
+        raise CommandFailed(
+            "this server knows nobody by an e-mail: Auth, which does, is at another address",
+            "Name the person by id; at the address of Auth `antiphon users list --server AUTH` shows it.",
+            reason=error.reason,
+            code=error.code.name,
+        ) from error
+
+
+def is_own_id(client: Client, user_id: str) -> bool:
+    """Whether this is the id of whoever calls; False as well where that can't be learnt."""
+    own = _own(client)
+    return own is not None and own.user_id.lower() == user_id.lower()
+
+
+def _own(client: Client) -> auth_pb2.User | None:
+    from antiphon_client.errors import PermissionDenied, Unimplemented
+
+    # Keys that may not read it, and servers without Auth.
+    with contextlib.suppress(PermissionDenied, Unimplemented):
+        return client.profile()
+    return None
 
 
 def nothing_of(client: Client, who: str) -> list[Any]:

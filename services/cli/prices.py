@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.choices import chosen, did_you_mean
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.durations import moment
+from services.cli.durations import moment, word
 from services.cli.money import dollars, nano_usd_of
-from services.cli.output import as_dict, best, local_time, print_json, print_table
+from services.cli.output import as_dict, best, local_time, note, print_json, print_table
+from services.cli.zones import local_zone, zone_of
 
 if TYPE_CHECKING:
     from antiphon.analytics.v1 import analytics_pb2
     from antiphon.usage.v1 import usage_pb2
 
-NOW, BEGINNING = "now", "beginning"
+    from antiphon_client import Client
+
+BEGINNING = "beginning"
 
 
 class UnitName(StrEnum):
@@ -31,6 +35,9 @@ class UnitName(StrEnum):
     IMAGE = "image"
     CHARACTERS = "characters"
     AUDIO_HOUR = "audio-hour"
+
+
+_OF_CHAT = frozenset({UnitName.INPUT, UnitName.CACHED_INPUT, UnitName.OUTPUT, UnitName.REASONING})
 
 
 def prices(
@@ -69,7 +76,7 @@ def prices(
 def set_price(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="By the catalog's name.", show_default=False)],
     unit: Annotated[
-        UnitName,
+        str,
         typer.Argument(
             metavar="UNIT",
             help="What is priced: input, cached-input, output, reasoning (a million tokens each), image, characters (a million), audio-hour.",
@@ -92,14 +99,14 @@ def set_price(
         ),
     ] = "",
     effective: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar="WHEN",
-            help="From when on: 2026-12-01, now, or beginning. By default from the beginning when it had no price yet, else from now on.",
+            help="From when on: 2026-12-01, today, yesterday, now, or beginning. By default from the beginning when it had no price yet, else from now on.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -111,23 +118,45 @@ def set_price(
       antiphon prices set flux image 0.04 --variant 1024x1024 --from 2026-12-01
     """
     with calling(server, as_json) as client:
+        priced = chosen(unit, UnitName, "UNIT")
         nano_usd = nano_usd_of(usd)
-        since = _moment(effective)
-        price = client.set_price(model, _unit_of(unit), nano_usd, variant=variant, effective=since)
+        since = None if effective is None else _moment(effective)
+        price = client.set_price(model, _unit_of(priced), nano_usd, variant=variant, effective=since)
         if as_json:
             print_json(as_dict(price))
-            return
-        amount, of = _told(price)
-        named = f"{price.model} {price.variant}".strip()
+        else:
+            _say(price)
+        if priced in _OF_CHAT:
+            _note_unknown(client, model)
+
+
+def _say(price: analytics_pb2.Price) -> None:
+    amount, of = _told(price)
+    named = f"{price.model} {price.variant}".strip()
+    if price.HasField("nano_usd"):
         print(f"{named}: {amount} for {of}, from {_since(price)} on")
+    else:
+        print(f"{named}: {of} has no price from {_since(price)} on")
 
 
-def _moment(text: str) -> datetime | None:
-    if text == NOW:
-        return datetime.now(UTC)
-    if text == BEGINNING:
+def _note_unknown(client: Client, model: str) -> None:
+    """Remarks that no model of that name is known: it may come, or be gone, and it may have been misspelt."""
+    from antiphon_client import AntiphonError
+
+    try:
+        known = {each.name for each in client.list_models().models}
+    except AntiphonError:
+        # The catalog may be at another address, or not be for whoever sets prices.
+        return
+    if model not in known:
+        note(f"(no model of the name {model} is known now. {did_you_mean(model, known)}".rstrip() + ")")
+
+
+def _moment(text: str) -> datetime:
+    typed = text.strip().lower()
+    if typed == BEGINNING:
         return datetime.fromtimestamp(0, UTC)
-    return moment(text, "--from") if text else None
+    return word(typed, datetime.now(zone_of(local_zone()))) or moment(text, "--from")
 
 
 def _unit_of(name: UnitName) -> usage_pb2.Unit:

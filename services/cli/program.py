@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from services.cli.called import named
 from services.cli.command_groups import AlsoCommand
 from services.cli.misuse import ProgramForPrograms, wants_json
 from services.cli.output import BROKEN_PIPE, CommandFailed, discard_output, reporting, tell_unwritable
@@ -168,7 +169,7 @@ def program(arguments: list[str]) -> typer.Typer:
         function, settings = (
             _load(command) if command is exact or not command.needs_server else _stand_in(command, "")
         )
-        checked = with_texts(function)
+        checked = named(with_texts(function), " ".join(command.words))
         if command.is_group:
             _group(app, groups, command.name, function.__doc__).callback(
                 cls=AlsoCommand,

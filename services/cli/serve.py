@@ -23,7 +23,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 def serve(
     service: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE", help="auth, chat; all when left out.")
+        list[str] | None, typer.Argument(metavar="SERVICE", help="auth, chat, analytics; all when left out.")
     ] = None,
     host: Annotated[
         str | None,
@@ -83,6 +83,8 @@ def serve(
 
 def announce(suite: Suite, administrator: Administrator | None) -> None:
     """Tell on standard output where the suite is, and, on the first start, how to get in."""
+    from services.bootstrap.suite import METERED
+
     settings = suite.settings
     lines = [
         f"Antiphon is up: {', '.join(suite.services)}.",
@@ -93,6 +95,8 @@ def announce(suite: Suite, administrator: Administrator | None) -> None:
     if suite.metrics_port is not None:
         host = settings.metrics.address.rpartition(":")[0]
         lines.append(f"  metrics  http://{host}:{suite.metrics_port}/metrics")
+    if not settings.analytics.enabled and METERED.intersection(suite.services):
+        lines.append("  usage    not recorded (ENABLE_ANALYTICS=false)")
     if suite.health.broken:
         lines += [
             f"  not ready: {service}, {check}: {why}" for (service, check), why in suite.health.broken.items()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.choices import chosen
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.output import CommandFailed, note, shown
+from services.cli.output import CommandFailed, describe, note, shown
 from services.cli.people import Whose, find_user_id
 from services.cli.usage_span import Since, Until, Zone, span_of
 from services.cli.whole_file import replacing, require_absent
+
+if TYPE_CHECKING:
+    from antiphon_client import AntiphonError
 
 
 class Format(enum.StrEnum):
@@ -26,8 +30,13 @@ class Format(enum.StrEnum):
 
 def export_usage(
     form: Annotated[
-        Format, typer.Option("--format", help="CSV for spreadsheets, or a JSON object a line for programs.")
-    ] = Format.CSV,
+        str,
+        typer.Option(
+            "--format",
+            metavar=f"[{'|'.join(Format)}]",
+            help="CSV for spreadsheets, or a JSON object a line for programs.",
+        ),
+    ] = Format.CSV.value,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -37,9 +46,9 @@ def export_usage(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     everybody: Annotated[bool, typer.Option("--all", help="Everybody's events (administrators).")] = False,
     user: Whose = "",
-    since: Since = "",
-    until: Until = "",
-    zone: Zone = "",
+    since: Since = None,
+    until: Until = None,
+    zone: Zone = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -52,7 +61,10 @@ def export_usage(
     """
     from antiphon.analytics.v1 import analytics_pb2
 
+    from antiphon_client import AntiphonError
+
     with calling(server, as_json) as client:
+        as_lines = as_json or chosen(form, Format, "--format") is Format.JSONL
         if everybody and user:
             raise CommandFailed("--all and --user exclude each other", status=2)
         if output is not None and not force:
@@ -60,21 +72,59 @@ def export_usage(
         span = span_of(since, until, zone)
         with client.export_events(
             file_format=analytics_pb2.EXPORT_FORMAT_JSON_LINES
-            if as_json or form is Format.JSONL
+            if as_lines
             else analytics_pb2.EXPORT_FORMAT_CSV,
             user_id=find_user_id(client, user),
             all_users=everybody,
             start=span.start,
             end=span.end,
         ) as chunks:
-            if output is None:
-                _print(chunks)
-                return
-            size = 0
-            with replacing(output, force=force) as file:
-                for chunk in chunks:
-                    size += file.write(chunk)
-            note(f"{size:,} bytes are in {output}")
+            counted = _Counted(chunks, as_lines)
+            try:
+                if output is None:
+                    _print(counted)
+                    return
+                with replacing(output, force=force) as file:
+                    file.writelines(counted)
+            except AntiphonError as error:
+                if not counted.size:
+                    raise
+                raise _broken_off(counted.size, error, server, to_file=output is not None) from error
+            events = f"{counted.events:,} {'event is' if counted.events == 1 else 'events are'}"
+            note(f"{events} in {output} ({counted.size:,} bytes)")
+
+
+class _Counted:
+    """Chunks as they come, and how much has come. A chunk has whole lines."""
+
+    def __init__(self, chunks: Iterable[bytes], as_lines: bool) -> None:
+        self._chunks = chunks
+        self._as_lines = as_lines
+        self._ends = 0
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            # What is between quotes is inside of a cell, and may have lines of its own.
+            outside = [chunk] if self._as_lines else chunk.split(b'"')[::2]
+            self._ends += sum(part.count(b"\n") for part in outside)
+            yield chunk
+
+    @property
+    def events(self) -> int:
+        """How many events have come; CSV begins with a line that is none."""
+        return self._ends if self._as_lines else max(0, self._ends - 1)
+
+
+def _broken_off(size: int, error: AntiphonError, server: str, *, to_file: bool) -> CommandFailed:
+    left = "No file was made." if to_file else "What was written to standard output is not whole."
+    return CommandFailed(
+        f"the export broke off after {size:,} bytes: {describe(error, server)}",
+        f"{left} It can't be gone on with: start it again.",
+        reason=error.reason or "EXPORT_BROKE_OFF",
+        code=error.code.name,
+    )
 
 
 def _print(chunks: Iterable[bytes]) -> None:

@@ -10,10 +10,13 @@ import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import CommandFailed, as_dict, count, note, print_json, print_table
+from services.cli.people import emails_of
 from services.cli.usage_span import Since, Until, Zone, span_of
 
 if TYPE_CHECKING:
     from antiphon.analytics.v1 import analytics_pb2
+
+    from antiphon_client import Client
 
 MOST_DIFFERENCES = 1000
 
@@ -22,9 +25,9 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what differs: nothing is ever removed.")
     ] = False,
-    since: Since = "",
-    until: Until = "",
-    zone: Zone = "",
+    since: Since = None,
+    until: Until = None,
+    zone: Zone = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -39,14 +42,17 @@ def reconcile(
     """
     with calling(server, as_json) as client:
         span = span_of(since, until, zone)
+        if not as_json and sys.stderr.isatty():
+            note("(comparing …)")
         found = client.reconcile(start=span.start, end=span.end, repair=repair)
         if as_json:
             print_json(as_dict(found))
         else:
-            _show(found.services, repair)
+            _show(client, found.services, repair)
         if not found.services:
             raise CommandFailed(
-                "there is no service to compare with", "The server has to know their addresses (doctor)."
+                "there is no service to compare with",
+                "Where Analytics runs apart, its operator names the services that it asks: ANTIPHON_PEERS__CHAT=host:port",
             )
         if not all(each.balanced for each in found.services):
             raise CommandFailed(
@@ -56,7 +62,7 @@ def reconcile(
             )
 
 
-def _show(balances: Sequence[analytics_pb2.ServiceBalance], repaired: bool) -> None:
+def _show(client: Client, balances: Sequence[analytics_pb2.ServiceBalance], repaired: bool) -> None:
     if not balances:
         return
     rows = [
@@ -77,21 +83,23 @@ def _show(balances: Sequence[analytics_pb2.ServiceBalance], repaired: bool) -> N
     headers = ("SERVICE", "BOOKS", "CALLS", "EVENTS", "FIGURES", "ON THEIR WAY", *mended, "NOTE")
     numbers = range(2, len(headers) - 1)
     print_table((*_kind("KIND"), *headers), rows, "", numbers=numbers)
-    _show_differences(balances)
+    _show_differences(client, balances)
 
 
-def _show_differences(balances: Sequence[analytics_pb2.ServiceBalance]) -> None:
+def _show_differences(client: Client, balances: Sequence[analytics_pb2.ServiceBalance]) -> None:
     from antiphon.usage.v1 import usage_pb2
 
     from services.cli.figures import tally
 
+    people = dict.fromkeys(each.user_id for balance in balances for each in balance.differences)
+    emails = emails_of(client, people)
     rows = [
         (
             *_kind("difference"),
             _service(balance.service_type),
             each.model or _nothing("(no model)"),
             usage_pb2.UsageStatus.Name(each.status).removeprefix("USAGE_STATUS_").lower(),
-            each.user_id or _nothing("(anonymous or deleted)"),
+            emails.get(each.user_id, each.user_id) or _nothing("(anonymous or deleted)"),
             tally(each.service),
             tally(each.events),
             tally(each.figures),

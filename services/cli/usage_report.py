@@ -13,6 +13,7 @@ from antiphon.analytics.v1 import analytics_pb2
 from services.cli.figures import Column, all_columns, columns, summary
 from services.cli.output import best, flat, note, print_fields, print_table
 from services.cli.people import emails_of
+from services.cli.remainder import NO_MODEL, OTHERS, remainder
 from services.cli.sparkline import ASCII, BLOCKS, sparkline
 from services.cli.usage_steps import BucketName, calls_of, in_zone, label
 
@@ -23,6 +24,9 @@ Analytics = analytics_pb2.GetUserAnalyticsResponse | analytics_pb2.GetSystemAnal
 Answer = Analytics | analytics_pb2.QueryUsageResponse
 Row = tuple[Sequence[str], analytics_pb2.Figures]
 """Names, and the figures of what they name."""
+
+DEFAULT_TOP = 10
+"""How many people and models the server tells of everybody's calls when nobody says how many."""
 
 _NOTHING = "nothing was used in this time"
 _BARS = "calls over time"
@@ -46,12 +50,12 @@ class Report:
         if isinstance(answer, analytics_pb2.QueryUsageResponse):
             self._groups(answer, by)
         elif by:
-            shares = _models_of(answer) if by[0] == "model" else answer.services
-            self._table(by, _shares(shares)[:limit], answer.totals)
+            shares = _shares(_models_of(answer) if by[0] == "model" else answer.services)[:limit]
+            self._table(by, [*shares, *self._rest(by[0], shares, answer.totals, limit)], answer.totals)
         elif self._on_terminal:
-            self._read_by_people(answer)
+            self._read_by_people(answer, limit)
         else:
-            self._read_by_programs(answer)
+            self._read_by_programs(answer, limit)
         _note_unpriced(answer)
 
     def _summary(self, answer: Answer) -> None:
@@ -71,23 +75,22 @@ class Report:
                 fields.append((_BARS, sparkline(calls, width, best(BLOCKS, ASCII))))
         print_fields(fields)
 
-    def _read_by_people(self, answer: Analytics) -> None:
+    def _read_by_people(self, answer: Analytics, limit: int | None) -> None:
         tables: list[tuple[str, list[Row]]] = []
         if self._with_steps:
             tables.append((self._bucket, [row for row in self._steps(answer.steps) if row[1].event_count]))
         if isinstance(answer, analytics_pb2.GetSystemAnalyticsResponse):
-            tables += [("model", _shares(answer.top_models)), ("user", self._people(answer.top_users))]
+            tables += [("model", self._models(answer, limit)), ("user", self._users(answer, limit))]
         for header, rows in tables:
             if rows:
                 self._table((header,), rows, answer.totals)
 
-    def _read_by_programs(self, answer: Analytics) -> None:
-        people = answer.top_users if isinstance(answer, analytics_pb2.GetSystemAnalyticsResponse) else ()
+    def _read_by_programs(self, answer: Analytics, limit: int | None) -> None:
         kinds: tuple[tuple[str, list[Row]], ...] = (
             ("total", [(("",), answer.totals)]),
             ("service", _shares(answer.services)),
-            ("model", _shares(_models_of(answer))),
-            ("user", self._people(people)),
+            ("model", self._models(answer, limit)),
+            ("user", self._users(answer, limit)),
             (self._bucket, self._steps(answer.steps)),
         )
         rows: list[Row] = [((kind, *names), figures) for kind, found in kinds for names, figures in found]
@@ -122,10 +125,32 @@ class Report:
             for step in steps
         ]
 
-    def _people(self, shares: Iterable[analytics_pb2.Share]) -> list[Row]:
-        found = list(shares)
-        emails = emails_of(self._client, (share.name for share in found))
-        return [((emails.get(share.name, share.name),), share.figures) for share in found]
+    def _models(self, answer: Analytics, limit: int | None) -> list[Row]:
+        """The models, and what is in no row of them."""
+        system = isinstance(answer, analytics_pb2.GetSystemAnalyticsResponse)
+        rows = _shares(_models_of(answer))
+        most = (limit or DEFAULT_TOP) if system else None
+        return [*rows, *self._rest("model", rows, answer.totals, most)]
+
+    def _users(self, answer: Analytics, limit: int | None) -> list[Row]:
+        """The people, and what is in no row of them: nobody's calls, too. One's own figures are nobody else's."""
+        if not isinstance(answer, analytics_pb2.GetSystemAnalyticsResponse):
+            return []
+        emails = emails_of(self._client, (share.name for share in answer.top_users))
+        rows: list[Row] = [
+            ((emails.get(share.name, share.name),), share.figures) for share in answer.top_users
+        ]
+        return [*rows, *self._rest("user", rows, answer.totals, limit or DEFAULT_TOP)]
+
+    def _rest(
+        self, dimension: str, rows: Sequence[Row], totals: analytics_pb2.Figures, most: int | None
+    ) -> list[Row]:
+        rest = remainder(totals, [figures for _, figures in rows])
+        if rest is None:
+            return []
+        # Where there was room for more rows, nothing is left but calls that have no model.
+        nameless = dimension == "model" and (most is None or len(rows) < most)
+        return [((NO_MODEL if nameless else OTHERS,), rest)]
 
     def _table(self, names: Sequence[str], rows: Sequence[Row], totals: analytics_pb2.Figures) -> None:
         if self._on_terminal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated
 
 import typer
@@ -13,22 +13,22 @@ from services.cli.output import CommandFailed
 from services.cli.zones import local_zone, zone_of
 
 Since = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--since",
         metavar="WHEN",
-        help="From when on: 7d, 12h, 2026-11-01, 2026-11-01T08:00. Days and weeks begin at midnight.",
+        help="From when on: 7d, 12h, today, yesterday, 2026-11-01, 2026-11-01T08:00. Days and weeks begin at midnight.",
         show_default=False,
     ),
 ]
 Until = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--until", metavar="WHEN", help="Up to when, itself not included: now by default.", show_default=False
     ),
 ]
 Zone = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--zone",
         metavar="ZONE",
@@ -48,14 +48,19 @@ class Span:
     zone: tzinfo
 
 
-def span_of(since: str, until: str, zone_name: str) -> Span:
+def span_of(since: str | None, until: str | None, zone_name: str | None) -> Span:
     """The span that the options say. Raises CommandFailed."""
-    name = zone_name.strip() or local_zone()
-    zone = zone_of(name)
-    start = past(since, "--since", zone) if since else None
-    end = past(until, "--until", zone) if until else None
-    if start is not None and start >= (end or datetime.now(zone)):
+    for option, text in (("--since", since), ("--until", until), ("--zone", zone_name)):
+        if text is not None and not text.strip():
+            # What a script meant to fill in must not become everything.
+            raise CommandFailed(f"{option} is empty", "Leave it out, or say what it is.", status=2)
+    name = local_zone() if zone_name is None else zone_name.strip()
+    zone, now = zone_of(name), datetime.now(UTC)
+    start = None if since is None else past(since, "--since", zone, now)
+    end = None if until is None else past(until, "--until", zone, now)
+    if start is not None and start >= (end or now):
         raise CommandFailed(
-            f"nothing lies between --since {since} and {f'--until {until}' if until else 'now'}", status=2
+            f"nothing lies between --since {since} and {'now' if until is None else f'--until {until}'}",
+            status=2,
         )
     return Span(start, end, name, zone)

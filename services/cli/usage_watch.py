@@ -22,12 +22,14 @@ _TO_THE_LINE_S_BEGINNING, _CLEARED = "\r", "\x1b[K"
 
 def watch_usage(
     user: Whose = "",
-    since: Since = "",
-    zone: Zone = "",
+    since: Since = None,
+    zone: Zone = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Show what was used today as it grows, until Ctrl-C: a line that changes, or a line for each change in a pipe.
+
+    A connection that broke is sought again for about a minute; then the command fails with the exit code 1.
 
     \b
     Examples:
@@ -35,7 +37,7 @@ def watch_usage(
       antiphon usage watch --since 1h --json
     """
     with calling(server, as_json) as client:
-        span = span_of(since, "", zone)
+        span = span_of(since, None, zone)
         line = _Line(span, as_json)
         with client.watch_usage(
             user_id=find_user_id(client, user),
@@ -59,13 +61,17 @@ class _Line:
         self._drawn = not as_json and sys.stdout.isatty()
         self._open = False
         self._last: analytics_pb2.Figures | None = None
+        self._lost = False
 
     def show(self, told: analytics_pb2.WatchUsageResponse) -> None:
-        """Shows figures, unless they are the last ones again."""
+        """Shows figures, unless they are the last ones again; the first ones of another connection in any case at a terminal."""
         from services.cli.figures import all_columns, one_line
         from services.cli.usage_steps import in_zone
 
-        if told.figures == self._last:
+        found_again, self._lost = self._lost, False
+        if found_again and not self._drawn:
+            note("(connected again)")
+        if told.figures == self._last and not (found_again and self._drawn):
             return
         self._last = told.figures
         if self._as_json:
@@ -88,6 +94,7 @@ class _Line:
         """Says that the connection broke, once."""
         if self._last is not None and reconnect.attempt == 1:
             self.leave()
+            self._lost = True
             note("(the connection was lost; it is sought again …)")
 
     def leave(self) -> None:

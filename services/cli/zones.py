@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
+from services.cli.choices import did_you_mean
 from services.cli.output import CommandFailed
 
 LOCALTIME = Path("/etc/localtime")
@@ -28,11 +29,20 @@ def zone_of(name: str) -> tzinfo:
     found = UTC if name in ("", "UTC", "Etc/UTC") else _known(name)
     if found is None:
         raise CommandFailed(
-            f"--zone: {name!r} is no time zone that this machine knows",
-            "Write an IANA name such as America/Lima or UTC; `pip install tzdata` brings them where there are none.",
-            status=2,
+            f"--zone: {name!r} is no time zone that this machine knows", _advice(name), status=2
         )
     return found
+
+
+def _advice(name: str) -> str:
+    known = available_timezones()
+    if not known:
+        return "This machine knows UTC alone; `pip install tzdata` brings the others."
+    typed = name.replace(" ", "_").lower()
+    # The first name of a place is that of its region.
+    by_place = {each.rpartition("/")[2].lower(): each for each in sorted(known, reverse=True)}
+    meant = f"Did you mean {by_place[typed]}?" if typed in by_place else did_you_mean(typed, known)
+    return meant or "Write an IANA name such as America/Lima or UTC."
 
 
 def _candidates(localtime: Path, timezone: Path) -> Iterator[str]:

@@ -317,7 +317,8 @@ class AnalyticsSettings:
     refused_calls: int = setting(
         whole(0, 100_000),
         1000,
-        "Calls a second and process that are recorded although nothing began, such as those past a limit; more are only counted.",
+        "Calls a second and process that are recorded although nothing began, such as those past a limit, of anonymous callers a"
+        " twentieth; more are only counted.",
     )
     max_watchers: int = setting(
         whole(1, 100_000), 1000, "Callers of WatchUsage that a process serves at once."

@@ -184,6 +184,34 @@ async def test_people_are_counted_once_and_nobody_is_not_one(analytics_stores: A
     assert await store.user_count(Question(halves, (), Filter({Dimension.USER: ("u1", "")}))) == 1
 
 
+async def test_projects_are_told_apart_whatever_else_is_asked(analytics_stores: AnalyticsStores) -> None:
+    store = analytics_stores.usage
+    events = [
+        event(
+            yesterday(number * 0.21),
+            project=f"p{number % 7 or ''}",
+            user_id=f"u{number % 3 or ''}",
+            model=f"m{number % 2}",
+        )
+        for number in range(120)
+    ]
+    await store.record(events)
+    pieces = [Piece(yesterday(), yesterday(7.3), 0), Piece(yesterday(8), yesterday(25), 1)]
+    filters = (
+        Filter(),
+        Filter({Dimension.PROJECT: ("p1", "", "nowhere")}),
+        Filter({Dimension.PROJECT: ("p1", "p2"), Dimension.USER: ("u1", "")}),
+        Filter({Dimension.PROJECT: ("p3",)}, refused=False),
+    )
+    for is_tidied in (False, True):
+        if is_tidied:
+            await store.tidy()
+        for group_by in ((), (Dimension.PROJECT,), (Dimension.MODEL, Dimension.PROJECT, Dimension.USER)):
+            for which in filters:
+                await is_answered_right(store, events, Question(pieces, group_by, which))
+        await is_answered_right(store, events, Question(pieces, (Dimension.PROJECT,), limit=3))
+
+
 async def test_months_ago_are_told_by_day(analytics_stores: AnalyticsStores) -> None:
     store, start = analytics_stores.usage, midnight(datetime.now(UTC)) - 80 * DAY
     events = [event(start + number * timedelta(hours=7), user_id=f"u{number % 2}") for number in range(200)]

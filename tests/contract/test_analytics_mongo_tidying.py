@@ -11,7 +11,7 @@ import pytest
 from antiphon.usage.v1 import usage_pb2
 
 from services.analytics.model.figures import Dimension, Filter, Piece, Question
-from services.analytics.stores.mongo.layout import ANALYTICS_INDEXES
+from services.analytics.stores.mongo.layout import ANALYTICS_INDEXES, SYSTEM_TABLES
 from services.analytics.stores.mongo.usage import MongoUsageStore
 from services.capabilities.metering.model import ServiceType
 from services.infra.mongo.client import Mongo
@@ -19,7 +19,7 @@ from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 from services.kernel.paging import PageRequest
 from tests.fakes.analytics_events import DAY, event, midnight, rejected, yesterday
-from tests.fakes.analytics_mongo import long_folded, on_mongo
+from tests.fakes.analytics_mongo import dumped, long_folded, on_mongo
 from tests.fakes.analytics_stores import is_answered_right
 from tests.peers.mongo_server import mongo_server
 
@@ -62,6 +62,35 @@ async def test_figures_are_removed_when_they_are_old_and_those_of_minutes_sooner
         left.setdefault(figure["model"], set()).add(figure["table"])
     coarse = {"people_days", "people_quarters", "system_days", "system_quarters"}
     assert left == {"some days": coarse, "lately": coarse | {"system_minutes"}}
+
+
+async def test_figures_of_the_system_do_not_grow_with_what_callers_name(mongo: Mongo) -> None:
+    store = on_mongo(mongo).usage
+    calls = [event(user_id=f"u{number % 3}", project=f"p{number}") for number in range(50)]
+    await store.record(calls[::2])
+    await store.record(calls[1::2])
+    await store.rebuild(yesterday().date())
+    for version in (0, 1):
+        for table in SYSTEM_TABLES.values():
+            assert await mongo["analytics_figures"].count_documents({"table": table, "version": version}) == 1
+    for group_by in ((), (Dimension.PROJECT,)):
+        await is_answered_right(store, calls, Question([Piece(yesterday(), yesterday(24), 0)], group_by))
+
+
+async def test_whoever_was_deleted_is_remembered_without_a_name_until_nothing_of_them_can_come(
+    mongo: Mongo,
+) -> None:
+    stores, ana = on_mongo(mongo), new_id()
+    notes = mongo["analytics_forgotten"]
+    await stores.usage.record([event(user_id=ana)])
+    for _ in range(2):
+        assert await stores.deletions.remove(ana)
+    assert await notes.count_documents({}) == 1
+    assert ana not in await dumped(mongo)
+    for days, left in ((96, 1), (98, 0)):
+        await notes.update_many({}, {"$set": {"noted_at": datetime.now(UTC) - days * DAY}})
+        await stores.usage.tidy()
+        assert await notes.count_documents({}) == left
 
 
 async def test_figures_of_a_version_that_nobody_reads_are_removed(mongo: Mongo) -> None:

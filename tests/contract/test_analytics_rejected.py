@@ -6,8 +6,13 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from services.analytics.stores import rejected as on_postgres
+from services.analytics.stores.mongo import rejecting as on_mongo
 from services.kernel.ids import new_id
 from services.kernel.paging import PageRequest
+from tests.fakes import analytics_memory as in_memory
 from tests.fakes.analytics_events import rejected
 from tests.fakes.analytics_stores import AnalyticsStores
 
@@ -67,3 +72,19 @@ async def test_tidying_keeps_what_came_lately(analytics_stores: AnalyticsStores)
     await store.reject([item])
     await store.tidy()
     assert list((await store.rejected(PageRequest())).items) == [item]
+
+
+async def test_tidying_keeps_only_the_newest_of_very_many(
+    analytics_stores: AnalyticsStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (in_memory, on_postgres, on_mongo):
+        monkeypatch.setattr(module, "_MOST_KEPT", 5)
+    monkeypatch.setattr(on_postgres, "_STEP", 2)
+    store, items = analytics_stores.usage, [rejected() for _ in range(12)]
+    await store.reject(items[:5])
+    await store.tidy()
+    assert await store.rejected_count() == 5
+    await store.reject(items[5:])
+    await asyncio.gather(store.tidy(), store.tidy())
+    assert list((await store.rejected(PageRequest())).items) == items[:6:-1]
+    assert await store.rejected_count() == 5

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import psycopg
+import pytest
 
 from services.analytics.model.events import RecordedEvent
 from services.analytics.model.figures import Dimension, Filter, Piece, Question
@@ -81,14 +82,30 @@ async def test_folding_while_batches_come_loses_and_doubles_nothing(migrated_url
             await is_answered_right(stores[1], calls, question)
 
 
-async def test_a_process_with_much_to_fold_folds_by_itself(migrated_url: str) -> None:
+async def test_a_process_with_much_to_fold_asks_to_be_tidied(migrated_url: str) -> None:
     async with Database(migrated_url) as database:
         store = usage_store(database)
         many = [event(yesterday(number % 1440 / 60), user_id=f"u{number % 977}") for number in range(10_100)]
-        await store.record(many[:10_000])
-        await store.record(many[10_000:])
-        assert await _rows(database, "unfolded") < 1000
-        assert [one.events for one in await store.sums(Question(_DAY))] == [10_100]
+        untidy = asyncio.create_task(store.untidy())
+        await store.record(many[:10])
+        assert not untidy.done()
+        await store.record(many[10:10_010])
+        async with asyncio.timeout(5):
+            await untidy
+        await store.tidy()
+        assert await _rows(database, "unfolded") == 0
+
+
+async def test_a_fold_that_fails_keeps_no_batch_from_being_recorded(migrated_url: str) -> None:
+    async with Database(migrated_url) as database:
+        store = usage_store(database)
+        async with database.connection() as connection:
+            await connection.execute(b"alter table analytics.user_days add check (events < 0) not valid")
+        many = [event(yesterday(number % 1440 / 60), user_id=f"u{number % 977}") for number in range(10_100)]
+        assert await store.record(many[:10_000]) == 10_000
+        with pytest.raises(psycopg.Error):
+            await store.tidy()
+        assert await store.record(many) == 100
 
 
 async def test_a_fold_that_is_broken_off_changes_nothing(migrated_url: str) -> None:

@@ -225,3 +225,20 @@ async def test_the_position_moves_in_one_direction_until_the_feed_is_another(cha
     assert await chat.deletions.position() == 7
     await chat.deletions.restart()
     assert await chat.deletions.position() == 0
+
+
+async def test_bytes_that_are_no_event_hold_no_deletion_up(chat: Chat) -> None:
+    ana, others = new_id(), chat.mongo["chat_outbox"]
+    poison = f"\xff\xff{ana}".encode("latin-1")
+    await chat.answered(ana)
+    await chat.answered(ana)
+    await chat.mongo["chat_generations"].update_one({}, {"$set": {"usage_event": poison}})
+    for why in ({}, {"set_aside": "as it was"}):
+        await others.insert_one({"_id": new_id(), "user_id": ana, "payload": poison, "created_at": 0, **why})
+    assert await chat.deletions.remove(ana)
+    assert ana not in await chat.dump(but=("chat_relay",))
+    left = await others.find().to_list()
+    assert [(bytes(one["payload"]), one["user_id"]) for one in left] == [(b"", "")] * 3
+    assert [one["set_aside"] for one in left].count("as it was") == 1
+    assert all(one["set_aside"] for one in left)
+    assert len(await chat.events()) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from services.chat.stores.mongo.indexes import SESSION_INDEXES
 from services.chat.stores.mongo.layout import GENERATION_INDEXES
-from services.chat.stores.mongo.outbox import MongoOutbox
+from services.chat.stores.mongo.outbox import MARK_SECONDS, MongoOutbox
 from services.infra.mongo.client import Mongo
 from services.kernel.ids import new_id
 from tests.fakes.chat_stores import ChatStores, on_mongo
@@ -30,19 +30,34 @@ async def older(mongo: Mongo, stores: ChatStores, count: int) -> None:
     await mongo["chat_generations"].update_many({}, {"$unset": {"unshipped": "", "time_to_first_token": ""}})
 
 
-async def test_events_of_an_older_version_are_marked_once_at_the_opening(mongo: Mongo) -> None:
-    stores, outbox, owner = on_mongo(mongo), MongoOutbox(mongo), new_id()
+async def test_events_of_an_older_version_are_delivered(mongo: Mongo) -> None:
+    stores, outbox = on_mongo(mongo), MongoOutbox(mongo)
     await older(mongo, stores, 3)
-    assert not await outbox.take(owner, 10, 10**9)
-    await outbox.mark_unshipped()
-    found = await outbox.take(owner, 10, 10**9)
+    found = await outbox.take(new_id(), 10, 10**9)
     assert len(found) == 3
     assert [event.event_id for event in found] == sorted(event.event_id for event in found)
-    # Later starts look at nothing.
-    await older(mongo, stores, 1)
-    await outbox.remove([event.event_id for event in found])
-    await outbox.mark_unshipped()
+
+
+async def test_events_that_an_older_replica_writes_later_are_delivered_within_minutes(mongo: Mongo) -> None:
+    now = [0.0]
+    stores, outbox, owner = on_mongo(mongo), MongoOutbox(mongo, lambda: now[0]), new_id()
     assert not await outbox.take(owner, 10, 10**9)
+    await older(mongo, stores, 2)
+    # Not with every look.
+    assert not await outbox.take(owner, 10, 10**9)
+    now[0] += MARK_SECONDS
+    found = await outbox.take(owner, 10, 10**9)
+    assert len(found) == 2
+    await outbox.remove([event.event_id for event in found])
+    now[0] += MARK_SECONDS
+    assert not await outbox.take(owner, 10, 10**9)
+
+
+async def test_a_new_start_looks_at_once(mongo: Mongo) -> None:
+    stores, owner = on_mongo(mongo), new_id()
+    assert not await MongoOutbox(mongo).take(owner, 10, 10**9)
+    await older(mongo, stores, 1)
+    assert len(await MongoOutbox(mongo).take(owner, 10, 10**9)) == 1
 
 
 async def test_a_generation_that_was_kept_for_its_event_goes_with_it(mongo: Mongo) -> None:

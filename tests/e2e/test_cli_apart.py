@@ -51,7 +51,7 @@ def test_a_login_at_auth_is_used_at_chat(tmp_path: Path, migrated_url: str, star
     login = run(tmp_path, "login", "a@example.com", "--password", "x", "--server", chat.address)
     assert login.returncode == 1
     assert "does not serve this" in login.stderr
-    assert "antiphon token --server AUTH" in login.stderr
+    assert "antiphon login --server AUTH" in login.stderr
     chats = run(tmp_path, "chats", "list", "--server", chat.address)
     assert f"ANTIPHON_TOKEN=$(antiphon token --server {auth.address})" in chats.stderr
 

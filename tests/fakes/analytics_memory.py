@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from services.kernel.errors import Unavailable
 from services.kernel.paging import Page, PageRequest
 from tests.fakes import analytics_sums
 from tests.fakes.analytics_events import EPOCH, QUARTER, midnight, moment_of
+
+_MOST_KEPT = 10_000
 
 _Item = TypeVar("_Item")
 
@@ -56,9 +59,9 @@ class MemoryUsageStore:
                 self.kept[event.event_id] = self.counted[event.event_id] = self._without_the_gone(event)
         return len(self.kept) - before
 
-    async def sums(self, question: Question) -> Sequence[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> Sequence[Sum]:
         self._reach()
-        return analytics_sums.sums_of(self.counted.values(), self._moved(question))
+        return analytics_sums.sums_of(self.counted.values(), self._moved(question), groups)
 
     async def durations(
         self, question: Question, groups: Sequence[Group] | None = None
@@ -136,11 +139,16 @@ class MemoryUsageStore:
         self._reach()
         return len(self._rejected)
 
+    async def untidy(self) -> None:
+        await asyncio.Event().wait()
+
     async def tidy(self) -> None:
         self._reach()
         horizon, end = self._horizon(), datetime.now(UTC) - self.figure_retention
         self.kept = {id_: one for id_, one in self.kept.items() if moment_of(one.end_time) >= horizon}
         self.counted = {id_: one for id_, one in self.counted.items() if moment_of(one.end_time) >= end}
+        newest = sorted(self._rejected.items(), key=lambda item: item[1].rejected_event_id)[-_MOST_KEPT:]
+        self._rejected = dict(newest)
 
     def forget(self, user_id: str) -> None:
         """Take a person out of everything, what is still to come, too."""

@@ -43,6 +43,6 @@ async def long_folded(mongo: Mongo) -> None:
 
 
 async def dumped(mongo: Mongo) -> str:
-    """Every document but the notes of who was deleted, bytes as they are."""
-    names = [name for name in await mongo.database.list_collection_names() if name != "analytics_forgotten"]
+    """Every document, bytes as they are."""
+    names = await mongo.database.list_collection_names()
     return "\n".join([str(found) for name in names async for found in mongo[name].find()])

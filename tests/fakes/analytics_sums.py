@@ -43,7 +43,9 @@ def is_in(event: RecordedEvent, start: datetime, end: datetime) -> bool:
     return micros(start) <= event.end_time < micros(end)
 
 
-def sums_of(events: Collection[RecordedEvent], question: Question) -> list[Sum]:
+def sums_of(
+    events: Collection[RecordedEvent], question: Question, groups: Collection[Group] | None = None
+) -> list[Sum]:
     """The answer to a question about these events; of groups with equally many events any may be left out by a limit."""
     found: dict[_Key, list[RecordedEvent]] = defaultdict(list)
     sizes: Counter[Group] = Counter()
@@ -51,7 +53,7 @@ def sums_of(events: Collection[RecordedEvent], question: Question) -> list[Sum]:
         series = event.series
         found[_Key(number, group, series.model, series.variant, series.units)].append(event)
         sizes[group] += 1
-    chosen = {group for group, _ in sizes.most_common(question.limit)}
+    chosen = {group for group, _ in sizes.most_common(question.limit)} if groups is None else set(groups)
     return [_sum(key, those) for key, those in found.items() if key.group in chosen]
 
 

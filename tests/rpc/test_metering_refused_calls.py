@@ -176,6 +176,11 @@ async def test_a_call_that_breaks_the_rules_names_its_project_if_that_can_be_kep
     assert (told.reason, told.project, told.model) == ("INVALID_ARGUMENT", kept, "")
 
 
+async def test_a_project_that_nobody_is_held_to_is_not_kept(stage: Stage) -> None:
+    told = await stage.refused("", project="demo", request_id="no UUID")
+    assert (told.reason, told.principal, told.project) == ("INVALID_ARGUMENT", ANONYMOUS, "")
+
+
 async def test_bytes_that_are_no_message(stage: Stage) -> None:
     call: Any = stage.running.channel.unary_unary(CHAT)
     with pytest.raises(grpc.aio.AioRpcError):

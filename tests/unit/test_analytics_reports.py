@@ -89,7 +89,7 @@ async def test_the_system_is_told_with_its_first_models_and_users(
     assert len(report.users) == min(top, len(people))
     assert len(report.models) == min(top, len({one.series.model for one in events} - {""}))
     for user, figures in report.users.items():
-        is_told(figures, [one for one in events if one.series.user_id == user], prices)
+        assert figures == exact_figures([one for one in events if one.series.user_id == user], prices)
     for model, figures in report.models.items():
         is_told(figures, [one for one in events if one.series.model == model], prices)
 

@@ -23,6 +23,7 @@ from services.chat.model import (
     title_of,
 )
 from services.kernel.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
+from services.kernel.principal import Principal
 from tests.fakes.chat_play import (
     ALICE,
     ANONYMOUS,
@@ -42,9 +43,9 @@ def claimed(digest: bytes = b"d") -> dict[str, Any]:
     return {"request_id": str(uuid.uuid4()), "digest": digest}
 
 
-async def answered(it: Chat, text: str = "Hola", **changes: Any) -> str:
-    """A generation of Alice's that has ended well."""
-    id_ = await it.begin(**changes)
+async def answered(it: Chat, text: str = "Hola", principal: Principal = ALICE, **changes: Any) -> str:
+    """A generation, Alice's or another one's, that has ended well."""
+    id_ = await it.begin(principal, **changes)
     it.play.say(text)
     it.play.finish()
     await it.ended(id_)
@@ -59,6 +60,11 @@ async def test_the_first_event_names_everything() -> None:
         assert first.body == Started(id_, stored.session_id, stored.message_id, "scripted")
         assert stored.session_id
         assert (stored.project, stored.provider, stored.operation) == ("demo", "test", "StreamChat")
+
+
+async def test_a_call_of_nobody_is_for_no_project() -> None:
+    async with chat() as it:
+        assert (await it.stored(await answered(it, principal=ANONYMOUS))).project == ""
 
 
 async def test_the_same_request_attaches_to_the_generation_that_runs() -> None:

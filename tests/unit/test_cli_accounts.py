@@ -246,7 +246,7 @@ def test_the_trail_is_shown(antiphon: Antiphon, server: ScriptedAccounts) -> Non
             "there is no account 0198\n  `antiphon users list`",
         ),
         ("NOT_FOUND", "NOT_FOUND", {"resource": ("chat.pin", "0198")}, "antiphon: no\n"),
-        ("UNIMPLEMENTED", "NOT_IMPLEMENTED", {}, "antiphon token --server AUTH"),
+        ("UNIMPLEMENTED", "NOT_IMPLEMENTED", {}, "antiphon users disable --server AUTH"),
         (
             "INVALID_ARGUMENT",
             "INVALID_ARGUMENT",

@@ -9,11 +9,13 @@ from services.bootstrap.running import Administrator
 from services.cli.serve import announce
 
 
-def suite(*services: str) -> Any:
+def suite(*services: str, recorded: bool = True) -> Any:
     """As much of a suite as its announcement looks at."""
     return SimpleNamespace(
         services=services,
-        settings=SimpleNamespace(server=SimpleNamespace(reflection=True)),
+        settings=SimpleNamespace(
+            server=SimpleNamespace(reflection=True), analytics=SimpleNamespace(enabled=recorded)
+        ),
         server=SimpleNamespace(address="127.0.0.1:50061", reachable_address="127.0.0.1:50061"),
         data="data",
         metrics_port=None,
@@ -40,3 +42,15 @@ def test_a_server_without_chat_is_not_told_to_chat(capsys: pytest.CaptureFixture
     line = told(capsys, "auth")
     assert " chat" not in line
     assert line.endswith("whoami --server 127.0.0.1:50061")
+
+
+@pytest.mark.parametrize(
+    ("services", "recorded", "told"),
+    [(("auth", "chat"), False, True), (("auth", "chat"), True, False), (("auth",), False, False)],
+)
+def test_that_usage_is_not_recorded_is_announced(
+    capsys: pytest.CaptureFixture[str], services: tuple[str, ...], recorded: bool, told: bool
+) -> None:
+    announce(suite(*services, recorded=recorded), None)
+    line = "  usage    not recorded (ENABLE_ANALYTICS=false)"
+    assert (line in capsys.readouterr().out.splitlines()) is told

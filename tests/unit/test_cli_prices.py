@@ -8,8 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from antiphon.analytics.v1 import analytics_pb2
+from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from services.cli.money import MOST_USD, dollars, nano_usd_of, rounded_dollars
 from services.cli.output import CommandFailed
 from services.cli.prices import UnitName
 from services.cli.program import program
+from tests.scripted_server import failing
 from tests.scripted_usage import INPUT, START, ScriptedUsage
 
 Antiphon = Callable[..., Result]
@@ -113,6 +116,34 @@ def test_a_price_is_in_force_from_the_beginning_or_from_now_on(
     assert not sent(server, "SetPrice").HasField("effective_time")
 
 
+def test_a_price_may_begin_with_a_day(
+    antiphon: Antiphon, server: ScriptedUsage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    done(antiphon("prices", "set", "m", "input", "1", "--from", "today"))
+    since = sent(server, "SetPrice").effective_time.ToDatetime(UTC)
+    assert (since.hour, since.minute) == (18, 15)
+    assert since <= datetime.now(UTC) < since + timedelta(days=2)
+
+
+def test_a_model_that_nobody_knows_gets_its_price_and_a_remark(
+    antiphon: Antiphon, server: ScriptedUsage
+) -> None:
+    server.models = [chat_pb2.Model(name="echo"), chat_pb2.Model(name="gpt-4o")]
+    told = antiphon("prices", "set", "gpt-40", "input", "1")
+    assert told.stdout.startswith("gpt-40: $1 for")
+    assert told.stderr == "(no model of the name gpt-40 is known now. Did you mean gpt-4o?)\n"
+    assert antiphon("prices", "set", "gpt-4o", "input", "1").stderr == ""
+    assert antiphon("prices", "set", "flux", "image", "1").stderr == ""
+    server.fail("ListModels", failing(grpc.StatusCode.UNIMPLEMENTED, "", "elsewhere"))
+    assert antiphon("prices", "set", "other", "input", "1").stderr == ""
+
+
+def test_what_has_no_price_any_more_is_told_so(antiphon: Antiphon, server: ScriptedUsage) -> None:
+    told = done(antiphon("prices", "set", "flux", "image", "none", "--from", "beginning"))
+    assert told == "flux: an image has no price from the beginning on\n"
+
+
 def test_no_price_is_something_else_than_nothing(antiphon: Antiphon, server: ScriptedUsage) -> None:
     told = json.loads(
         done(antiphon("prices", "set", "flux", "image", "none", "--variant", "1024x1024", "--json"))
@@ -134,8 +165,12 @@ def test_every_unit_of_the_contract_can_be_priced(antiphon: Antiphon, server: Sc
     ("arguments", "text"),
     [
         (("m", "input", "2,50"), "2.50"),
-        (("m", "input", "1000001"), "1,000,000"),
-        (("m", "tokens", "1"), "tokens"),
+        (("m", "input", "2,50"), "2.50 or 250"),
+        (("m", "input", "$2"), "without the sign: 2"),
+        (("m", "input", "1000001"), "is more than 1,000,000 USD"),
+        (("m", "input", "99999999999999999999"), "is more than 1,000,000 USD"),
+        (("m", "tokens", "1"), "UNIT: 'tokens' is none of input, "),
+        (("m", "inpt", "1"), "Did you mean input?"),
         (("m", "input", "1", "--from", "someday"), "--from"),
         (("m", "input"), "USD"),
     ],

@@ -211,6 +211,43 @@ def test_another_person_s_figures_are_asked_for_by_their_e_mail(
     assert list(sent(server, "QueryUsage").filter.user_ids) == [ana.user_id]
 
 
+def test_several_things_may_be_told_apart_by_one_option(antiphon: Antiphon, server: ScriptedUsage) -> None:
+    rows(antiphon("usage", "--system", "--by", "user,Model", "--by", "status,user"))
+    assert list(sent(server, "QueryUsage").group_by) == [
+        analytics_pb2.DIMENSION_USER,
+        analytics_pb2.DIMENSION_MODEL,
+        analytics_pb2.DIMENSION_STATUS,
+    ]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_people_may_name_themselves(antiphon: Antiphon, server: ScriptedUsage, by_id: bool) -> None:
+    me = server.me = server.add_user("bo@example.com")
+    for method in ("ListUsers", "QueryUsage"):
+        server.fail(method, *[NEEDS_ADMIN] * 3)
+    server.answers["GetUserAnalytics"] = three_days()
+    named = me.user_id.upper() if by_id else "Bo@Example.com"
+    rows(antiphon("usage", "--user", named))
+    assert [row[0] for row in rows(antiphon("usage", "--user", named, "--by", "model"))] == ["echo", "flux"]
+    refused(antiphon("usage", "--user", named, "--by", "project"), "by model or by service", status=2)
+
+
+def test_another_person_stays_another_s(antiphon: Antiphon, server: ScriptedUsage) -> None:
+    server.me = server.add_user("bo@example.com")
+    server.fail("ListUsers", NEEDS_ADMIN)
+    server.fail("QueryUsage", NEEDS_ADMIN)
+    refused(antiphon("usage", "--user", "ana@example.com"), "administrators alone")
+    refused(antiphon("usage", "--user", STRANGER, "--by", "model"), "administrators alone")
+
+
+def test_a_server_without_auth_asks_for_the_id(antiphon: Antiphon, server: ScriptedUsage) -> None:
+    elsewhere = failing(grpc.StatusCode.UNIMPLEMENTED, "", "unknown service")
+    server.fail("ListUsers", elsewhere)
+    refused(antiphon("usage", "--user", "ana@example.com"), "Name the person by id")
+    server.fail("GetUserAnalytics", elsewhere)
+    refused(antiphon("usage"), "$(antiphon token --server AUTH) antiphon usage --server ANALYTICS")
+
+
 def test_every_dimension_and_bucket_of_the_contract_can_be_typed(
     antiphon: Antiphon, server: ScriptedUsage
 ) -> None:
@@ -245,6 +282,14 @@ def test_every_dimension_and_bucket_of_the_contract_can_be_typed(
         (("--system", "--user", "ana@example.com"), ("exclude each other",)),
         (("--system", "--by", "model", "--by", "user", "--by", "status", "--by", "key"), ("three times",)),
         (("--by", "colour"), ("colour",)),
+        (("--by", "modl"), ("--by: 'modl' is none of", "Did you mean model?")),
+        (("--by", "model,service"), ("one at a time",)),
+        (("--bucket", "dya"), ("--bucket: 'dya' is none of", "Did you mean day?")),
+        (("--since", ""), ("--since is empty",)),
+        (("--until", " "), ("--until is empty",)),
+        (("--zone", ""), ("--zone is empty",)),
+        (("--since", "0"), ("nothing lies between",)),
+        (("--since", "now"), ("nothing lies between",)),
         (("--since", "yesterweek"), ("--since", "7d")),
         (("--since", "2026-11-02", "--until", "2026-11-01"), ("nothing lies between",)),
         (("--since", "2999-01-01"), ("nothing lies between",)),
@@ -263,6 +308,9 @@ def test_what_is_written_wrongly_reaches_no_server(
     antiphon: Antiphon, server: ScriptedUsage, arguments: tuple[str, ...], texts: tuple[str, ...]
 ) -> None:
     refused(antiphon("usage", *arguments), *texts, status=2)
+    assert "Value error" not in antiphon("usage", *arguments).stderr
+    error = json.loads(antiphon("usage", *arguments, "--json").stderr)["error"]
+    assert (error["code"], error["reason"]) == ("INVALID_ARGUMENT", "USAGE")
     assert server.calls == []
 
 

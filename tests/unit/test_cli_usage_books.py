@@ -79,17 +79,34 @@ def test_a_watch_has_a_line_for_each_change(antiphon: Antiphon, server: Scripted
     assert told.exit_code == 1
     lines = [line.split("\t")[:2] for line in told.stdout.splitlines()]
     assert lines == [[f"2026-11-01T0{number}:00:00+00:00", str(number)] for number in (1, 2, 3)]
-    assert "(the connection was lost; it is sought again …)" in told.stderr
+    assert told.stderr.splitlines()[:2] == [
+        "(the connection was lost; it is sought again …)",
+        "(connected again)",
+    ]
     assert "analytics.self" in told.stderr
     assert sent(server, "WatchUsage").start_time.ToDatetime(UTC) == START
 
 
 def test_a_watch_tells_programs_in_json(antiphon: Antiphon, server: ScriptedUsage) -> None:
-    server.plays.append([watched(1), watched(2), ENDED])
+    server.plays += ([watched(1), BROKEN], [watched(1), watched(2), ENDED])
     told = antiphon("usage", "watch", "--json")
     found = [json.loads(line)["figures"]["eventCount"] for line in told.stdout.splitlines()]
     assert found == ["1", "2"]
-    assert json.loads(told.stderr)["error"]["reason"] == "SCOPE_REQUIRED"
+    lost, again, failed = map(json.loads, told.stderr.splitlines())
+    assert (lost, again["note"]) == (
+        {"note": "(the connection was lost; it is sought again …)"},
+        "(connected again)",
+    )
+    assert failed["error"]["reason"] == "SCOPE_REQUIRED"
+
+
+def test_a_watch_at_a_terminal_draws_the_line_again_when_it_is_connected_again(
+    outside: Mapping[str, str], server: ScriptedUsage
+) -> None:
+    server.plays += ([watched(1), BROKEN], [watched(1), until_the_caller_leaves])
+    with Terminal(outside, "usage", "watch") as terminal:
+        terminal.wait_for("sought again …)\n\r01:00:00  since 00:00: 1 call")
+        assert terminal.ended("\x03") == 130
 
 
 def test_a_watch_at_a_terminal_is_one_line_that_ctrl_c_ends(
@@ -128,7 +145,7 @@ def test_an_exported_file_is_one_s_own_and_replaces_none(
     server.plays += ([chunk("a\r\n")], [chunk("b\r\n")])
     done = antiphon("usage", "export", "-o", str(file))
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "3 bytes" in done.stderr
+    assert done.stderr == f"0 events are in {file} (3 bytes)\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     refused = antiphon("usage", "export", "-o", str(file))
     assert refused.exit_code == 1
@@ -145,9 +162,38 @@ def test_an_export_that_breaks_off_leaves_no_file(
     server.plays += ([chunk("a\r\n"), BROKEN], [chunk("b\r\n")])
     told = antiphon("usage", "export", "-o", str(tmp_path / "calls.csv"))
     assert told.exit_code == 1
-    assert "antiphon: " in told.stderr
+    assert told.stderr.startswith("antiphon: the export broke off after 3 bytes: ")
+    assert "No file was made. It can't be gone on with: start it again." in told.stderr
     assert [each for each in os.listdir(tmp_path) if "calls" in each] == []
     assert "exclude each other" in antiphon("usage", "export", "--all", "--user", "a@example.com").stderr
+
+
+def test_an_export_that_breaks_off_in_a_pipe_says_that_it_is_not_whole(
+    antiphon: Antiphon, server: ScriptedUsage
+) -> None:
+    server.plays.append([chunk("a\r\n"), ENDED])
+    told = antiphon("usage", "export", "--json")
+    error = json.loads(told.stderr)["error"]
+    assert (told.exit_code, told.stdout_bytes) == (1, b"a\r\n")
+    assert (error["code"], error["reason"]) == ("PERMISSION_DENIED", "SCOPE_REQUIRED")
+    assert "standard output is not whole" in error["advice"]
+
+
+@pytest.mark.parametrize(
+    ("form", "chunks", "told"),
+    [
+        ("csv", ['model\r\nm\r\n"a\r\n""b"""\r\n', "m\r\n"], "3 events are"),
+        ("csv", ["model\r\nm\r\n"], "1 event is"),
+        ("jsonl", ['{"a": 1}\n{"b": "\\""}\n'], "2 events are"),
+        ("JSONL", [], "0 events are"),
+    ],
+)
+def test_an_export_says_how_many_events_it_has(
+    antiphon: Antiphon, server: ScriptedUsage, tmp_path: Path, form: str, chunks: list[str], told: str
+) -> None:
+    server.plays.append(list(map(chunk, chunks)))
+    done = antiphon("usage", "export", "--format", form, "-o", str(tmp_path / "calls"))
+    assert done.stderr.startswith(f"{told} in {tmp_path / 'calls'} (")
 
 
 def test_a_terminal_is_not_steered_by_what_callers_named(
@@ -226,6 +272,24 @@ def test_nothing_that_was_compared_is_no_balance(antiphon: Antiphon) -> None:
     told = antiphon("usage", "reconcile")
     assert (told.exit_code, told.stdout) == (1, "")
     assert "no service" in told.stderr
+    assert "ANTIPHON_PEERS__CHAT=host:port" in told.stderr
+
+
+def test_people_whose_books_differ_are_shown_by_their_e_mails(
+    antiphon: Antiphon, server: ScriptedUsage
+) -> None:
+    found = differing()
+    found.services[0].differences[0].user_id = server.add_user("ana@example.com").user_id
+    server.answers["Reconcile"] = found
+    assert antiphon("usage", "reconcile").stdout.splitlines()[1].split("\t")[4] == "ana@example.com"
+
+
+def test_a_terminal_is_told_that_books_are_compared(
+    outside: Mapping[str, str], server: ScriptedUsage
+) -> None:
+    with Terminal(outside, "usage", "reconcile") as terminal:
+        assert terminal.ended() == 1
+    assert terminal.shown.startswith("(comparing …)\n")
 
 
 def test_rejected_events_say_what_is_wrong_with_them(antiphon: Antiphon, server: ScriptedUsage) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.durations import past
+from services.cli.durations import past, word
 from services.cli.output import CommandFailed
 from services.cli.sparkline import ASCII, BLOCKS, sparkline
 from services.cli.zones import local_zone, zone_of
@@ -91,16 +91,42 @@ def test_utc_needs_no_files_of_zones() -> None:
 def test_days_back_are_days_of_the_clocks(days: int, name: str) -> None:
     zone = ZoneInfo(name)
     before = datetime.now(zone).date()
-    begin = past(f"{days}d", "--since", zone)
+    begin = past(f"{days}d", "--since", zone, datetime.now(UTC))
     after = datetime.now(zone).date()
     assert begin.date() + timedelta(days=days) in (before, after)
     assert (begin.hour, begin.minute, begin.second) == (0, 0, 0)
 
 
 def test_a_moment_has_its_own_zone_or_the_one_that_was_named() -> None:
-    lima = ZoneInfo("America/Lima")
-    assert past("2026-11-01", "--since", lima) == datetime(2026, 11, 1, 5, tzinfo=UTC)
-    assert past("2026-11-01T08:00Z", "--since", lima) == datetime(2026, 11, 1, 8, tzinfo=UTC)
+    lima, now = ZoneInfo("America/Lima"), datetime.now(UTC)
+    assert past("2026-11-01", "--since", lima, now) == datetime(2026, 11, 1, 5, tzinfo=UTC)
+    assert past("2026-11-01T08:00Z", "--since", lima, now) == datetime(2026, 11, 1, 8, tzinfo=UTC)
     for wrong in ("", "0x", "7", "-7d", "2026-13-01", "9999999999d", "999999999w"):
         with pytest.raises(CommandFailed):
-            past(wrong, "--since", lima)
+            past(wrong, "--since", lima, now)
+
+
+def test_today_and_yesterday_begin_at_midnight_of_the_zone() -> None:
+    # Half past four in the night after the clocks of Berlin were set back.
+    berlin, now = ZoneInfo("Europe/Berlin"), datetime(2026, 10, 26, 3, 30, tzinfo=UTC)
+    assert past("now", "--until", berlin, now) == now
+    assert past("Today", "--since", berlin, now) == datetime(2026, 10, 25, 23, tzinfo=UTC)
+    assert past("yesterday", "--since", berlin, now) == datetime(2026, 10, 24, 22, tzinfo=UTC)
+    assert word("tomorrow", now) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("lima", "America/Lima"), ("europe/berlin", "Europe/Berlin"), ("New York", "America/New_York")],
+)
+def test_a_zone_that_is_nearly_one_is_suggested(name: str, meant: str) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        zone_of(name)
+    assert caught.value.advice == f"Did you mean {meant}?"
+
+
+def test_a_machine_without_zones_is_told_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cli.zones.available_timezones", set)
+    with pytest.raises(CommandFailed) as caught:
+        zone_of("Mars/Olympus")
+    assert "pip install tzdata" in caught.value.advice

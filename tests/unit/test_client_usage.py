@@ -12,7 +12,7 @@ from antiphon.usage.v1 import usage_pb2
 
 from antiphon_client import AsyncClient, Client, Reconnect, Retries, _usage_calls
 from antiphon_client._calls import Method
-from antiphon_client.errors import PermissionDenied, ResourceExhausted, Unreachable
+from antiphon_client.errors import PermissionDenied, ResourceExhausted, Unauthenticated, Unreachable
 from tests.scripted_accounts import ScriptedAccounts
 from tests.scripted_server import BROKEN, EXPIRED, failing, until_the_caller_leaves
 from tests.scripted_usage import INPUT, START, ScriptedUsage, figures
@@ -21,6 +21,7 @@ QUICK = Retries(first_delay=0.001, max_delay=0.05)
 NEEDS_ADMIN = failing(
     grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED", "administrators alone", role="admin"
 )
+REVOKED = failing(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED", "log in again")
 FULL = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "too many watchers", retry_after=0.01)
 
 
@@ -123,6 +124,31 @@ def test_a_watch_goes_on_with_a_renewed_token(server: ScriptedUsage) -> None:
             assert [next(changes).figures.event_count for _ in range(2)] == [1, 2]
     first, second = server.of("WatchUsage")
     assert first.token != second.token
+
+
+def test_a_watch_ends_with_the_login_that_it_was_begun_with(server: ScriptedUsage) -> None:
+    server.plays.append([watched(1), REVOKED])
+    server.fail("RefreshToken", REVOKED)
+    with Client(server.address, retries=QUICK) as client:
+        client.login("ana@example.com", "correct horse")
+        with client.watch_usage() as changes:
+            assert next(changes).figures.event_count == 1
+            with pytest.raises(Unauthenticated) as caught:
+                next(changes)
+            assert list(changes) == []
+    assert caught.value.reason == "TOKEN_REVOKED"
+    assert len(server.of("WatchUsage")) == 1
+
+
+def test_a_watch_ends_with_a_credential_that_can_not_be_renewed(
+    client: Client, server: ScriptedUsage
+) -> None:
+    server.plays.append([watched(1), REVOKED])
+    with client.watch_usage() as changes:
+        assert next(changes).figures.event_count == 1
+        with pytest.raises(Unauthenticated):
+            next(changes)
+    assert len(server.of("WatchUsage")) == 1
 
 
 def test_a_watch_is_closed_from_another_thread(client: Client, server: ScriptedUsage) -> None:

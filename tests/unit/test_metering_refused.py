@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from antiphon.usage.v1 import usage_pb2
@@ -129,6 +129,30 @@ async def test_a_limit_of_zero_records_nothing() -> None:
     assert (len(made.store.waiting), made.count("dropped")) == (0, 3)
 
 
+@pytest.mark.parametrize(("limit", "share"), [(100, 5), (10, 1), (1, 1), (0, 0)])
+async def test_callers_without_a_credential_have_a_twentieth(limit: int, share: int) -> None:
+    made = Made(limit=limit)
+    for flushes in (1, 2):
+        made.told(2 * limit, principal=ANONYMOUS)
+        await made.calls.flush()
+        assert len(made.store.waiting) == flushes * share
+        assert made.count("dropped") == flushes * (2 * limit - share)
+
+
+async def test_callers_without_a_credential_take_no_place_of_others() -> None:
+    made = Made(limit=100)
+    made.store.away = True
+    with capture_logs():
+        for _ in range(10):
+            made.told(100, principal=ANONYMOUS)
+            await made.calls.flush()
+        made.told(95)
+        made.store.away = False
+        await made.calls.flush()
+    assert sorted({event.user_id for event in made.events()}) == ["", "ana"]
+    assert made.count("recorded") == 100
+
+
 async def test_while_the_outbox_is_away_they_wait_within_the_limit() -> None:
     made = Made(limit=5)
     made.store.away = True
@@ -166,18 +190,39 @@ async def test_what_comes_during_a_flush_counts_within_the_limit() -> None:
     assert len(store.waiting) == 4
 
 
-async def test_a_defect_of_the_outbox_is_told_and_does_not_come_again() -> None:
-    class Broken(MemoryOutbox):
-        async def add(self, events: Sequence[Waiting], user_ids: Sequence[str]) -> None:
-            raise RuntimeError("a defect")
+class Picky(MemoryOutbox):
+    """Fails on events of a project that it can't bear, for a reason that will not pass."""
 
-    made = Made(store=Broken())
-    made.told(2)
+    adds = 0
+
+    async def add(self, events: Sequence[Waiting], user_ids: Sequence[str]) -> None:
+        self.adds += 1
+        if any(b"unbearable" in event.payload for event in events):
+            raise RuntimeError("a defect")
+        await super().add(events, user_ids)
+
+
+async def test_a_call_that_can_not_be_recorded_takes_no_others_along() -> None:
+    made = Made(store=Picky())
+    for number in range(1000):
+        made.told(project="unbearable" if number in (200, 201, 999) else "demo")
     with capture_logs() as logs:
         await made.calls.flush()
         await made.calls.flush()
+    assert (len(made.store.waiting), made.count("recorded"), made.count("dropped")) == (997, 997, 3)
+    assert cast(Picky, made.store).adds < 100
     assert len(logs) == 1
-    assert made.count("dropped") == 2
+
+
+async def test_a_question_that_fails_is_its_own_call_s_fault() -> None:
+    made = Made()
+    made.told(5)
+    made.told(question=answers(RuntimeError("a defect")))
+    made.told(5)
+    made.passed += 10
+    with capture_logs():
+        await made.calls.flush()
+    assert (len(made.store.waiting), made.count("dropped")) == (10, 1)
 
 
 async def test_a_flush_that_is_broken_off_forgets_nothing() -> None:
@@ -275,13 +320,21 @@ async def test_calls_are_flushed_as_time_passes(monkeypatch: pytest.MonkeyPatch)
     await asyncio.gather(task, return_exceptions=True)
 
 
-@given(st.lists(st.sampled_from(["call", "flush", "away", "back"]), max_size=60), st.integers(1, 5))
+@given(
+    st.lists(st.sampled_from(["call", "nobody", "bad", "flush", "away", "back"]), max_size=60),
+    st.integers(1, 50),
+)
 def test_every_call_is_recorded_once_or_counted_as_dropped(steps: list[str], limit: int) -> None:
     async def check() -> None:
-        made, calls = Made(limit=limit), 0
+        made, calls = Made(limit=limit, store=Picky()), 0
+        whose: dict[str, dict[str, Any]] = {
+            "call": {},
+            "nobody": {"principal": ANONYMOUS},
+            "bad": {"project": "unbearable"},
+        }
         for step in steps:
-            if step == "call":
-                made.told()
+            if step in whose:
+                made.told(**whose[step])
                 calls += 1
             elif step == "flush":
                 await made.calls.flush()

@@ -62,8 +62,11 @@ def upgrade() -> None:
     # Those of nobody are looked up as those of somebody are.
     op.execute("create index idx_series_user_id on analytics.series (user_id) where user_id is not null")
     op.execute("create index idx_series_api_key_id on analytics.series (api_key_id) where api_key_id <> ''")
-    # Questions about the system as a whole look at its few series only.
+    # Questions about the system as a whole look at its few series only, which stay as long as others belong to them.
     op.execute("create index idx_series_system on analytics.series (series_id) where system_id is null")
+    op.execute(
+        "create index idx_series_system_id on analytics.series (system_id) where system_id is not null"
+    )
 
     # A month each; the partitions are made when they are needed. Quantities that were not used are null.
     op.execute(f"""

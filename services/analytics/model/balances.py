@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -56,9 +56,14 @@ def by_model(tallies: Tallies) -> dict[Account, Tally]:
 
 
 def summed(tallies: Tallies) -> Tally:
+    """What all accounts have together."""
+    return added(tallies.values())
+
+
+def added(tallies: Iterable[Tally]) -> Tally:
     """All of them together."""
     total = NOTHING
-    for tally in tallies.values():
+    for tally in tallies:
         total = plus(total, tally)
     return total
 

@@ -27,8 +27,8 @@ class Dimension(Enum):
     PROVENANCE = "provenance"
 
 
-PEOPLE = frozenset({Dimension.USER, Dimension.API_KEY})
-"""Dimensions that tell people apart."""
+PEOPLE = frozenset({Dimension.USER, Dimension.API_KEY, Dimension.PROJECT})
+"""Dimensions that only the figures of people tell apart. Callers name projects as they like, so those of the system would grow with them."""
 
 Value = str | int
 """A value of a dimension: a number for SERVICE_TYPE, STATUS and PROVENANCE, else a text."""
@@ -52,7 +52,7 @@ class Filter:
 
     @property
     def is_of_people(self) -> bool:
-        """Whether it tells people apart."""
+        """Whether only the figures of people tell which calls it lets count."""
         return not PEOPLE.isdisjoint(self.values)
 
 
@@ -68,7 +68,7 @@ class Question:
 
     @property
     def is_of_people(self) -> bool:
-        """Whether people have to be told apart: figures of the system as a whole answer all other questions."""
+        """Whether the figures of people have to answer it: those of the system as a whole answer all other questions."""
         return self.filter.is_of_people or not PEOPLE.isdisjoint(self.group_by)
 
 

@@ -33,7 +33,8 @@ async def reading(
         # Those who share the pool may have forbidden what is best for much data; to compile or to use the disk takes longer than an answer may.
         await connection.execute(
             """select set_config('enable_seqscan', 'on', true), set_config('jit', 'off', true),
-                      set_config('work_mem', '32MB', true), set_config('enable_sort', %s, true)""",
+                      set_config('work_mem', '32MB', true), set_config('statement_timeout', '15s', true),
+                      set_config('enable_sort', %s, true)""",
             ("on" if sorting else "off",),
         )
         yield connection.cursor(binary=True)
@@ -55,11 +56,13 @@ class Questions:
     cursor: AsyncCursor[Any]
     kept: Coverage
 
-    async def sums(self, question: Question) -> list[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> list[Sum]:
         """See `ports.UsageStore`."""
         conditions = Conditions()
         conditions.add_filter(question.filter)
-        if is_of_leaders(question):
+        if groups is not None:
+            conditions.add_groups(question.group_by, groups)
+        elif is_of_leaders(question):
             leaders, series = await self._leaders(question, conditions)
             conditions.add_groups(question.group_by, leaders)
             conditions.is_of_few = series <= _FEW_SERIES

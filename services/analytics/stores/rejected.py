@@ -18,6 +18,8 @@ from services.kernel.errors import Violation
 from services.kernel.paging import Page, PageRequest
 
 _KEPT = timedelta(days=30)
+# A service whose clock is wrong sends nothing but bad items.
+_MOST_KEPT = 10_000
 # A part of a payload could not be read, so a longer one is kept without it.
 _LONGEST_PAYLOAD = 64 * 1024
 # Clients take 4 MiB at once by default.
@@ -43,6 +45,16 @@ select rejected_event_id::text, source, payload, violations, received_at, count,
 _LAST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _THEIRS = f"""
 select rejected_event_id, payload from analytics.rejected_events where user_digest = %s order by rejected_event_id limit {_STEP} for update
+"""
+# One that is being counted once more just now stays until the next time.
+_FORGET = f"""
+delete from analytics.rejected_events where rejected_event_id = any (array(
+    select rejected_event_id from analytics.rejected_events
+    where received_at < %(oldest)s or rejected_event_id <= (
+        select rejected_event_id from analytics.rejected_events order by rejected_event_id desc offset %(most)s limit 1
+    )
+    limit {_STEP} for update skip locked
+))
 """
 
 
@@ -85,11 +97,12 @@ class SqlRejectedEvents:
         return int(row[0]) if row else 0
 
     async def forget_old(self) -> None:
-        """Forget items that nobody looked at for long."""
-        async with self._database.connection() as connection:
-            await connection.execute(
-                "delete from analytics.rejected_events where received_at < %s", (datetime.now(UTC) - _KEPT,)
-            )
+        """Forget items that nobody looked at for long, and all but the newest."""
+        values = {"oldest": datetime.now(UTC) - _KEPT, "most": _MOST_KEPT}
+        removed = _STEP
+        while removed >= _STEP:
+            async with self._database.connection() as connection:
+                removed = (await connection.execute(_FORGET.encode(), values)).rowcount
 
     async def forget_person(self, user_id: str) -> None:
         """Take a person out of the items. Raises Unavailable; repeating it is safe."""

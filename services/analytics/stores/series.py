@@ -109,7 +109,7 @@ class SeriesDirectory:
         async with self._database.connection() as connection:
             gone = await forgotten(connection, {series.user_id for series in wanted})
             of_nobody = [series._replace(user_id="", api_key_id="") for series in wanted]
-            system_rows = [_Row(series, None, False) for series in of_nobody]
+            system_rows = [_Row(series._replace(project=""), None, False) for series in of_nobody]
             system_ids = await _numbers(connection, system_rows)
             rows = [
                 _Row(nobodys if series.user_id in gone else series, system_id, series.user_id in gone)
@@ -155,7 +155,7 @@ def _columns(rows: Mapping[bytes, _Row]) -> dict[str, list[object]]:
     for name in Series._fields:
         columns[name] = [getattr(row.series, name) for row in rows.values()]
     for name in ("user_id", "api_key_id"):
-        # The figures of the system have no people in them, which is not the same as those of nobody.
+        # The figures of the system have no people in them, which is not the same as those of nobody; and no projects.
         columns[name] = [
             None if row.system_id is None else getattr(row.series, name) for row in rows.values()
         ]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.analytics.model.figures import PEOPLE, Dimension, Filter, Group, Question
+from services.analytics.model.figures import Dimension, Filter, Group, Question
 from services.analytics.stores.covering import (
     PEOPLE_GRAINS,
     SYSTEM_GRAINS,
@@ -23,6 +23,8 @@ SUMS = ("events", *UNIT_COLUMNS)
 DURATIONS = ("latency", "first_token")
 
 _NUMBERS = frozenset({Dimension.SERVICE_TYPE, Dimension.STATUS, Dimension.PROVENANCE})
+# A person's series are few, and found by an index. A project may be everybody's.
+_OF_FEW = frozenset({Dimension.USER, Dimension.API_KEY})
 
 
 def type_of(dimension: Dimension) -> str:
@@ -46,7 +48,7 @@ class Conditions:
             self.values[name] = list(wanted)
         if which.refused is not None:
             self.texts.append("refused" if which.refused else "not refused")
-        self.is_of_few |= which.is_of_people
+        self.is_of_few |= not _OF_FEW.isdisjoint(which.values)
 
     def add_groups(self, group_by: Sequence[Dimension], groups: Collection[Group]) -> None:
         """The series of some groups only."""
@@ -60,7 +62,7 @@ class Conditions:
             self.values[f"group_{place}"] = list(column)
         names = ", ".join(dimension.value for dimension in group_by)
         self.texts.append(f"({names}) in (select * from unnest({', '.join(arrays)}))")
-        self.is_of_few |= not PEOPLE.isdisjoint(group_by)
+        self.is_of_few |= not _OF_FEW.isdisjoint(group_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Forgets series that nothing is left of: the dictionary would only grow, with people, keys and projects that are long gone."""
+"""Forgets series that nothing is left of: the dictionary would only grow, with people, keys, projects and models that are long gone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from services.infra.postgres.database import Database
 _STEP = 500
 
 # Whoever stores events has looked their series up within the last days, so nothing can come to refer to those that are removed; one that
-# is being looked up just now is locked or shows it. The few of the system stay: coarse figures of theirs may outlive finer ones by a day.
+# is being looked up just now is locked or shows it. One of the system is looked up whenever one of people is that belongs to it, and has
+# figures only where those have some: of a time they are made together, and forgotten before the finest of people. So it goes when none
+# belongs to it any more.
 _SWEEP = f"""
 with next as materialized (
     select series_id from analytics.series where series_id > %(after)s order by series_id limit {_STEP}
 ), unused as materialized (
     select series_id from analytics.series s
-    where series_id = any (array(select series_id from next)) and system_id is not null and used_at < now() - %(unused_after)s
+    where series_id = any (array(select series_id from next)) and used_at < now() - %(unused_after)s
+      and not exists (select from analytics.series p where p.system_id = s.series_id)
       and not exists (select from analytics.user_days f where f.series_id = s.series_id)
       and not exists (select from analytics.user_quarters f where f.series_id = s.series_id)
       and not exists (select from analytics.events e where e.series_id = s.series_id)

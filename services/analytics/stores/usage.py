@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -21,9 +21,9 @@ from services.analytics.stores.questions import Questions, is_of_leaders, readin
 from services.analytics.stores.rejected import SqlRejectedEvents
 from services.analytics.stores.series import SeriesDirectory
 from services.analytics.stores.sweeping import SeriesSweep
+from services.analytics.stores.turns import Turns
 from services.capabilities.metering.model import ServiceType
 from services.infra.postgres.database import Database
-from services.kernel.errors import Unavailable
 from services.kernel.paging import Page, PageRequest
 
 _REPAIR_LOCK = 0x616E616C_72657061  # "analrepa" in ASCII: the number that all replicas agree on
@@ -50,6 +50,8 @@ class SqlUsageStore:
         self._folding = Folding(database)
         self._rejected = SqlRejectedEvents(database)
         self._unfolded = 0
+        self._is_untidy = asyncio.Event()
+        self._turns = Turns(max(1, database.pool_size // 3))
         self._dropped: datetime | None = None
         self._knows_dropped = False
 
@@ -72,30 +74,31 @@ class SqlUsageStore:
         new, rows = (int.from_bytes(value or b"") for value in row)
         self._unfolded += rows
         if self._unfolded >= _MOST_UNFOLDED:
-            # The events are stored and counted; what could not be folded now is folded another time.
-            with contextlib.suppress(Unavailable):
-                await self._fold()
+            self._is_untidy.set()
         return new
 
-    async def sums(self, question: Question) -> Sequence[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> Sequence[Sum]:
         """See `ports.UsageStore`."""
         kept = await self._kept()
-        in_two = is_of_leaders(question)
-        async with reading(self._database, at_one_moment=in_two, sorting=not in_two) as cursor:
-            return await Questions(cursor, kept).sums(question)
+        in_two = groups is None and is_of_leaders(question)
+        async with (
+            self._turns.turn(),
+            reading(self._database, at_one_moment=in_two, sorting=not in_two) as cursor,
+        ):
+            return await Questions(cursor, kept).sums(question, groups)
 
     async def durations(
         self, question: Question, groups: Sequence[Group] | None = None
     ) -> Sequence[Durations]:
         """See `ports.UsageStore`."""
         kept = await self._kept()
-        async with reading(self._database) as cursor:
+        async with self._turns.turn(), reading(self._database) as cursor:
             return await Questions(cursor, kept).durations(question, groups)
 
     async def user_count(self, question: Question) -> int:
         """See `ports.UsageStore`."""
         kept = await self._kept()
-        async with reading(self._database, sorting=False) as cursor:
+        async with self._turns.turn(), reading(self._database, sorting=False) as cursor:
             return await Questions(cursor, kept).user_count(question)
 
     async def events(
@@ -139,8 +142,13 @@ class SqlUsageStore:
         """See `ports.UsageStore`."""
         return await self._rejected.count()
 
+    async def untidy(self) -> None:
+        """See `ports.UsageStore`."""
+        await self._is_untidy.wait()
+
     async def tidy(self) -> None:
         """See `ports.UsageStore`."""
+        self._is_untidy.clear()
         now = datetime.now(UTC)
         await self._months.ensure_ahead(now)
         await self._fold()

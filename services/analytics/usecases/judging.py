@@ -11,7 +11,7 @@ from services.kernel.errors import Violation
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 
-# As the contract has them, and what no call can have used: sums stay far from what 64 bits hold.
+# As the contract has them, and what no call can have used: so the sum of nine billion calls is within 64 bits.
 _TEXTS = (
     ("operation", 64),
     ("error_reason", 64),
@@ -24,7 +24,7 @@ _TEXTS = (
     ("request_id", 64),
     ("variant", 64),
 )
-_MOST = 1_000_000_000_000
+_MOST = 1_000_000_000
 _MOST_QUANTITIES = 32
 
 _SERVICES = frozenset(each.value for each in ServiceType)

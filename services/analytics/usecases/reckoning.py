@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.analytics.model.figures import Dimension, Durations, Filter, Group, Piece, Question, Sum
+from services.analytics.model.figures import Dimension, Durations, Filter, Group, Piece, Question, Sum, Value
 from services.analytics.model.prices import PriceBook
 from services.analytics.model.steps import Bucket, Span, steps
 from services.analytics.model.totals import Figures, Reckoned
@@ -51,6 +51,16 @@ class Reckoning:
                 break
         return Answer(made, Reckoned(question.pieces, sums, book, of_groups=of_groups, of_steps=of_steps))
 
+    async def most_calls(
+        self, span: Span, dimension: Dimension, which: Filter, limit: int
+    ) -> dict[Value, Figures]:
+        """The figures of those with the most events, at most `limit`, most first; without percentiles, which would cost far more than all else.
+        Raises Unavailable."""
+        book = PriceBook(await self.prices.all())
+        question = Question(pieces_of(span, [(span.start, span.end)], book), (dimension,), which, limit)
+        sums = await self.store.sums(question)
+        return Reckoned(question.pieces, sums, book).by_place(0)
+
     async def leaders(
         self, span: Span, group_by: tuple[Dimension, ...], which: Filter, *, limit: int, by_cost: int = 0
     ) -> tuple[Answer, list[Group]]:
@@ -58,19 +68,28 @@ class Reckoning:
         those with the highest cost among so many with the most events. Returns the groups in their order, too. Raises Unavailable."""
         made = steps(span)
         book = PriceBook(await self.prices.all())
-        question = Question(pieces_of(span, made, book), group_by, which, max(limit, by_cost))
+        # Steps decide on nothing, and there may be many of many groups.
+        whole = Question(
+            pieces_of(span, [(span.start, span.end)], book), group_by, which, max(limit, by_cost)
+        )
+        question = replace(whole, pieces=pieces_of(span, made, book), limit=None)
         for _ in range(_TRIES):
-            sums = await self.store.sums(question)
-            # Percentiles decide on nothing, so only those that are told are asked for.
-            groups = _in_order(Reckoned(question.pieces, sums, book).by_group(), by_cost > 0)[:limit]
+            sums = await self.store.sums(whole)
+            groups = _in_order(Reckoned(whole.pieces, sums, book).by_group(), by_cost > 0)[:limit]
             told = frozenset(groups)
-            kept = [row for row in sums if row.group in told]
-            of_groups, of_both = await asyncio.gather(
-                self._of_these(replace(question, pieces=_whole(span)), groups),
-                self._by_step(span, question, groups),
+            kept: Sequence[Sum] = [row for row in sums if row.group in told]
+            of_groups = await self._of_these(replace(whole, pieces=_whole(span)), groups)
+            if span.bucket is Bucket.NONE:
+                if _agree(kept, of_groups):
+                    break
+                continue
+            kept, of_both = await asyncio.gather(
+                self.store.sums(question, groups), self._by_step(span, question, groups)
             )
-            if _agree(kept, of_groups) and (span.bucket is Bucket.NONE or _agree(kept, of_both)):
+            if _agree(kept, of_groups) and _agree(kept, of_both):
                 break
+        if span.bucket is Bucket.NONE:
+            return Answer(made, Reckoned(whole.pieces, kept, book, of_groups=of_groups)), groups
         reckoned = Reckoned(question.pieces, kept, book, of_groups=of_groups, of_both=of_both)
         return Answer(made, reckoned), groups
 

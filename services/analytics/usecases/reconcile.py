@@ -16,6 +16,7 @@ from services.analytics.model.balances import (
     Books,
     Tallies,
     Tally,
+    added,
     by_model,
     minus,
     plus,
@@ -29,10 +30,10 @@ from services.kernel.errors import InvalidArgument
 log = structlog.get_logger(__name__)
 
 _LONGEST = timedelta(days=32)
-_QUARTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 _LEAST_ASKED = timedelta(seconds=1)
 _LOOKS = 4
+_SETTLING = timedelta(minutes=5)
 _LOOK_AGAIN_SECONDS = 1.0
 _DELIVERY_SECONDS = 60.0
 # Events must not grow too old on their way.
@@ -62,6 +63,27 @@ class Balance:
     redelivered: int = 0
     rebuilt_days: int = 0
     note: str = ""
+
+
+def together(service: ServiceType, balances: Sequence[Balance]) -> Balance:
+    """The balance of several spans."""
+    differing: dict[Account, Difference] = {}
+    for one in (one for balance in balances for one in balance.differences):
+        known = differing.get(one.account, Difference(one.account, NOTHING, NOTHING, NOTHING))
+        differing[one.account] = Difference(
+            one.account,
+            plus(known.service, one.service),
+            plus(known.events, one.events),
+            plus(known.figures, one.figures),
+        )
+    return Balance(
+        service,
+        added(balance.books for balance in balances),
+        added(balance.events for balance in balances),
+        added(balance.figures for balance in balances),
+        sum(balance.pending for balance in balances),
+        tuple(differing[account] for account in sorted(differing)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +127,16 @@ class Reconcile:
             return begin, finish, [await self._mend(service, begin, finish) for service in wanted]
 
     async def _compare(self, service: ServiceType, start: datetime, end: datetime) -> Balance:
-        """Look until nothing differs, a few times: a call that ended a moment ago is committed, delivered and counted one after the other."""
+        """Compare a day at a time, however long the span is."""
+        return together(service, [await self._settled(service, *day) for day in _days(start, end)])
+
+    async def _settled(self, service: ServiceType, start: datetime, end: datetime) -> Balance:
+        """Look until nothing differs, a few times where the end is near: a call that ended a moment ago is committed, delivered and counted one
+        after the other."""
         balance = await self._look(service, start, end)
         for _ in range(_LOOKS - 1):
-            if not balance.differences and not balance.pending:
+            is_old = self.clock() - end > _SETTLING and not balance.pending
+            if is_old or not (balance.differences or balance.pending):
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             balance = await self._look(service, start, end)
@@ -117,6 +145,7 @@ class Reconcile:
     async def _look(self, service: ServiceType, start: datetime, end: datetime) -> Balance:
         books = await self._summarized(service, start, end)
         events = await self.store.event_tallies(start, end, service)
+        # Of whole days, so that the figures of days are held to it, too.
         kept = await self.store.figure_tallies(_floor(start), _ceiling(end), service)
         figures = _shifted(events, kept.events, kept.people)
         differences = _differences(books.tallies, events, figures)
@@ -247,13 +276,11 @@ def _only_missing(found: Sequence[Difference], pending: int) -> bool:
 
 
 def _floor(moment: datetime) -> datetime:
-    return moment - (moment - datetime.min.replace(tzinfo=UTC)) % _QUARTER
+    return moment - (moment - datetime.min.replace(tzinfo=UTC)) % _DAY
 
 
 def _ceiling(moment: datetime) -> datetime:
-    return -((datetime.min.replace(tzinfo=UTC) - moment) // _QUARTER) * _QUARTER + datetime.min.replace(
-        tzinfo=UTC
-    )
+    return -((datetime.min.replace(tzinfo=UTC) - moment) // _DAY) * _DAY + datetime.min.replace(tzinfo=UTC)
 
 
 def _days(start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:

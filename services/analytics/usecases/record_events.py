@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from services.analytics.model.events import RecordedEvent, RejectedEvent, SubmittedEvent
 from services.analytics.ports import Clock, UsageStore
@@ -13,7 +14,7 @@ from services.analytics.usecases.judging import judged
 from services.kernel.errors import Violation
 from services.kernel.ids import new_id
 
-_AT_ONCE = 250
+_AT_ONCE = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,12 +38,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class RecordEvents:
-    """Ingests batches. Events older than `retention` are bad: nothing would keep them."""
+    """Ingests batches. Events older than `retention` are bad: nothing would keep them. `stored` is told whose events are there now, `noted` what
+    became of a batch."""
 
     store: UsageStore
     clock: Clock
     retention: timedelta
     noted: Callable[[Recorded], None]
+    stored: Callable[[Collection[str]], None]
 
     async def __call__(
         self, source: str, events: Iterable[SubmittedEvent], payload: Callable[[int], bytes]
@@ -51,23 +54,30 @@ class RecordEvents:
         then be sent again."""
         now = self.clock()
         moment, oldest = _microseconds(now), _microseconds(now - self.retention)
-        good: list[RecordedEvent] = []
-        bad: list[Rejection] = []
-        for index, event in enumerate(events):
-            if index % _AT_ONCE == _AT_ONCE - 1:
-                # Thousands of events would hold up everybody else.
-                await asyncio.sleep(0)
-            verdict = judged(event, moment, oldest)
-            if isinstance(verdict, RecordedEvent):
-                good.append(verdict)
-            else:
-                bad.append(Rejection(index, event.event_id, verdict))
-        accepted = await self.store.record(good) if good else 0
-        if bad:
-            await self.store.reject(
-                [RejectedEvent(new_id(), source, payload(one.index), one.violations, now) for one in bad]
-            )
-        recorded = Recorded(accepted, len(good) - accepted, tuple(bad))
+        accepted = known = 0
+        rejected: list[Rejection] = []
+        numbered = enumerate(events)
+        # Thousands of events at once would hold up everybody else.
+        while part := list(islice(numbered, _AT_ONCE)):
+            good: list[RecordedEvent] = []
+            bad: list[Rejection] = []
+            for index, event in part:
+                verdict = judged(event, moment, oldest)
+                if isinstance(verdict, RecordedEvent):
+                    good.append(verdict)
+                else:
+                    bad.append(Rejection(index, event.event_id, verdict))
+            new = await self.store.record(good) if good else 0
+            accepted, known = accepted + new, known + len(good) - new
+            if good:
+                self.stored({event.series.user_id for event in good})
+            if bad:
+                await self.store.reject(
+                    [RejectedEvent(new_id(), source, payload(one.index), one.violations, now) for one in bad]
+                )
+                rejected += bad
+            await asyncio.sleep(0)
+        recorded = Recorded(accepted, known, tuple(rejected))
         self.noted(recorded)
         return recorded
 

@@ -189,10 +189,8 @@ def _told(answer: Answer, by_step: dict[int, Figures]) -> list[Step]:
 
 async def _top_users(reckon: Reckoning, span: Span, which: Filter, top: int) -> dict[Value, Figures]:
     """Who made the most calls; anonymous callers and deleted people are nobody."""
-    whole = Span(span.start, span.end, span.zone)
-    answer, groups = await reckon.leaders(whole, (Dimension.USER,), which, limit=top + 1)
-    found = answer.reckoned.by_place(0)
-    return _first({user: found[user] for (user,) in groups if user}, top)
+    found = await reckon.most_calls(span, Dimension.USER, which, top + 1)
+    return _first({user: figures for user, figures in found.items() if user}, top)
 
 
 def _report(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -27,9 +27,11 @@ from services.kernel.principal import Principal
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
+# So much of the time may be spent looking.
+_LOOKING_SHARE = 0.1
 _ALIVE_SECONDS = 15.0
-_LOOKED_AT = timedelta(hours=1)
 _QUARTER = timedelta(minutes=15)
+_MOST_OF_ONE = 10
 _LONGEST = timedelta(days=32)
 _READERS = 4
 
@@ -50,9 +52,10 @@ class _Watcher:
 
 
 class Watchers:
-    """Who watches, and whose figures have changed: one question to the store for all of them, twice a second.
+    """Who watches, and whose figures have changed: what this process records it tells at once; for what others record there is one question to the
+    store for all watchers, twice a second or as often as it is answered quickly.
 
-    What it looks at are calls of the last hour; a call that is told later shows with the next sign of life.
+    What it looks at are calls of the last quarter of an hour; one that is told later by another process shows with the next sign of life.
     """
 
     def __init__(self, store: UsageStore, clock: Clock, most: int) -> None:
@@ -73,7 +76,8 @@ class Watchers:
     @contextlib.contextmanager
     def watching(self, user_id: str) -> Iterator[_Watcher]:
         """While the block runs, `changed` is set whenever the person's figures may have changed. Raises TooManyWatchers."""
-        if len(self._all) >= self._most:
+        theirs = sum(watcher.user_id == user_id for watcher in self._all)
+        if len(self._all) >= self._most or theirs >= _MOST_OF_ONE:
             raise TooManyWatchers
         watcher = _Watcher(user_id)
         self._all.add(watcher)
@@ -91,10 +95,12 @@ class Watchers:
                 self._some.clear()
                 self._counts.clear()
                 continue
-            pause = _LOOK_SECONDS
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             try:
                 await self._look()
                 self._lost.over()
+                pause = max(_LOOK_SECONDS, (loop.time() - began) / _LOOKING_SHARE)
             except ServiceError as error:
                 # Watchers still get their signs of life, and the next look may fare better.
                 pause = self._lost.pause(error.message)
@@ -102,6 +108,12 @@ class Watchers:
                 pause = self._lost.pause(repr(error))
                 log.exception("whose usage changed can't be seen")
             await asyncio.sleep(pause)
+
+    def may_have_changed(self, user_ids: Collection[str]) -> None:
+        """Calls of these people were recorded by this process."""
+        for watcher in self._all:
+            if watcher.user_id in user_ids:
+                watcher.changed.set()
 
     def close(self) -> None:
         """Have all watchers end."""
@@ -112,7 +124,7 @@ class Watchers:
     async def _look(self) -> None:
         now = whole_millis(self._clock())
         # Calls that leave at one end must not make up for those that come at the other.
-        since = now - (now - BEGINNING) % _QUARTER - _LOOKED_AT
+        since = now - (now - BEGINNING) % _QUARTER - _QUARTER
         before = self._counts if since == self._since else {}
         users = tuple({watcher.user_id for watcher in self._all})
         question = Question((Piece(since, now, 0),), (Dimension.USER,), Filter({Dimension.USER: users}))
@@ -151,9 +163,11 @@ class WatchUsage:
         loop = asyncio.get_running_loop()
         until = loop.time()
         with self._watchers.watching(owner) as watcher:
-            while not self._watchers.closed:
+            while True:
                 if told is not None:
                     await _set_or_time(watcher.changed, until)
+                if self._watchers.closed:
+                    break
                 watcher.changed.clear()
                 # What might have changed, and has not, puts the sign of life off no further.
                 due = loop.time() >= until

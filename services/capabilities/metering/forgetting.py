@@ -6,22 +6,34 @@ from collections.abc import Callable
 from typing import Any
 
 from antiphon.usage.v1 import usage_pb2
+from google.protobuf.message import DecodeError
 
 from services.infra.postgres.database import Database
 
 _PAGE = 2000
 
 
+NOT_AN_EVENT = "its bytes were no usage event, and went with the person whose it was"
+"""Why what is left empty here is set aside."""
+
+
 def without_person(payload: bytes) -> bytes:
-    """The event with nothing in it that leads to a person: no user, key, session or request."""
-    event = usage_pb2.UsageEvent.FromString(payload)
+    """The event with nothing in it that leads to a person: no user, key, session or request. Of bytes that are no event nobody can say what
+    they lead to: nothing is left of them."""
+    try:
+        event = usage_pb2.UsageEvent.FromString(payload)
+    except DecodeError:
+        return b""
     for name in ("user_id", "api_key_id", "session_id", "request_id"):
         event.ClearField(name)
     return event.SerializeToString(deterministic=True)
 
 
 def _user_id(payload: bytes) -> str:
-    return usage_pb2.UsageEvent.FromString(payload).user_id
+    try:
+        return usage_pb2.UsageEvent.FromString(payload).user_id
+    except DecodeError:
+        return ""
 
 
 class OutboxPeople:
@@ -30,9 +42,12 @@ class OutboxPeople:
 
     def __init__(self, database: Database, schema: str) -> None:
         self._database = database
-        self._unknown = _Rows(f"{schema}.outbox", "user_id is null", "user_id")
+        self._unknown = _Rows(f"{schema}.outbox", "user_id is null", "user_id = %(value)s")
         self._theirs = _Rows(
-            f"{schema}.outbox", "user_id = %(user)s and user_id <> ''", "user_id = '', payload"
+            f"{schema}.outbox",
+            "user_id = %(user)s and user_id <> ''",
+            f"user_id = '', payload = %(value)s,"
+            f" set_aside = case when %(value)s = ''::bytea then coalesce(set_aside, '{NOT_AN_EVENT}') else set_aside end",
         )
 
     async def forget(self, user_id: str) -> None:
@@ -52,8 +67,9 @@ class OutboxPeople:
             # Rows that another process changes are waited for here, and then left out.
             async with self._database.transaction() as connection:
                 cursor = await connection.execute(rows.lock, values)
-                changes: list[tuple[Any, ...]] = [
-                    (value(payload), event_id) for event_id, payload in await cursor.fetchall()
+                changes: list[dict[str, Any]] = [
+                    {"event_id": event_id, "value": value(payload)}
+                    for event_id, payload in await cursor.fetchall()
                 ]
                 await cursor.executemany(rows.change, changes)
 
@@ -61,7 +77,7 @@ class OutboxPeople:
 class _Rows:
     """The statements on some rows of an outbox, which leave those rows by being changed."""
 
-    def __init__(self, table: str, which: str, column: str) -> None:
+    def __init__(self, table: str, which: str, change: str) -> None:
         self.exist = f"select exists (select from {table} where {which})".encode()
         self.lock = f"select event_id, payload from {table} where {which} order by event_id limit {_PAGE} for update".encode()
-        self.change = f"update {table} set {column} = %s where event_id = %s".encode()
+        self.change = f"update {table} set {change} where event_id = %(event_id)s".encode()

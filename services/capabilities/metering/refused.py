@@ -26,6 +26,8 @@ _ROWS_AT_ONCE = 1000
 _MADE_AT_ONCE = 100
 # What was under way in the store when its connection broke has come to its end by then.
 _SETTLED_SECONDS = 1.0
+# Anybody can call without a credential, and be refused for ever: of the limit such calls have one part in so many.
+_ANONYMOUS_SHARE = 20
 
 
 class _Ended(NamedTuple):
@@ -37,7 +39,8 @@ class _Ended(NamedTuple):
 class RefusedCalls:
     """Keeps the promises of `CallMeter`: a call is put into a queue, and those of a second go into the outbox together.
 
-    While the outbox is away they wait, `limit` of them; what is more is counted. A call of which it is not known whether something has begun
+    While the outbox is away they wait, `limit` of them, and of anonymous callers a twentieth of that, at least one; what is more is counted.
+    So is one that can't be recorded, and the others are recorded without it. A call of which it is not known whether something has begun
     waits until that is.
     """
 
@@ -47,6 +50,8 @@ class RefusedCalls:
         self._store = store
         self._usage = usage
         self._limit = limit
+        self._anonymous_limit = max(1, limit // _ANONYMOUS_SHARE)
+        self._anonymous = 0
         self._clock = clock
         self._waiting: deque[_Ended] = deque()
         self._moving = 0
@@ -58,9 +63,13 @@ class RefusedCalls:
 
     def ended_without_result(self, call: EndedCall) -> None:
         """See `CallMeter`."""
-        if len(self._waiting) + self._moving >= self._limit:
+        anonymous = call.principal.is_anonymous
+        if len(self._waiting) + self._moving >= self._limit or (
+            anonymous and self._anonymous >= self._anonymous_limit
+        ):
             self._usage.dropped()
             return
+        self._anonymous += anonymous
         self._waiting.append(_Ended(new_id(), self._clock(), call))
 
     async def run(self) -> None:
@@ -73,33 +82,48 @@ class RefusedCalls:
         """Put what waits into the outbox; with `last` also give up what is not known, or not taken, by then. Does not fail: what the outbox
         does not take waits for the next time."""
         async with self._one_at_a_time:
-            left = len(self._waiting)
-            while left > 0:
-                count = min(left, _ROWS_AT_ONCE)
+            try:
+                await self._flush(last=last)
+            finally:
+                self._anonymous = sum(one.call.principal.is_anonymous for one in self._waiting)
+
+    async def _flush(self, *, last: bool) -> None:
+        left, size, bad = len(self._waiting), _ROWS_AT_ONCE, 0
+        while left > 0:
+            count = min(left, size)
+            taken = [self._waiting.popleft() for _ in range(count)]
+            self._moving = count
+            try:
+                unknown = await self._record(taken, last=last)
+                self._lost.over()
+            except Unavailable as error:
+                self._waiting.extendleft(reversed(taken))
+                self._lost.pause(error.message)
+                if last:
+                    self._usage.dropped(len(self._waiting))
+                return
+            except asyncio.CancelledError:
+                # That some of them are there already does no harm.
+                self._waiting.extendleft(reversed(taken))
+                raise
+            except Exception:
+                if count > 1:
+                    # One of them is at fault. Half of them are tried, until it is alone.
+                    self._waiting.extendleft(reversed(taken))
+                    size = count // 2
+                    continue
+                # It would fail again. Once a flush is enough of it.
+                bad += 1
+                if bad == 1:
+                    log.exception("a refused call could not be recorded")
+                self._usage.dropped()
+                left -= 1
+            else:
+                self._waiting.extend(unknown)
                 left -= count
-                taken = [self._waiting.popleft() for _ in range(count)]
-                self._moving = count
-                try:
-                    unknown = await self._record(taken, last=last)
-                    self._lost.over()
-                except Unavailable as error:
-                    self._waiting.extendleft(reversed(taken))
-                    self._lost.pause(error.message)
-                    if last:
-                        self._usage.dropped(len(self._waiting))
-                    return
-                except asyncio.CancelledError:
-                    # That some of them are there already does no harm.
-                    self._waiting.extendleft(reversed(taken))
-                    raise
-                except Exception:
-                    # They would fail again.
-                    log.exception("refused calls could not be recorded")
-                    self._usage.dropped(count)
-                else:
-                    self._waiting.extend(unknown)
-                finally:
-                    self._moving = 0
+                size = min(2 * size, _ROWS_AT_ONCE)
+            finally:
+                self._moving = 0
 
     async def _record(self, taken: Sequence[_Ended], *, last: bool) -> list[_Ended]:
         """Record those that made nothing, and return those of which that is not known yet."""

@@ -48,6 +48,10 @@ class Metering:
                 async with asyncio.timeout(seconds):
                     await self._refused.flush()
         if self._relay is not None:
+            # A batch that is being delivered would be delivered once more.
+            self._relay.stop()
+            if self._relaying:
+                await asyncio.wait(self._relaying, timeout=max(0.0, ends - time.monotonic()))
             for task in self._relaying:
                 task.cancel()
             await asyncio.gather(*self._relaying, return_exceptions=True)

@@ -97,7 +97,7 @@ class StartChat:
             message_id=message_id,
             request_id=call.request_id,
             user_id=principal.user_id,
-            project=call.project or (session.project if session else ""),
+            project=_project_of(principal, call, session),
             model=model.name,
             provider=model.provider_name,
             state=State.RUNNING,
@@ -236,6 +236,13 @@ class StartChat:
                 return await self.records.begin(self.holder.lease, new)
         except LeaseLost:
             raise Unavailable("the server is about to rejoin its deployment; try again") from None
+
+
+def _project_of(principal: Principal, call: ChatCall, session: Session | None) -> str:
+    """What the call is for, as its caller says in free text: of an anonymous caller nobody could be held to it."""
+    if principal.is_anonymous:
+        return ""
+    return call.project or (session.project if session else "")
 
 
 def _tell(begun: bool | Question) -> None:

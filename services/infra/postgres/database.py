@@ -103,6 +103,11 @@ class Database:
         return describe_url(self._url)
 
     @property
+    def pool_size(self) -> int:
+        """How many connections the pool has at most."""
+        return self._pool.max_size
+
+    @property
     def direct_url(self) -> str:
         """The address that leads to the server itself; it holds the password."""
         return self._direct_url

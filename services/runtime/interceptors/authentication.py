@@ -1,4 +1,5 @@
-"""Finds out who calls, and lets in whom the RPC's policy lets in; after that, an RPC that is not built yet is refused as such."""
+"""Finds out who calls, and lets in whom the RPC's policy lets in, of a stream for as long as it lasts; after that, an RPC that is not
+built yet is refused as such."""
 
 from __future__ import annotations
 
@@ -9,13 +10,18 @@ from services.kernel.errors import PermissionDenied, Unauthenticated, Unimplemen
 from services.kernel.policy import Access, Policy
 from services.kernel.principal import ANONYMOUS, Kind, Principal
 from services.runtime.call import Call, Method, Proceed
+from services.runtime.interceptors.standing import RECHECK_SECONDS, while_standing
+
+# An answer that was begun is streamed to its end, and is anybody's; the feeds that services follow are theirs for good.
+_WHILE_STANDING = (Access.USER, Access.ADMIN)
 
 
 class Authentication:
-    """Reads policies, and asks the authenticator."""
+    """Reads policies, and asks the authenticator; while it streams to somebody whom it had to know, every `recheck_seconds` again."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, *, recheck_seconds: float = RECHECK_SECONDS) -> None:
         self._authenticator = authenticator
+        self._recheck_seconds = recheck_seconds
 
     def bind(self, method: Method, proceed: Proceed) -> Proceed:
         if method.behavior is None:
@@ -23,6 +29,8 @@ class Authentication:
         policy = method.policy
         if policy.access is Access.PUBLIC:
             return proceed
+        if method.response_streaming and policy.access in _WHILE_STANDING:
+            proceed = self._lasting(policy, proceed)
         authenticate = self._authenticator.authenticate
 
         async def layer(call: Call) -> Any:
@@ -30,6 +38,17 @@ class Authentication:
             call.request.principal = principal
             authorize(principal, policy)
             return await proceed(call)
+
+        return layer
+
+    def _lasting(self, policy: Policy, proceed: Proceed) -> Proceed:
+        authenticate, seconds = self._authenticator.authenticate, self._recheck_seconds
+
+        async def layer(call: Call) -> Any:
+            async def check() -> None:
+                authorize(await authenticate(call.metadata) or ANONYMOUS, policy)
+
+            return await while_standing(check, proceed(call), seconds)
 
         return layer
 

@@ -37,6 +37,9 @@ class Metering:
                 if begun is not True:
                     # Before the decoding the message is bytes, and nobody knows what it names.
                     named = names_project and type(call.message) is request_class
+                    if request.principal.is_anonymous:
+                        # Nobody is held to the name, which may be anything.
+                        named = False
                     project = call.message.project if named else ""
                     tell(
                         EndedCall(

@@ -13,11 +13,12 @@ analytics_batches    _id batch_id · ids of the events, by parts (unique) · fir
                      entry for each event; session_ids and request_ids are empty for a deleted person ·
                      fold: "due" until all figures have it, then "done" since folded_at, and nothing once no process can be at it any more
 analytics_figures    _id "<table> <at> <version> <key>" · table people_quarters, people_days, system_minutes, system_quarters or system_days ·
-                     at: when the interval began · day it is of, and version of that day · the fields of the series · events,
+                     at: when the interval began · day it is of, and version of that day · the fields of the series (of the system without people
+                     and project) · events,
                      quantities {unit: amount}, latency and first_token {bucket: count} · batches that are in it and may be folded once more
 analytics_days       _id day since 1970, for those that were made anew · version that counts (0 for other days) · last version that was begun ·
                      building: the one that is being made, which gets what arrives, too · stale: those that nobody reads any more · changed_at
-analytics_forgotten  _id user_id of a deleted person
+analytics_forgotten  _id digest of the user_id of a deleted person · noted_at
 analytics_rejected   _id rejected_event_id · digest of source and payload (unique where present) · source, payload, user_id, violations,
                      received_at, receive_count
 analytics_prices     _id price_id · model, unit, variant, effective_at (unique together) · nano_usd, source, created_at

@@ -57,7 +57,7 @@ class Answering:
         self._scanning = Scanning(mongo)
         self._kept = kept
 
-    async def sums(self, question: Question) -> list[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> list[Sum]:
         """See `ports.UsageStore`."""
         found: _Sums = defaultdict(_Totals)
         stretches = self._stretches(question, is_of_people=question.is_of_people)
@@ -67,12 +67,14 @@ class Answering:
             found[key].add(1, series.status, series.refused, call.quantities)
         figures = _times(stretches, question.is_of_people, by_step=False)
         only: Document = {}
-        if question.limit is not None and question.group_by:
-            groups = await self._greatest(question, question.limit, found, figures)
-            if not groups:
+        told = None if groups is None else set(groups)
+        if told is None and question.limit is not None and question.group_by:
+            told = await self._greatest(question, question.limit, found, figures)
+        if told is not None:
+            if not told:
                 return []
-            found = defaultdict(_Totals, {key: value for key, value in found.items() if key.group in groups})
-            only = pipelines.only(question.group_by, sorted(groups))
+            found = defaultdict(_Totals, {key: value for key, value in found.items() if key.group in told})
+            only = pipelines.only(question.group_by, sorted(told))
         for times in figures:
             match = {**await self._match(times, question), **only}
             async for row in self._rows(pipelines.sums(match, times, question.group_by)):

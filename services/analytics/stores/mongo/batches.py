@@ -26,6 +26,11 @@ def nobodys(series: Series) -> Series:
     return series._replace(user_id="", api_key_id="")
 
 
+def systems(series: Series) -> Series:
+    """What the calls have in common in the figures of the system, which tell neither people nor projects apart."""
+    return nobodys(series)._replace(project="")
+
+
 def series_of(fields: Document) -> Series:
     """The series whose fields a part or a figure has."""
     return Series._make([fields[name] for name in Series._fields])

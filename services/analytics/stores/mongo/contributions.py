@@ -18,10 +18,10 @@ from services.analytics.stores.mongo.batches import (
     Document,
     end_of,
     key_of,
-    nobodys,
     parts_of,
     quantities_of,
     series_of,
+    systems,
 )
 from services.analytics.stores.mongo.layout import DAY_MINUTES, MINUTE, PEOPLE_TABLES, SYSTEM_TABLES
 
@@ -96,7 +96,7 @@ async def additions_of(batch: Document) -> Additions:
     system: Additions = {}
     for part, ids in parts_of(batch):
         series = series_of(part)
-        system_series = nobodys(series)
+        system_series = systems(series)
         system_key = key_of(system_series)
         columns = zip(ids, part["latencies"], part["first_tokens"], quantities_of(part), strict=True)
         for number, (event_id, latency, first_token, quantities) in enumerate(columns):

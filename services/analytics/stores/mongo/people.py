@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
+from hashlib import blake2b
 
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -18,7 +20,8 @@ class People:
 
     A deletion is noted first. Whoever writes something of a person looks before and afterwards whether they are noted: either the deletion
     finds what was written, or the writer finds the deletion and does the same. What is changed in a document are fields that nothing is found by
-    again, each to the same value by whoever does it, so neither order nor repetition matters, and no sum moves.
+    again, each to the same value by whoever does it, so neither order nor repetition matters, and no sum moves. The note does not name the person,
+    and runs out when nothing of theirs can come any more.
     """
 
     def __init__(self, mongo: Mongo) -> None:
@@ -28,10 +31,12 @@ class People:
 
     async def gone(self, user_ids: Collection[str]) -> set[str]:
         """Those of them who were deleted."""
-        wanted = sorted(set(user_ids) - {""})
+        wanted = {_digest_of(user_id): user_id for user_id in user_ids if user_id}
         if not wanted:
             return set()
-        return {found["_id"] async for found in self._forgotten.find({"_id": {"$in": wanted}})}
+        return {
+            wanted[found["_id"]] async for found in self._forgotten.find({"_id": {"$in": sorted(wanted)}})
+        }
 
     async def look_again(self, user_ids: Collection[str]) -> None:
         """Take those out who were deleted while something of theirs was written."""
@@ -40,10 +45,16 @@ class People:
 
     async def note(self, user_id: str) -> None:
         """Have all know that a person was deleted."""
+        note = {"_id": _digest_of(user_id)}
         try:
-            await self._forgotten.insert_one({"_id": user_id})
+            await self._forgotten.update_one(note, {"$currentDate": {"noted_at": True}}, upsert=True)
         except DuplicateKeyError:
+            # Another process noted it at the same moment.
             return
+
+    async def forget_before(self, moment: datetime) -> None:
+        """Forget who was deleted before a moment of the server's clock."""
+        await self._forgotten.delete_many({"noted_at": {"$lt": moment}})
 
     async def take_out(self, user_id: str) -> None:
         """Make nobody's what is the person's."""
@@ -51,6 +62,10 @@ class People:
         while found := await self._batches.find(theirs, {"parts.user_id": 1}).limit(_AT_ONCE).to_list():
             await self._batches.bulk_write([_without(batch, user_id) for batch in found], ordered=False)
         await self._figures.update_many({"user_id": user_id}, {"$set": {"user_id": "", "api_key_id": ""}})
+
+
+def _digest_of(user_id: str) -> str:
+    return blake2b(user_id.encode(), digest_size=16, person=b"user").hexdigest()
 
 
 def _without(batch: Document, user_id: str) -> UpdateOne:

@@ -26,6 +26,8 @@ _AT_ONCE = 200
 _ATTEMPTS = 20
 # What is larger is no event of ours, and is kept without its content.
 _MOST_BYTES = 64 * 1024
+# A service whose clock is wrong sends nothing but bad items.
+_MOST_KEPT = 10_000
 
 
 class Rejecting:
@@ -98,8 +100,11 @@ class Rejecting:
         return await self._rejected.count_documents({})
 
     async def forget(self, before: datetime) -> None:
-        """Forget what came before a moment."""
+        """Forget what came before a moment, and all but the newest."""
         await self._rejected.delete_many({"received_at": {"$lt": to_micros(before)}})
+        newest = self._rejected.find({}, {"_id": 1}).sort("_id", -1)
+        for found in await newest.skip(_MOST_KEPT).limit(1).to_list():
+            await self._rejected.delete_many({"_id": {"$lte": found["_id"]}})
 
 
 def _owner(payload: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +30,7 @@ from services.kernel.paging import Page, PageRequest
 
 _MINUTES_KEPT = timedelta(days=3)
 _REJECTED_KEPT = timedelta(days=30)
+_FORGET_PEOPLE_LATER = timedelta(days=7)
 # Clocks of processes differ: what one still reads, no other one removes.
 _CLOCKS_DIFFER = timedelta(hours=1)
 _FIRST_DAY = date(1970, 1, 1)
@@ -42,7 +44,7 @@ class MongoUsageStore:
         self._mongo = mongo
         self._event_retention = event_retention
         self._figure_retention = figure_retention
-        people = People(mongo)
+        self._people = people = People(mongo)
         self._days = Days(mongo)
         self._folding = Folding(mongo, self._days, people)
         self._recording = Recording(mongo, people, self._folding)
@@ -64,10 +66,10 @@ class MongoUsageStore:
         with translated():
             return await self._recording.record(events)
 
-    async def sums(self, question: Question) -> Sequence[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> Sequence[Sum]:
         """See `ports.UsageStore`."""
         with translated():
-            return await self._answering.sums(question)
+            return await self._answering.sums(question, groups)
 
     async def durations(
         self, question: Question, groups: Sequence[Group] | None = None
@@ -126,6 +128,10 @@ class MongoUsageStore:
         with translated():
             return await self._rejecting.count()
 
+    async def untidy(self) -> None:
+        """See `ports.UsageStore`. Each batch is folded as it comes."""
+        await asyncio.Event().wait()
+
     async def tidy(self) -> None:
         """See `ports.UsageStore`."""
         with translated():
@@ -137,3 +143,4 @@ class MongoUsageStore:
             await self._retiring.forget_events(kept.events_from - timedelta(days=1))
             await self._retiring.forget_figures(today - self._figure_retention, today - _MINUTES_KEPT)
             await self._rejecting.forget(today - _REJECTED_KEPT)
+            await self._people.forget_before(now - self._event_retention - _FORGET_PEOPLE_LATER)

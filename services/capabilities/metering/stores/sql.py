@@ -19,6 +19,8 @@ on conflict (event_id) do nothing
 """
 
 # The lease is renewed well before its end, and not by every look: most of them find nothing, and then nothing was written.
+# What was set aside is walked past, at 0.07 ms a thousand, and there is hardly ever any. An index of the rest would be paid by every event:
+# measured, a sixth more for a thousand to be added, and half more to be removed.
 _TAKE = """
 with renewed as materialized (
     update {schema}.relay set owner_id = %(owner_id)s::uuid, until = clock_timestamp() + interval '5 seconds'

@@ -32,8 +32,7 @@ chat_messages     _id message_id · session_id, user_id, role, texts, tool_calls
                   takes in a response, about
 chat_outbox       _id event_id · user_id, payload, created_at: usage events of calls that made nothing, until they are shipped · set_aside: why
                   one is not, generations' ones too
-chat_relay        _id "lease" · owner_id, beat: whose turn it is to ship, timed as other leases are; _id "marked": what was written before
-                  there was `unshipped` has it
+chat_relay        _id "lease" · owner_id, beat: whose turn it is to ship, timed as other leases are
 chat_deletions    _id "position" · revocation_id
 chat_limits       _id "<class> <caller>" · ends_at, used
 """

@@ -9,8 +9,9 @@ from bson import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
-from services.capabilities.metering.forgetting import without_person
+from services.capabilities.metering.forgetting import NOT_AN_EVENT, without_person
 from services.chat.stores.mongo.erasing import Erasing, tombstone
+from services.chat.stores.mongo.outbox import MongoOutbox
 from services.infra.mongo.client import Mongo
 from services.infra.mongo.failures import translated
 
@@ -35,7 +36,8 @@ class MongoDeletions:
         self._messages = database["chat_messages"]
         self._generations = database["chat_generations"]
         self._positions = database["chat_deletions"]
-        self._outbox = database["chat_outbox"]
+        self._others = database["chat_outbox"]
+        self._outbox = MongoOutbox(mongo)
         self._erasing = Erasing(database)
         self._cancel_soon = cancel_soon
 
@@ -85,24 +87,35 @@ class MongoDeletions:
             await self._messages.delete_many({"user_id": user_id})
             ended = {"user_id": user_id, "state": {"$ne": "running"}}
             while True:
-                found = await self._generations.find(ended, {"usage_event": 1}).limit(_AT_ONCE).to_list()
+                found = (
+                    await self._generations.find(ended, {"event_id": 1, "usage_event": 1})
+                    .limit(_AT_ONCE)
+                    .to_list()
+                )
                 if not found:
                     break
                 for document in found:
                     await self._forget(document)
-            async for waiting in self._outbox.find({"user_id": user_id}, {"payload": 1}):
-                nobody = {"user_id": "", "payload": Binary(without_person(bytes(waiting["payload"])))}
-                await self._outbox.update_one({"_id": waiting["_id"]}, {"$set": nobody})
+            async for waiting in self._others.find({"user_id": user_id}, {"payload": 1, "set_aside": 1}):
+                payload = without_person(bytes(waiting["payload"]))
+                nobody: dict[str, Any] = {"user_id": "", "payload": Binary(payload)}
+                if not payload:
+                    nobody["set_aside"] = waiting.get("set_aside") or NOT_AN_EVENT
+                await self._others.update_one({"_id": waiting["_id"]}, {"$set": nobody})
         return not running
 
     async def _forget(self, document: Mapping[str, Any]) -> None:
         """Take what is left of the person out of a generation that has ended; the last write is the one that it is not found by again."""
         # The first event names the session.
         values: dict[str, Any] = {**_WHO, "started": Binary(b"")}
-        if document.get("usage_event") is not None:
-            values["usage_event"] = Binary(without_person(bytes(document["usage_event"])))
+        event = document.get("usage_event")
+        if event is not None:
+            event = without_person(bytes(event))
+            values["usage_event"] = Binary(event)
         await self._erasing.generations({"_id": document["_id"]})
         await self._generations.update_one(
             {"_id": document["_id"]},
             {"$set": values, "$unset": {"claim": "", "digest": "", "session_id": ""}},
         )
+        if event == b"":
+            await self._outbox.set_aside(document["event_id"], NOT_AN_EVENT)

@@ -32,6 +32,12 @@ GENERATION_INDEXES = {
         IndexModel([("loose", 1)], name="loose", sparse=True),
         IndexModel([("event_id", 1)], name="usage", sparse=True),
         IndexModel([("unshipped", 1)], name="unshipped", sparse=True),
+        # Of what waits alone, those that an older version has not marked first.
+        IndexModel(
+            [("unshipped", 1), ("event_id", 1)],
+            name="unmarked",
+            partialFilterExpression={"usage_event": {"$exists": True}},
+        ),
     ],
     "chat_outbox": [
         IndexModel([("user_id", 1)], name="of_user", partialFilterExpression={"user_id": {"$gt": ""}}),

@@ -46,13 +46,11 @@ async def opened(settings: Settings, *, limits_key: bytes, metrics: Metrics | No
             settings.limits, mongo, NAME, key=limits_key, sole_owner=False, metrics=metrics
         ) as limits:
             projections = Projections(mongo)
-            outbox = MongoOutbox(mongo)
-            await outbox.mark_unshipped()
             yield Stores(
                 MongoRecordStore(mongo, projections),
                 MongoTails(mongo),
                 MongoSessionStore(mongo, projections),
-                outbox,
+                MongoOutbox(mongo),
                 lambda cancel_soon: MongoDeletions(mongo, cancel_soon),
                 limits,
                 MongoCheck(mongo),

@@ -20,9 +20,10 @@ from services.infra.mongo.failures import DUPLICATE_KEY, translated
 _MOST_COUNTED = 100_000
 _MARKED_AT_ONCE = 1000
 _LEASE = {"_id": "lease"}
-_MARKED = {"_id": "marked"}
 _LEASE_SECONDS = 5.0
 _RENEW_SECONDS = 2.0
+MARK_SECONDS = 120.0
+"""How often is looked for events of an older version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class MongoOutbox:
         self._clock = clock
         self._seen: _Seen | None = None
         self._renewed_at = float("-inf")
+        self._marked_at = float("-inf")
 
     async def add(self, events: Sequence[Waiting], user_ids: Sequence[str]) -> None:
         """See `Outbox`."""
@@ -64,6 +66,7 @@ class MongoOutbox:
         with translated():
             if not await self._is_ours(owner_id):
                 return []
+            await self._mark_unshipped()
             found = [
                 *[
                     Waiting(document["unshipped"], bytes(document["usage_event"]))
@@ -140,32 +143,30 @@ class MongoOutbox:
         oldest = (datetime.now(UTC) - from_micros(min(since))).total_seconds() if since else 0.0
         return Backlog(min(count, _MOST_COUNTED), max(0.0, oldest), aside)
 
-    async def mark_unshipped(self) -> None:
-        """Mark the events that an older version has left in documents of generations; once for all processes. May be repeated."""
-        with translated():
-            if await self._relay.find_one(_MARKED) is not None:
-                return
-            left: Document = {
-                "usage_event": {"$exists": True},
-                "event_id": {"$exists": True},
-                "unshipped": {"$exists": False},
-            }
-            while True:
-                found = await self._generations.find(left, {"event_id": 1}).limit(_MARKED_AT_ONCE).to_list()
-                if not found:
-                    break
-                await self._generations.bulk_write(
-                    [
-                        # Not one that was delivered since.
-                        UpdateOne(
-                            {"_id": one["_id"], "usage_event": {"$exists": True}},
-                            {"$set": {"unshipped": one["event_id"]}},
-                        )
-                        for one in found
-                    ],
-                    ordered=False,
-                )
-            await self._relay.update_one(_MARKED, {"$set": {"done": True}}, upsert=True)
+    async def _mark_unshipped(self) -> None:
+        """Mark the events that an older version has left in documents of generations, at first and every two minutes: while replicas are
+        replaced one after the other, it still writes. Where there are none, the index says so at once."""
+        now = self._clock()
+        if now - self._marked_at < MARK_SECONDS:
+            return
+        # Null and not `$exists`: that is what the index has of a field that is not there.
+        left: Document = {"usage_event": {"$exists": True}, "unshipped": None, "event_id": {"$gt": ""}}
+        while True:
+            found = await self._generations.find(left, {"event_id": 1}).limit(_MARKED_AT_ONCE).to_list()
+            if not found:
+                break
+            await self._generations.bulk_write(
+                [
+                    # Not one that was delivered since.
+                    UpdateOne(
+                        {"_id": one["_id"], "usage_event": {"$exists": True}},
+                        {"$set": {"unshipped": one["event_id"]}},
+                    )
+                    for one in found
+                ],
+                ordered=False,
+            )
+        self._marked_at = now
 
     # -- whose turn it is
 

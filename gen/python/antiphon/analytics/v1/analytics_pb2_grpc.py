@@ -33,7 +33,7 @@ class AnalyticsServiceStub:
     at the time of each event, exactly; what is told is rounded once, to the nearest nano-USD, halves to the even one.
 
     Any RPC may also fail with UNAVAILABLE (the database can't be reached, or the server is stopping; RetryInfo says when to
-    retry), DEADLINE_EXCEEDED and INTERNAL; those that look at a credential also with UNAUTHENTICATED (CREDENTIAL_MISSING,
+    retry), RESOURCE_EXHAUSTED (OVERLOADED: too many questions at once), DEADLINE_EXCEEDED and INTERNAL; those that look at a credential also with UNAUTHENTICATED (CREDENTIAL_MISSING,
     TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) and PERMISSION_DENIED (ROLE_REQUIRED, SCOPE_REQUIRED).
     """
 
@@ -113,7 +113,7 @@ class AnalyticsServiceServicer:
     at the time of each event, exactly; what is told is rounded once, to the nearest nano-USD, halves to the even one.
 
     Any RPC may also fail with UNAVAILABLE (the database can't be reached, or the server is stopping; RetryInfo says when to
-    retry), DEADLINE_EXCEEDED and INTERNAL; those that look at a credential also with UNAUTHENTICATED (CREDENTIAL_MISSING,
+    retry), RESOURCE_EXHAUSTED (OVERLOADED: too many questions at once), DEADLINE_EXCEEDED and INTERNAL; those that look at a credential also with UNAUTHENTICATED (CREDENTIAL_MISSING,
     TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) and PERMISSION_DENIED (ROLE_REQUIRED, SCOPE_REQUIRED).
     """
 
@@ -139,7 +139,9 @@ class AnalyticsServiceServicer:
 
     def WatchUsage(self, request, context):
         """WatchUsage sends the caller's figures, and sends them again within two seconds whenever they change; what somebody else uses is for
-        administrators. A message with the same figures every 15 seconds says that the stream lives.
+        administrators. A message with the same figures every 15 seconds says that the stream lives. It lives as long as its credential: once
+        that has expired or was revoked, the stream ends with UNAUTHENTICATED (TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) within about
+        three seconds. Call again with a new one, from `start_time` on.
 
         Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers).
         """
@@ -311,7 +313,7 @@ class AnalyticsService:
     at the time of each event, exactly; what is told is rounded once, to the nearest nano-USD, halves to the even one.
 
     Any RPC may also fail with UNAVAILABLE (the database can't be reached, or the server is stopping; RetryInfo says when to
-    retry), DEADLINE_EXCEEDED and INTERNAL; those that look at a credential also with UNAUTHENTICATED (CREDENTIAL_MISSING,
+    retry), RESOURCE_EXHAUSTED (OVERLOADED: too many questions at once), DEADLINE_EXCEEDED and INTERNAL; those that look at a credential also with UNAUTHENTICATED (CREDENTIAL_MISSING,
     TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) and PERMISSION_DENIED (ROLE_REQUIRED, SCOPE_REQUIRED).
     """
 
