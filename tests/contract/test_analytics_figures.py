@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
@@ -135,6 +136,25 @@ async def test_the_groups_with_the_most_calls_of_all_pieces_are_told(
     found = await store.sums(Question(pieces, (Dimension.MODEL,), limit=1))
     assert sorted((one.group, one.piece, one.events) for one in found) == [(("b",), 0, 3), (("b",), 1, 3)]
     await is_answered_right(store, events, Question(pieces, (Dimension.MODEL, Dimension.USER), limit=2))
+
+
+async def test_of_some_groups_only_theirs_are_told(analytics_stores: AnalyticsStores) -> None:
+    store = analytics_stores.usage
+    await store.record(
+        [
+            event(yesterday(number % 24), user_id=f"u{number % 5}", model="ab"[number % 2])
+            for number in range(60)
+        ]
+    )
+    question = Question(
+        (Piece(yesterday(), yesterday(7.5), 0), Piece(yesterday(7.5), yesterday(24), 1)),
+        (Dimension.USER, Dimension.MODEL),
+        limit=1,
+    )
+    every = await store.sums(replace(question, limit=None))
+    groups = [("u1", "a"), ("u4", "b"), ("nobody", "a")]
+    assert sorted(await store.sums(question, groups)) == sorted(one for one in every if one.group in groups)
+    assert await store.sums(question, []) == []
 
 
 async def test_histograms_add_up_over_batches_and_intervals(analytics_stores: AnalyticsStores) -> None:

@@ -62,6 +62,7 @@ class Questions:
         conditions.add_filter(question.filter)
         if groups is not None:
             conditions.add_groups(question.group_by, groups)
+            question = replace(question, limit=None)
         elif is_of_leaders(question):
             leaders, series = await self._leaders(question, conditions)
             conditions.add_groups(question.group_by, leaders)

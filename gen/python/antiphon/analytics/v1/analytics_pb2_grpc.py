@@ -151,7 +151,8 @@ class AnalyticsServiceServicer:
 
     def ExportEvents(self, request, context):
         """ExportEvents sends the caller's events, oldest first, as a file in chunks; those of somebody else, or of all, are for administrators.
-        Events are kept for a while only (a setting), figures longer.
+        Events are kept for a while only (a setting), figures longer. The stream ends with its credential, as that of WatchUsage does: for a
+        file of very many events an API key is better than a token that expires meanwhile.
 
         Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`, `all_users`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """

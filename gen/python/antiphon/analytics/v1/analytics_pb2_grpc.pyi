@@ -64,7 +64,8 @@ class AnalyticsServiceStub:
     """
     ExportEvents: _grpc.UnaryStreamMultiCallable[_analytics_pb2.ExportEventsRequest, _analytics_pb2.ExportEventsResponse]
     """ExportEvents sends the caller's events, oldest first, as a file in chunks; those of somebody else, or of all, are for administrators.
-    Events are kept for a while only (a setting), figures longer.
+    Events are kept for a while only (a setting), figures longer. The stream ends with its credential, as that of WatchUsage does: for a
+    file of very many events an API key is better than a token that expires meanwhile.
 
     Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`, `all_users`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
@@ -148,7 +149,8 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """
     ExportEvents: _aio.UnaryStreamMultiCallable[_analytics_pb2.ExportEventsRequest, _analytics_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """ExportEvents sends the caller's events, oldest first, as a file in chunks; those of somebody else, or of all, are for administrators.
-    Events are kept for a while only (a setting), figures longer.
+    Events are kept for a while only (a setting), figures longer. The stream ends with its credential, as that of WatchUsage does: for a
+    file of very many events an API key is better than a token that expires meanwhile.
 
     Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`, `all_users`), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
@@ -249,7 +251,8 @@ class AnalyticsServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analytics_pb2.ExportEventsResponse], _abc.AsyncIterator[_analytics_pb2.ExportEventsResponse]]:
         """ExportEvents sends the caller's events, oldest first, as a file in chunks; those of somebody else, or of all, are for administrators.
-        Events are kept for a while only (a setting), figures longer.
+        Events are kept for a while only (a setting), figures longer. The stream ends with its credential, as that of WatchUsage does: for a
+        file of very many events an API key is better than a token that expires meanwhile.
 
         Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`, `all_users`), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
