@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,14 @@ _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _STALE_SECONDS = 600
 _TEMPLATE_LOCK = 7_301_001
+_SCHEMAS = {
+    "test_analytics": ("analytics",),
+    "test_auth": ("auth",),
+    "test_chat": ("chat",),
+    "test_identity": ("auth",),
+    "test_metering": ("chat",),
+}
+"""What the files in tests/contract that begin so need."""
 
 
 class ServerOnDemand:
@@ -153,9 +161,10 @@ class TestDatabases:
     def drop(self, name: str) -> None:
         _drop(self._connection, name)
 
-    def migrated_template(self) -> str:
-        """The name of a database with every service's schema, which the first worker to ask makes for all."""
-        template = f"{self._run_name}template"
+    def migrated_template(self, services: Sequence[str] = ()) -> str:
+        """The name of a database with these services' schemas, all by default, which the first worker to ask makes for all."""
+        services = services or services_with_migrations()
+        template = f"{self._run_name}template_{'_'.join(services)}"
         self._connection.execute("select pg_advisory_lock(%s)", (_TEMPLATE_LOCK,))
         try:
             known = self._connection.execute(
@@ -164,9 +173,7 @@ class TestDatabases:
             if known is None:
                 draft = self.create()
                 with ThreadPoolExecutor(1) as thread:
-                    thread.submit(
-                        lambda: asyncio.run(upgrade(self.url_of(draft), services_with_migrations()))
-                    ).result()
+                    thread.submit(lambda: asyncio.run(upgrade(self.url_of(draft), services))).result()
                 rename = sql.SQL("alter database {} rename to {}")
                 self._connection.execute(rename.format(sql.Identifier(draft), sql.Identifier(template)))
         finally:
@@ -202,11 +209,6 @@ def _url_of_run(folder: Path) -> str:
     pytest.fail("the tests' PostgreSQL did not start in time")
 
 
-@pytest.fixture(scope="session")
-def _migrated_template(test_databases: TestDatabases) -> str:
-    return test_databases.migrated_template()
-
-
 @pytest.fixture
 def make_database(test_databases: TestDatabases) -> Iterator[Callable[[], str]]:
     """Makes empty databases, as many as a test wants, and drops them after it. Returns URLs."""
@@ -228,8 +230,12 @@ def postgres_url(make_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def migrated_url(test_databases: TestDatabases, _migrated_template: str) -> Iterator[str]:
-    """The URL of a database of this test's own that has every service's schema."""
-    name = test_databases.create(_migrated_template)
+def migrated_url(test_databases: TestDatabases, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database of this test's own that has every service's schema; in the suites of a service's ports that of the service alone, since
+    a database is copied file by file."""
+    of_ports = request.path.parent.name == "contract"
+    services = _SCHEMAS.get("_".join(request.path.stem.split("_")[:2]), ()) if of_ports else ()
+    template = test_databases.migrated_template(services)
+    name = test_databases.create(template)
     yield test_databases.url_of(name)
     test_databases.drop(name)

@@ -23,6 +23,8 @@ from services.infra.postgres.isolation import command_prefix
 from services.infra.postgres.server import EmbeddedServer
 from services.kernel.startup import StartupError
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -15,6 +15,8 @@ import pytest
 
 from tests.e2e.suite_process import COMMAND, SuiteProcess, as_nobody, environment, working_in
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 PASSWORD = "hunter2-and-more"
 KEY = "0123456789-0123456789-0123456789-0123456789"
@@ -70,7 +72,6 @@ def test_a_metrics_port_in_use(tmp_path: Path, taken: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.long
 def test_a_database_that_can_not_be_reached_is_waited_for_as_long_as_the_setting_says(
     tmp_path: Path, taken: int
 ) -> None:
@@ -158,7 +159,6 @@ def test_a_data_directory_of_somebody_else() -> None:
         shutil.rmtree(folder)
 
 
-@pytest.mark.long
 def test_a_second_suite_on_the_same_data_directory(tmp_path: Path, start_suite: StartSuite) -> None:
     first = start_suite().up()
     second = start_suite(tmp_path / "second", data_dir=first.data_dir)
@@ -178,7 +178,6 @@ def test_a_catalog_of_models_that_is_broken(tmp_path: Path) -> None:
     assert "models.toml:1:" in told
 
 
-@pytest.mark.long
 def test_a_data_directory_whose_secret_was_lost(tmp_path: Path, start_suite: StartSuite) -> None:
     assert start_suite().up().stop() == 0
     (tmp_path / "data" / "secret").unlink()
