@@ -115,7 +115,9 @@ class Delivery:
 
     def local_sink(self) -> LocalSink:
         """Analytics in this process."""
-        record = RecordEvents(self.store, lambda: datetime.now(UTC), RETENTION, lambda _: None)
+        record = RecordEvents(
+            self.store, lambda: datetime.now(UTC), RETENTION, noted=lambda _: None, stored=lambda _: None
+        )
         return LocalSink(record, "bench")
 
     def _relay(self, sink: Sink, batch: int) -> Relay:

@@ -12,7 +12,7 @@ import pytest
 
 import services.analytics.usecases.watch_usage as watch_module
 from services.analytics.errors import TooManyWatchers
-from services.analytics.model.figures import Question, Sum
+from services.analytics.model.figures import Group, Question, Sum
 from services.analytics.usecases.watch_usage import Reading, Watchers, WatchUsage
 from services.kernel.errors import InvalidArgument, Unavailable
 from services.kernel.principal import Principal
@@ -33,16 +33,16 @@ class Asked(MemoryUsageStore):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def sums(self, question: Question) -> Sequence[Sum]:
+    async def sums(self, question: Question, groups: Sequence[Group] | None = None) -> Sequence[Sum]:
         if question.group_by:
             self.looks += 1
-            return await super().sums(question)
+            return await super().sums(question, groups)
         self.reads += 1
         self.reading += 1
         self.most_reading = max(self.most_reading, self.reading)
         try:
             await self.gate.wait()
-            return await super().sums(question)
+            return await super().sums(question, groups)
         finally:
             self.reading -= 1
 
