@@ -221,6 +221,7 @@ async def test_what_was_rolled_back_leaves_a_gap_that_holds_nothing_up(world: Wo
         assert [item.subject_id] == made
 
 
+@pytest.mark.long
 async def test_heartbeats_come_every_second_while_the_table_can_be_read(world: World) -> None:
     async with watching(world.source, None) as items:
         await until_synced(items)

@@ -30,6 +30,8 @@ from tests.fakes.served_suite import (
     words,
 )
 
+pytestmark = pytest.mark.long
+
 LEASE = {"ANTIPHON_CHAT__LEASE_TTL": "1"}
 
 
@@ -210,7 +212,6 @@ async def process(url: str, folder: Path, model: Stage) -> AsyncIterator[SuitePr
         suite.kill()
 
 
-@pytest.mark.long
 async def test_after_a_kill_it_gets_the_interrupted_record_and_nothing_is_made_twice(
     migrated_url: str, tmp_path: Path, model: Stage, person: Person | None
 ) -> None:
@@ -247,7 +248,6 @@ async def test_after_a_kill_it_gets_the_interrupted_record_and_nothing_is_made_t
         assert await there.rows("select count(*) from chat.outbox") == [(1,)]
 
 
-@pytest.mark.long
 async def test_after_a_kill_before_the_first_token_the_take_over_frees_the_request_id(
     migrated_url: str, tmp_path: Path, model: Stage, person: Person | None
 ) -> None:

@@ -15,6 +15,8 @@ from antiphon.chat.v1 import chat_pb2
 
 from tests.scripted_server import MESSAGE_ID, SESSION_ID, ScriptedServer, failing
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:

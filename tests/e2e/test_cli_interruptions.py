@@ -18,6 +18,8 @@ from tests.e2e.terminal import Terminal
 from tests.scripted_server import GENERATION_ID, access_token, answer, failing, until_the_caller_leaves
 from tests.scripted_sessions import ScriptedSessions
 
+pytestmark = pytest.mark.long
+
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
@@ -172,7 +174,6 @@ def test_ctrl_c_says_what_became_of_the_answer_on_a_line_of_its_own(
         _interrupted(ana, server, r"\nantiphon: the answer could not be cancelled: it failed\n")
 
 
-@pytest.mark.long
 def test_ctrl_c_before_the_server_has_said_anything_is_told(tmp_path: Path, server: ScriptedSessions) -> None:
     with Seat(tmp_path, server) as ana:
         server.streams.append([until_the_caller_leaves])

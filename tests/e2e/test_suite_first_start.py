@@ -21,6 +21,8 @@ from tests.e2e.chat_witness import Witness, watch_all
 from tests.e2e.suite_process import COMMAND, NOBODY, SERVING, SuiteProcess, as_nobody, environment
 from tests.peers.programs import free_port
 
+pytestmark = pytest.mark.long
+
 StartSuite = Callable[..., SuiteProcess]
 SERVICES = ("auth.v1.AuthService", "auth.v1.ApiKeyService", "chat.v1.ChatService")
 QUESTION = "kumquat marmalade recipe"
@@ -44,7 +46,6 @@ def paste(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.long
 def test_the_first_start_tells_how_to_get_in_and_nothing_else_ever_does(
     tmp_path: Path, start_suite: StartSuite
 ) -> None:

@@ -200,6 +200,7 @@ async def test_other_entries_are_passed_over_together(feed: Feed, made: Made) ->
     assert len(made.advances) < 10
 
 
+@pytest.mark.long
 async def test_a_lost_source_is_told_once_and_followed_again_from_the_last_entry(
     feed: Feed, made: Made
 ) -> None:
@@ -218,6 +219,7 @@ async def test_a_lost_source_is_told_once_and_followed_again_from_the_last_entry
     assert [entry["log_level"] for entry in logs].count("error") == 1
 
 
+@pytest.mark.long
 async def test_a_lost_database_is_told_once_and_tried_until_it_is_back(feed: Feed, made: Made) -> None:
     made.away = True
     with capture_logs() as logs:
