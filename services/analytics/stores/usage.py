@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
@@ -122,13 +122,9 @@ class SqlUsageStore:
         """See `ports.UsageStore`."""
         return await self._folding.rebuild(day, self._events_from(_CLOCK_MARGIN))
 
-    @asynccontextmanager
-    async def repairing(self) -> AsyncIterator[bool]:
-        """See `ports.UsageStore`. The lock lives with a connection of its own."""
-        async with self._database.direct() as connection:
-            cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_REPAIR_LOCK,))
-            row = await cursor.fetchone()
-            yield bool(row and row[0])
+    def repairing(self) -> AbstractAsyncContextManager[bool]:
+        """See `ports.UsageStore`."""
+        return self._database.alone(_REPAIR_LOCK)
 
     async def reject(self, items: Sequence[RejectedEvent]) -> None:
         """See `ports.UsageStore`."""

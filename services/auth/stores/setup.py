@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from sqlalchemy import exists, func, select, update
 
@@ -33,13 +32,9 @@ class SqlSetup:
             async with self._database.engine.connect() as connection:
                 return not await connection.scalar(select(_SETTLED))
 
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[bool]:
-        """See `ports.Setup`. The lock lives with a connection of its own."""
-        async with self._database.direct() as connection:
-            cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_LOCK_KEY,))
-            row = await cursor.fetchone()
-            yield bool(row and row[0])
+    def alone(self) -> AbstractAsyncContextManager[bool]:
+        """See `ports.Setup`."""
+        return self._database.alone(_LOCK_KEY)
 
     async def put_administrator(self, account: NewAccount) -> str | None:
         """See `ports.Setup`."""

@@ -199,6 +199,22 @@ class Database:
             async with await Connection.connect(self._direct_url, **options) as connection:
                 yield connection
 
+    @contextlib.asynccontextmanager
+    async def alone(self, key: int) -> AsyncIterator[bool]:
+        """Inside the block nobody else has the advisory lock of this number, if what it yields is True. The lock lives with a connection of its
+        own, and goes with it."""
+        async with self.direct() as connection:
+            cursor = await connection.execute("select pg_try_advisory_lock(%s)", (key,))
+            row = await cursor.fetchone()
+            held = bool(row and row[0])
+            try:
+                yield held
+            finally:
+                if held:
+                    # The server notices some time later that a connection was closed.
+                    with contextlib.suppress(psycopg.Error):
+                        await connection.execute("select pg_advisory_unlock(%s)", (key,))
+
     def dedicated(self, sql: str, settings: str) -> DedicatedStatement:
         """A statement with a connection of its own, as `direct` makes them, until this is closed."""
         statement = DedicatedStatement(self.direct, sql, settings, self._statement_seconds)
