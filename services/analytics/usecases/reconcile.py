@@ -254,7 +254,7 @@ def _differences(books: Tallies, events: Tallies, figures: Tallies) -> list[Diff
 
 
 def _shifted(exact: Tallies, events: Tallies, figures: Tallies) -> dict[Account, Tally]:
-    """What the figures would say of the exact span: they are told by full quarters, in which they differ from the events by so much."""
+    """What the figures would say of the exact span: they are compared by whole days, in which they differ from the events by so much."""
     return {
         account: plus(
             minus(exact.get(account, NOTHING), events.get(account, NOTHING)),

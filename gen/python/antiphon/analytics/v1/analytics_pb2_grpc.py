@@ -139,11 +139,13 @@ class AnalyticsServiceServicer:
 
     def WatchUsage(self, request, context):
         """WatchUsage sends the caller's figures, and sends them again within two seconds whenever they change; what somebody else uses is for
-        administrators. A message with the same figures every 15 seconds says that the stream lives. It lives as long as its credential: once
+        administrators. A message every 15 seconds says that the stream lives; with it at the latest shows what another replica recorded while
+        this one has very many watchers, and a call that was told long after its end. At most ten streams watch one person. A stream lives as long as its credential: once
         that has expired or was revoked, the stream ends with UNAUTHENTICATED (TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) within about
         three seconds. Call again with a new one, from `start_time` on.
 
-        Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers).
+        Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers, of all
+        people or of this one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

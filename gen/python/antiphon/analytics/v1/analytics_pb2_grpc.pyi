@@ -56,11 +56,13 @@ class AnalyticsServiceStub:
     """
     WatchUsage: _grpc.UnaryStreamMultiCallable[_analytics_pb2.WatchUsageRequest, _analytics_pb2.WatchUsageResponse]
     """WatchUsage sends the caller's figures, and sends them again within two seconds whenever they change; what somebody else uses is for
-    administrators. A message with the same figures every 15 seconds says that the stream lives. It lives as long as its credential: once
+    administrators. A message every 15 seconds says that the stream lives; with it at the latest shows what another replica recorded while
+    this one has very many watchers, and a call that was told long after its end. At most ten streams watch one person. A stream lives as long as its credential: once
     that has expired or was revoked, the stream ends with UNAUTHENTICATED (TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) within about
     three seconds. Call again with a new one, from `start_time` on.
 
-    Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers).
+    Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers, of all
+    people or of this one).
     """
     ExportEvents: _grpc.UnaryStreamMultiCallable[_analytics_pb2.ExportEventsRequest, _analytics_pb2.ExportEventsResponse]
     """ExportEvents sends the caller's events, oldest first, as a file in chunks; those of somebody else, or of all, are for administrators.
@@ -141,11 +143,13 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """
     WatchUsage: _aio.UnaryStreamMultiCallable[_analytics_pb2.WatchUsageRequest, _analytics_pb2.WatchUsageResponse]  # type: ignore[assignment]
     """WatchUsage sends the caller's figures, and sends them again within two seconds whenever they change; what somebody else uses is for
-    administrators. A message with the same figures every 15 seconds says that the stream lives. It lives as long as its credential: once
+    administrators. A message every 15 seconds says that the stream lives; with it at the latest shows what another replica recorded while
+    this one has very many watchers, and a call that was told long after its end. At most ten streams watch one person. A stream lives as long as its credential: once
     that has expired or was revoked, the stream ends with UNAUTHENTICATED (TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) within about
     three seconds. Call again with a new one, from `start_time` on.
 
-    Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers).
+    Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers, of all
+    people or of this one).
     """
     ExportEvents: _aio.UnaryStreamMultiCallable[_analytics_pb2.ExportEventsRequest, _analytics_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """ExportEvents sends the caller's events, oldest first, as a file in chunks; those of somebody else, or of all, are for administrators.
@@ -238,11 +242,13 @@ class AnalyticsServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analytics_pb2.WatchUsageResponse], _abc.AsyncIterator[_analytics_pb2.WatchUsageResponse]]:
         """WatchUsage sends the caller's figures, and sends them again within two seconds whenever they change; what somebody else uses is for
-        administrators. A message with the same figures every 15 seconds says that the stream lives. It lives as long as its credential: once
+        administrators. A message every 15 seconds says that the stream lives; with it at the latest shows what another replica recorded while
+        this one has very many watchers, and a call that was told long after its end. At most ten streams watch one person. A stream lives as long as its credential: once
         that has expired or was revoked, the stream ends with UNAUTHENTICATED (TOKEN_EXPIRED, TOKEN_REVOKED, API_KEY_INVALID) within about
         three seconds. Call again with a new one, from `start_time` on.
 
-        Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers).
+        Errors: INVALID_ARGUMENT, PERMISSION_DENIED (another `user_id`), RESOURCE_EXHAUSTED (RATE_LIMITED; OVERLOADED: too many watchers, of all
+        people or of this one).
         """
 
     def ExportEvents(
