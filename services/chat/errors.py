@@ -1,11 +1,9 @@
-"""The failures of Chat.
+"""The failures of Chat; those of models are in `services.capabilities.upstream.errors`.
 
 NotFound ─────────── ModelNotFound
-FailedPrecondition ─ ModelNotReady, ProviderRefused, ProviderCredential, ProviderModelGone, EventsPruned
-InvalidArgument ──── UnsupportedInput, ContextTooLong
-ResourceExhausted ── ProviderRateLimited, AnswerTooLong, SearchesOverloaded
-Unavailable ──────── ProviderUnavailable, ProviderProtocol
-DeadlineExceeded ─── ProviderTimeout
+FailedPrecondition ─ EventsPruned
+InvalidArgument ──── ContextTooLong
+ResourceExhausted ── AnswerTooLong, SearchesOverloaded
 Aborted ──────────── GenerationInterrupted
 OutOfRange ───────── SeqOutOfRange
 """
@@ -13,7 +11,7 @@ OutOfRange ───────── SeqOutOfRange
 from __future__ import annotations
 
 from services.kernel import errors
-from services.kernel.errors import Resource, Violation
+from services.kernel.errors import Resource
 
 
 class ModelNotFound(errors.NotFound):
@@ -29,29 +27,6 @@ class ModelNotFound(errors.NotFound):
         )
 
 
-class ModelNotReady(errors.FailedPrecondition):
-    """The model is in the catalog and something is missing, such as a key."""
-
-    reason = "MODEL_NOT_READY"
-
-    def __init__(self, model: str, detail: str) -> None:
-        super().__init__(
-            f"the model {model!r} is not ready: {detail}", metadata={"model": model, "detail": detail}
-        )
-
-
-class UnsupportedInput(errors.InvalidArgument):
-    """The model, or the server, can't take this kind of input."""
-
-    reason = "UNSUPPORTED_INPUT"
-
-    def __init__(self, field: str, description: str, model: str = "") -> None:
-        metadata = {"model": model} if model else {}
-        super().__init__(
-            f"{field}: {description}", metadata=metadata, violations=[Violation(field, description)]
-        )
-
-
 class ContextTooLong(errors.InvalidArgument):
     """The input alone is longer than the model's context window."""
 
@@ -62,60 +37,6 @@ class ContextTooLong(errors.InvalidArgument):
             f"the input is longer than the {context_tokens} tokens that {model!r} can read; shorten it",
             metadata={"model": model, "context_tokens": str(context_tokens)},
         )
-
-
-class ProviderFailure(errors.ServiceError):
-    """A failure of a model's call, with what its caller is not told.
-
-    `upstream_request_id` is the provider's own name of the call, `said` its words in short, both for the log. `asked_pause` is for how
-    many seconds the provider asked to be left alone; None when it did not.
-    """
-
-    upstream_request_id: str = ""
-    said: str = ""
-    asked_pause: float | None = None
-
-
-class ProviderRefused(ProviderFailure, errors.FailedPrecondition):
-    """The provider refused the request as such."""
-
-    reason = "PROVIDER_REFUSED"
-
-
-class ProviderCredential(ProviderFailure, errors.FailedPrecondition):
-    """The provider did not accept the deployment's key."""
-
-    reason = "PROVIDER_CREDENTIAL"
-
-
-class ProviderModelGone(ProviderFailure, errors.FailedPrecondition):
-    """The provider does not have the model, or nothing is at its address."""
-
-    reason = "MODEL_NOT_READY"
-
-
-class ProviderRateLimited(ProviderFailure, errors.ResourceExhausted):
-    """The provider limits the deployment."""
-
-    reason = "PROVIDER_RATE_LIMITED"
-
-
-class ProviderUnavailable(ProviderFailure, errors.Unavailable):
-    """The provider can't be reached, failed, or closed its answer early."""
-
-    reason = "PROVIDER_UNAVAILABLE"
-
-
-class ProviderProtocol(ProviderFailure, errors.Unavailable):
-    """The provider sent what is not its protocol."""
-
-    reason = "PROVIDER_PROTOCOL"
-
-
-class ProviderTimeout(ProviderFailure, errors.DeadlineExceeded):
-    """The provider was silent for too long; metadata `stage` says when."""
-
-    reason = "PROVIDER_TIMEOUT"
 
 
 class AnswerTooLong(errors.ResourceExhausted):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from services.chat.errors import ProviderUnavailable
+from services.capabilities.upstream.errors import ProviderUnavailable
 from services.chat.model import FinishReason, Message, Parameters, Role, TextDelta
 from services.chat.ports import Done, ModelCall
 from services.chat.providers.openai import OpenAIProvider, Timeouts

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 import aiohttp
 import pytest
 
-from services.chat.errors import (
+from services.capabilities.upstream.errors import (
     ProviderCredential,
     ProviderModelGone,
     ProviderProtocol,

@@ -8,7 +8,7 @@ import json
 import aiohttp
 import pytest
 
-from services.chat.errors import (
+from services.capabilities.upstream.errors import (
     ProviderCredential,
     ProviderFailure,
     ProviderModelGone,

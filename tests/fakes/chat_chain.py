@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.chat.errors import (
-    ProviderFailure,
-    ProviderTimeout,
-)
+from services.capabilities.upstream.errors import ProviderFailure, ProviderTimeout
 from services.chat.model import (
     Generation,
     State,

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.metrics import ServiceUsage, UsageMetrics
 from services.capabilities.metering.model import UsageEvent
-from services.chat.errors import ModelNotFound, ModelNotReady
+from services.capabilities.upstream.errors import ModelNotReady
+from services.chat.errors import ModelNotFound
 from services.chat.generation.breaker import Breakers
 from services.chat.generation.generations import Bounds, Generations
 from services.chat.generation.leases import LeaseKeeper

@@ -16,7 +16,8 @@ import pytest
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from antiphon.usage.v1 import usage_pb2
 
-from services.chat.errors import ModelNotFound, ModelNotReady
+from services.capabilities.upstream.errors import ModelNotReady
+from services.chat.errors import ModelNotFound
 from services.kernel.errors import Cancelled, QuotaViolation, Unavailable
 from services.kernel.limits import AccountLimit, Allowance, Limit, RateLimited, RateLimits
 from services.kernel.metering import EndedCall

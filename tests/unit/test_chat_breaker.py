@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.chat.errors import ProviderFailure, ProviderRateLimited, ProviderUnavailable
+from services.capabilities.upstream.errors import ProviderFailure, ProviderRateLimited, ProviderUnavailable
 from services.chat.generation.breaker import Breakers, BreakerState, EndpointLeftAlone
 from services.chat.ports import CatalogModel
 from services.kernel.errors import ServiceError

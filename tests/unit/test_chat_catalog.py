@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.capabilities.metering.model import Unit
-from services.chat.errors import ModelNotFound, ModelNotReady
+from services.capabilities.upstream.errors import ModelNotReady
+from services.chat.errors import ModelNotFound
 from services.chat.model import Capability
 from services.chat.providers.catalog import Endpoint, FileCatalog, load_catalog, normalized
 from services.chat.providers.echo import EchoProvider

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.chat.errors import ContextTooLong, UnsupportedInput
+from services.capabilities.upstream.errors import UnsupportedInput
+from services.chat.errors import ContextTooLong
 from services.chat.generation.tokens import error_percent, estimate_message_tokens
 from services.chat.model import Capability, Message, Parameters, Role, Tool, ToolCall
 from services.chat.usecases.context import build_context

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.capabilities.metering.model import Provenance, Unit, Usage, UsageStatus
-from services.chat.errors import ProviderUnavailable
+from services.capabilities.upstream.errors import ProviderUnavailable
 from services.chat.generation.tokens import estimate_tokens
 from services.chat.model import (
     FinishReason,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.capabilities.metering.model import NO_USAGE, Provenance, Unit, Usage
-from services.chat.errors import UnsupportedInput
+from services.capabilities.upstream.errors import UnsupportedInput
 from services.chat.generation.merging import assembled
 from services.chat.mapping.events import event_to_proto, events_from_bytes, events_to_bytes, joined_from_bytes
 from services.chat.mapping.names import (

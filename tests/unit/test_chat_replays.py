@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.chat.errors import ContextTooLong, ModelNotFound, ModelNotReady
+from services.capabilities.upstream.errors import ModelNotReady
+from services.chat.errors import ContextTooLong, ModelNotFound
 from services.chat.model import Capability, Tool
 from services.chat.usecases.start_chat import StartChat
 from services.kernel.errors import AlreadyExists, NotFound, ResourceExhausted, ServiceError, Unavailable

@@ -7,7 +7,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from services.chat.errors import (
+from services.capabilities.upstream.errors import (
     ProviderCredential,
     ProviderFailure,
     ProviderModelGone,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.chat.errors import (
+from services.capabilities.upstream.errors import (
     ProviderCredential,
     ProviderRateLimited,
     ProviderRefused,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chat.errors import ProviderProtocol
+from services.capabilities.upstream.errors import ProviderProtocol
 from services.chat.providers.sse import EventSplitter
 
 contents = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=12).map(str.encode)

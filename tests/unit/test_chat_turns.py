@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.chat.errors import ProviderUnavailable
+from services.capabilities.upstream.errors import ProviderUnavailable
 from services.chat.generation.breaker import Breakers, BreakerState
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.metrics import ChatMetrics

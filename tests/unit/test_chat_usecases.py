@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.chat.errors import EventsPruned, ModelNotFound, SeqOutOfRange, UnsupportedInput
+from services.capabilities.upstream.errors import UnsupportedInput
+from services.chat.errors import EventsPruned, ModelNotFound, SeqOutOfRange
 from services.chat.model import (
     FinishReason,
     Message,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 
-from services.chat.errors import ProviderFailure, ProviderRateLimited, ProviderUnavailable
+from services.capabilities.upstream.errors import ProviderFailure, ProviderRateLimited, ProviderUnavailable
 from services.chat.ports import CatalogModel
 
 _LONGEST_PAUSE_SECONDS = 300.0

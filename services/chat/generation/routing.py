@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from services.chat.errors import (
+from services.capabilities.upstream.errors import (
     ProviderFailure,
     ProviderProtocol,
     ProviderRateLimited,

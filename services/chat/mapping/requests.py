@@ -8,7 +8,7 @@ import msgspec
 from antiphon.chat.v1 import chat_pb2
 
 from services.capabilities.claims.model import body_digest
-from services.chat.errors import UnsupportedInput
+from services.capabilities.upstream.errors import UnsupportedInput
 from services.chat.mapping.names import on_disconnect_from_proto, role_from_proto
 from services.chat.model import ChatCall, Message, Parameters, Role, Tool, ToolCall, steering_character
 from services.kernel.errors import InvalidArgument, Violation

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from services.chat.errors import ModelNotFound, ModelNotReady
+from services.capabilities.upstream.errors import ModelNotReady
+from services.chat.errors import ModelNotFound
 from services.chat.generation.families import GENERIC
 from services.chat.ports import CatalogModel, Provider
 from services.chat.providers.catalog_file import ChosenTimeouts, ProviderEntry, read_catalog_file

@@ -14,7 +14,7 @@ from weakref import WeakSet
 import aiohttp
 from aiohttp.http import StreamWriter
 
-from services.chat.errors import (
+from services.capabilities.upstream.errors import (
     ProviderCredential,
     ProviderFailure,
     ProviderModelGone,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
 
-from services.chat.errors import ProviderProtocol, ProviderUnavailable
+from services.capabilities.upstream.errors import ProviderProtocol, ProviderUnavailable
 from services.chat.model import Delta, FinishReason
 from services.chat.ports import Done
 from services.chat.providers import wire

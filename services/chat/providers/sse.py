@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chat.errors import ProviderProtocol
+from services.capabilities.upstream.errors import ProviderProtocol
 
 
 class EventSplitter:

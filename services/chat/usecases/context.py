@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.chat.errors import ContextTooLong, UnsupportedInput
+from services.capabilities.upstream.errors import UnsupportedInput
+from services.chat.errors import ContextTooLong
 from services.chat.generation.tokens import error_percent, estimate_message_tokens
 from services.chat.model import Capability, ChatCall, Message, Role
 from services.chat.ports import CatalogModel

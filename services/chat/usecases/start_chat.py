@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from services.chat.errors import ContextTooLong, ModelNotFound, ModelNotReady, UnsupportedInput
+from services.capabilities.upstream.errors import ModelNotReady, UnsupportedInput
+from services.chat.errors import ContextTooLong, ModelNotFound
 from services.chat.generation.generations import Generations
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.routing import Candidate

@@ -1,0 +1,1 @@
+"""What services share about the providers of their models: how they fail, and how a catalog's file is read; needs nothing else."""
