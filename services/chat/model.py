@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.capabilities.metering.model import Unit, Usage, UsageStatus
+from services.kernel.failures import Failure
 
 _TITLE_LENGTH = 60
 # What is behind them makes no title.
@@ -216,17 +217,6 @@ class Event:
     def __post_init__(self) -> None:
         if not 1 <= self.first_seq <= self.seq:
             raise ValueError(f"an event can't cover {self.first_seq} to {self.seq}")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a generation failed, as its watchers are told, then and later. `code` is a canonical status code's number."""
-
-    code: int
-    reason: str
-    message: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

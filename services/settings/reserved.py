@@ -1,12 +1,6 @@
 """Names that `Settings` does not read itself: those of services still to come, and those of the command line's client."""
 
 RESERVED_NAMES = {
-    "S3_ENDPOINT": "S3 or MinIO: its address",
-    "S3_ACCESS_KEY": "S3 or MinIO: access key",
-    "S3_SECRET_KEY": "S3 or MinIO: secret key",
-    "S3_BUCKET": "S3 or MinIO: bucket",
-    "HF_TOKEN": "Hugging Face, for images",
-    "POLLINATIONS_API_URL": "Pollinations, for images",
     "ANTIPHON_SPEECH__WORKERS": "processes that speak",
     "PORT": "port of the HTTP gateway",
     "CORS_ORIGINS": "web pages that may call the HTTP gateway",

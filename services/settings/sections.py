@@ -36,14 +36,17 @@ from services.settings.kinds import (
     whole,
 )
 from services.settings.limits import LimitSettings
+from services.settings.media import BlobSettings, ImageSettings
 
 __all__ = [
     "AnalyticsSettings",
     "AuthSettings",
+    "BlobSettings",
     "ChatSettings",
     "DatabaseSettings",
     "ForeignIssuer",
     "IdentitySettings",
+    "ImageSettings",
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
@@ -290,6 +293,10 @@ class ChatSettings:
         SIZE, 3 * 1024**2, "Largest answer that is kept; clients take 4 MiB at once by default."
     )
     max_generations: int = setting(whole(1, 1_000_000), 2000, "Answers that a process makes at once.")
+    max_image_bytes: int = setting(SIZE, 5 * 1024**2, "Largest picture of a message that a model is shown.")
+    image_timeout: float = setting(
+        POSITIVE_DURATION, 15.0, "How long fetching a picture of a message may take."
+    )
     event_retention: float = setting(DURATION, 86400.0, "How long events are kept once their message exists.")
     answer_retention: float = setting(
         DURATION, 30 * 86400.0, "How long answers to calls without a session are kept."
@@ -349,5 +356,7 @@ class Sections:
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
+    blobs: BlobSettings = field(default_factory=BlobSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
     analytics: AnalyticsSettings = field(default_factory=AnalyticsSettings)
     peers: PeerSettings = field(default_factory=PeerSettings)

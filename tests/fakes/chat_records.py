@@ -16,7 +16,6 @@ from services.capabilities.metering.model import (
 from services.chat.model import (
     Ending,
     Event,
-    Failure,
     Finished,
     FinishReason,
     Generation,
@@ -31,6 +30,7 @@ from services.chat.model import (
     ToolCall,
 )
 from services.chat.ports import RecordStore
+from services.kernel.failures import Failure
 from services.kernel.ids import new_id
 
 TTL = timedelta(seconds=30)

@@ -17,21 +17,11 @@ from services.capabilities.metering.model import (
     UsageStatus,
 )
 from services.chat.errors import GenerationInterrupted
-from services.chat.generation.failures import failure_of
 from services.chat.generation.families import family_of
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.tokens import estimate_tokens
-from services.chat.model import (
-    Ending,
-    Failure,
-    Finished,
-    FinishReason,
-    Generation,
-    Message,
-    Role,
-    State,
-    ToolCall,
-)
+from services.chat.model import Ending, Finished, FinishReason, Generation, Message, Role, State, ToolCall
+from services.kernel.failures import Failure, failure_of
 from services.kernel.ids import new_id
 
 _STATUS = {

@@ -16,7 +16,6 @@ from services.chat.errors import AnswerTooLong, GenerationInterrupted
 from services.chat.generation.announcing import Announcer
 from services.chat.generation.audience import Audience
 from services.chat.generation.endings import Outcome, ending_of
-from services.chat.generation.failures import MASKED, failure_of
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.recording import EndRecorder
 from services.chat.generation.routing import Candidate, Routing
@@ -24,6 +23,7 @@ from services.chat.generation.writer import LeaseHolder, RecordWriter
 from services.chat.model import Delta, FinishReason, OnDisconnect, State
 from services.chat.ports import Done, RecordStore, Tails
 from services.kernel.errors import ResourceExhausted, ServiceError, Unavailable
+from services.kernel.failures import MASKED, failure_of
 
 log = structlog.get_logger(__name__)
 

@@ -10,12 +10,12 @@ import structlog
 from services.capabilities.metering.meter import Meter
 from services.chat.errors import GenerationInterrupted
 from services.chat.generation.endings import ending_of_stored, usage_event_of
-from services.chat.generation.failures import failure_of
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.writer import LeaseHolder
-from services.chat.model import Ending, Failure, Generation, State
+from services.chat.model import Ending, Generation, State
 from services.chat.ports import RecordStore
 from services.kernel.errors import Unavailable
+from services.kernel.failures import Failure, failure_of
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Any
 from antiphon.usage.v1 import usage_pb2
 
 from services.capabilities.metering.mapping import usage_from_proto
-from services.chat.model import Failure, FinishReason, Generation, Message, Role, Session, State, ToolCall
+from services.chat.model import FinishReason, Generation, Message, Role, Session, State, ToolCall
+from services.kernel.failures import Failure
 
 
 def generation(row: Sequence[Any]) -> Generation:

@@ -10,7 +10,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from services.chat.errors import EventsPruned, SeqOutOfRange
-from services.chat.generation.failures import error_of
 from services.chat.generation.generations import Generations
 from services.chat.generation.live import LiveGeneration
 from services.chat.generation.merging import merged
@@ -29,6 +28,7 @@ from services.chat.model import (
 )
 from services.chat.ports import RecordStore
 from services.kernel.errors import NotFound, Unavailable
+from services.kernel.failures import error_of
 from services.kernel.principal import Principal
 
 _POLL_SECONDS = 0.05

@@ -14,16 +14,7 @@ from services.capabilities.metering import outbox
 from services.capabilities.metering.model import Provenance, Unit, Usage, UsageEvent
 from services.chat.generation.merging import assembled
 from services.chat.mapping.events import events_from_bytes, events_to_bytes
-from services.chat.model import (
-    Ending,
-    Event,
-    Failure,
-    FinishReason,
-    Generation,
-    Lease,
-    NewGeneration,
-    State,
-)
+from services.chat.model import Ending, Event, FinishReason, Generation, Lease, NewGeneration, State
 from services.chat.stores.mongo.claiming import claim_fields
 from services.chat.stores.mongo.contents import (
     from_micros,
@@ -33,6 +24,7 @@ from services.chat.stores.mongo.contents import (
     to_micros,
     words_of,
 )
+from services.kernel.failures import Failure
 
 Document = dict[str, Any]
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from services.chat.model import Failure
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from services.kernel import errors
 from services.kernel.errors import ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a generation failed, as its watchers are told, then and later. `code` is a canonical status code's number."""
+
+    code: int
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    retry_after: float | None = None
+
 
 _BY_CODE: dict[int, type[ServiceError]] = {
     kind.code.value: kind

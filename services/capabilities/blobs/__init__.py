@@ -1,0 +1,1 @@
+"""Blobs: objects by key, in a folder or in an S3 bucket; needs either."""
