@@ -42,6 +42,7 @@ _SCHEMAS = {
     "test_auth": ("auth",),
     "test_chat": ("chat",),
     "test_identity": ("auth",),
+    "test_image": ("image",),
     "test_metering": ("chat",),
 }
 """What the files in tests/contract that begin so need."""

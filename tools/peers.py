@@ -1,5 +1,5 @@
-"""Readies the real peers of `make test-peers`: a llama.cpp server in an environment of its own, grpcurl, and a server that speaks
-MongoDB's protocol.
+"""Readies the real peers of `make test-peers`: a llama.cpp server in an environment of its own, grpcurl, a server that speaks
+MongoDB's protocol, and MinIO, which speaks that of S3.
 
 They are kept in the user's cache, so that a fresh clone finds them; in .peers/ where the cache can't be written. Standard
 library only. `python -m tools.peers` readies all and prints where they are. Two calls at once take turns, and what an
@@ -22,6 +22,9 @@ LLAMA_REQUIREMENTS = Path(__file__).with_name("peers-llama.txt")
 MONGO_SOURCES = Path(__file__).with_name("peers-mongo")
 GRPCURL_VERSION = "1.9.3"
 GRPCURL_MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+# Its releases are no versions that Go knows; this is the one of 12 February 2026.
+MINIO_VERSION = "0.0.0-20260212201848-7aac2a2c5b7c"
+MINIO_MODULE = "github.com/minio/minio"
 # Switched off: what ties the build to this machine's processor, so that a cache may move to another, and what a tiny model
 # does not need.
 LLAMA_OPTIONS = (
@@ -76,25 +79,13 @@ def grpcurl(say: Say) -> Path:
     found = shutil.which("grpcurl") or shutil.which("grpcurl", path=_go_programs())
     if found:
         return Path(found)
-    folder = cache() / f"grpcurl-{GRPCURL_VERSION}-{platform.machine()}"
-    program = folder / "grpcurl"
+    return _go_program("grpcurl", GRPCURL_MODULE, GRPCURL_VERSION, "-version", say)
 
-    def build() -> None:
-        if not shutil.which("go"):
-            raise PeerMissing(
-                "grpcurl is not installed, and there is no Go to install it with: install either"
-            )
-        say("Installing grpcurl; the first time that takes a minute …")
-        # Whoever compiles for another system wants this program for their own.
-        environment = {name: text for name, text in os.environ.items() if name not in ("GOOS", "GOARCH")}
-        _run(
-            "grpcurl",
-            ["go", "install", f"{GRPCURL_MODULE}@v{GRPCURL_VERSION}"],
-            {**environment, "GOBIN": str(folder), "GOFLAGS": ""},
-        )
 
-    _made_once(folder, build, lambda: _works([str(program), "-version"]))
-    return program
+def minio(say: Say) -> Path:
+    """MinIO: that of the path, else one that Go builds into the cache. Raises PeerMissing."""
+    found = shutil.which("minio")
+    return Path(found) if found else _go_program("minio", MINIO_MODULE, MINIO_VERSION, "--version", say)
 
 
 def mongo(say: Say) -> list[str]:
@@ -136,6 +127,29 @@ def cache() -> Path:
             if os.access(folder, os.W_OK | os.X_OK):
                 return folder
     raise PeerMissing(f"neither {home} nor {ROOT} can be written, so peers have no place to be kept")
+
+
+def _go_program(name: str, module: str, version: str, shows_version: str, say: Say) -> Path:
+    """A program that Go builds into the cache. `shows_version` is the option that makes it show its version, and end."""
+    folder = cache() / f"{name}-{version}-{platform.machine()}"
+    program = folder / name
+
+    def build() -> None:
+        if not shutil.which("go"):
+            raise PeerMissing(
+                f"{name} is not installed, and there is no Go to install it with: install either"
+            )
+        say(f"Installing {name}; the first time that takes a minute or two …")
+        # Whoever compiles for another system wants this program for their own.
+        environment = {key: text for key, text in os.environ.items() if key not in ("GOOS", "GOARCH")}
+        _run(
+            name,
+            ["go", "install", f"{module}@v{version}"],
+            {**environment, "GOBIN": str(folder), "GOFLAGS": ""},
+        )
+
+    _made_once(folder, build, lambda: _works([str(program), shows_version]))
+    return program
 
 
 def _go_programs() -> str:
@@ -197,6 +211,7 @@ def main() -> None:
         "llama.cpp": llama_python,
         "grpcurl": grpcurl,
         "MongoDB": mongo,
+        "MinIO": minio,
     }
     for name, make in peers.items():
         try:

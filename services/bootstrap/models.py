@@ -47,7 +47,7 @@ async def models_found(settings: Settings, environ: Mapping[str, str]) -> AsyncI
 
 async def _provider(endpoint: Endpoint, models: list[CatalogModel]) -> Finding:
     """Whether the provider answers and takes the key, and whether it has the models. It is asked for its list, which costs nothing."""
-    from services.chat.providers.catalog import normalized
+    from services.capabilities.upstream.keys import normalized
     from services.chat.providers.probing import Answer, listed
 
     name, found = f"provider {endpoint.name}", await listed(endpoint, _PROVIDER_SECONDS)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from services.kernel.secret import DeploymentSecret
     from services.runtime.health import Health
 
-SERVICES = ("auth", "chat", "analytics")
-METERED = frozenset({"chat", "analytics"})
+SERVICES = ("auth", "chat", "image", "analytics")
+METERED = frozenset({"chat", "image", "analytics"})
 """Those whose calls are metered, and Analytics."""
 
 
@@ -132,19 +132,19 @@ async def serving(
         if auth is not None:
             mounted.append(auth.mounted(authenticator))
         if METERED.intersection(services):
-            from services.bootstrap.metered import metered
+            from services.bootstrap.metered import MeteredServices
 
-            mounted += await metered(
+            mounted += await MeteredServices(
                 settings,
                 services,
                 None if opened is None else opened.database,
                 secret,
-                sole_owner=opened is not None and opened.embedded is not None,
-                environ=environ,
-                revocations=door.revocations,
-                metrics=metrics,
-                stack=stack,
-            )
+                opened is not None and opened.embedded is not None,
+                environ,
+                door.revocations,
+                metrics,
+                stack,
+            ).built()
         if isinstance(door, AuthPeer):
             mounted = [door.needed_by(service) for service in mounted]
         # What was revoked has to be known before anybody is let in, and the keys of access tokens.
@@ -178,6 +178,8 @@ def _prepare(services: Sequence[str], schemas: Sequence[str]) -> list[Warmer]:
             warmers.append(chat.warm_connection)
         else:
             from services.chat.stores.mongo import opening as _chat_mongo  # noqa: F401 - imported early, used later.
+    if "image" in services:
+        from services.image import wiring as _image  # noqa: F401 - imported early, used later.
     if "analytics" in services:
         from services.analytics import wiring as analytics
 

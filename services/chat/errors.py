@@ -1,9 +1,9 @@
 """The failures of Chat; those of models are in `services.capabilities.upstream.errors`.
 
 NotFound ─────────── ModelNotFound
-FailedPrecondition ─ EventsPruned
-InvalidArgument ──── ContextTooLong
-ResourceExhausted ── AnswerTooLong, SearchesOverloaded
+FailedPrecondition ─ EventsPruned, ImageServiceUnknown
+InvalidArgument ──── ContextTooLong, ImageUnreachable
+ResourceExhausted ── AnswerTooLong, SearchesOverloaded, PicturesOverloaded
 Aborted ──────────── GenerationInterrupted
 OutOfRange ───────── SeqOutOfRange
 """
@@ -11,7 +11,7 @@ OutOfRange ───────── SeqOutOfRange
 from __future__ import annotations
 
 from services.kernel import errors
-from services.kernel.errors import Resource
+from services.kernel.errors import Resource, Violation
 
 
 class ModelNotFound(errors.NotFound):
@@ -36,6 +36,42 @@ class ContextTooLong(errors.InvalidArgument):
         super().__init__(
             f"the input is longer than the {context_tokens} tokens that {model!r} can read; shorten it",
             metadata={"model": model, "context_tokens": str(context_tokens)},
+        )
+
+
+class ImageUnreachable(errors.InvalidArgument):
+    """A picture that the caller named can't be shown; `field` is where it was named."""
+
+    reason = "IMAGE_UNREACHABLE"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(
+            f"{field}: the picture can't be shown: {detail}",
+            metadata={"detail": detail},
+            violations=[Violation(field, f"can't be shown: {detail}")],
+        )
+
+
+class ImageServiceUnknown(errors.FailedPrecondition):
+    """An image is named by its id, and nobody has said where the image service is."""
+
+    reason = "SERVICE_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "images can't be looked up: the image service is neither in this process, nor is its address set (ANTIPHON_PEERS__IMAGE)",
+            metadata={"service": "text_to_image"},
+        )
+
+
+class PicturesOverloaded(errors.ResourceExhausted):
+    """As many pictures are being fetched, or held for models, as the process has room for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many pictures are being shown at once; try again shortly",
+            metadata={"queue": "pictures"},
+            retry_after=2.0,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -82,12 +82,41 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture by where it is: an image of the image service's, or the address of a public one. Never the picture itself.
+
+    What a request says of it beside that is not kept: `owner_token`, with which it is somebody's who has no account, and `path`, the field
+    that it is in, empty for what was read from a store.
+    """
+
+    image_id: str = ""
+    uri: str = ""
+    owner_token: str = field(default="", compare=False, repr=False)
+    path: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if bool(self.image_id) == bool(self.uri):
+            raise ValueError("an image has an id or an address")
+
+
+Part = str | Image
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a model is shown: a file and its media type."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `texts` are its parts in order."""
+    """One turn: its texts and pictures in order, as `parts`."""
 
     message_id: str
     role: Role
-    texts: tuple[str, ...]
+    parts: tuple[Part, ...]
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     session_id: str = ""
@@ -97,9 +126,19 @@ class Message:
     create_time: datetime | None = None
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The parts that are texts."""
+        return tuple([part for part in self.parts if isinstance(part, str)])
+
+    @property
     def text(self) -> str:
-        """All parts as one text."""
+        """All of them as one text."""
         return "".join(self.texts)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The parts that are pictures."""
+        return tuple([part for part in self.parts if isinstance(part, Image)])
 
 
 def title_of(text: str) -> str:
@@ -262,7 +301,7 @@ class Lease:
 class ChatCall:
     """What a caller asks for, checked for form. `digest` identifies the body, without its request_id.
 
-    Either `message` or `conversation` is set. `deadline` is the caller's, in `time.monotonic` seconds.
+    Either `message` or `conversation` is set; `images` go with `message`.
     """
 
     operation: str
@@ -278,6 +317,7 @@ class ChatCall:
     tools: tuple[Tool, ...]
     on_disconnect: OnDisconnect | None
     disconnect_grace: timedelta | None
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

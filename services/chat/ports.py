@@ -15,10 +15,12 @@ from services.chat.model import (
     Event,
     FinishReason,
     Generation,
+    Image,
     Lease,
     Message,
     NewGeneration,
     Parameters,
+    Picture,
     Redelivered,
     Session,
     State,
@@ -283,13 +285,15 @@ def _unheard() -> None:
 class ModelCall:
     """What a provider is asked: the model by the provider's own name, and the whole context, oldest first.
 
-    `connected` is called once the model has been reached, before it answers.
+    `pictures` has every picture of the messages, until the answer begins. `connected` is called once the model has been reached, before it
+    answers.
     """
 
     upstream_model: str
     messages: Sequence[Message]
     parameters: Parameters
     tools: Sequence[Tool]
+    pictures: Mapping[Image, Picture] = field(default_factory=dict, compare=False, repr=False)
     connected: Callable[[], None] = field(default=_unheard, compare=False, repr=False)
 
 
@@ -313,6 +317,28 @@ class Provider(Protocol):
         to the model at once.
         """
         ...
+
+
+class Pictures(Protocol):
+    """Fetches what messages refer to: PNG, JPEG, WebP and GIF, of a bounded size and within a bounded time."""
+
+    async def fetch(self, user_id: str, image: Image) -> Picture:
+        """The picture, for a person, empty for nobody. Raises NotFound for an image that is not there or not the person's, ImageUnreachable
+        for an address that is not public, or has no such picture, ImageServiceUnknown and Unavailable."""
+        ...
+
+
+class ImageSource(Protocol):
+    """The images of the image service."""
+
+    async def image(self, user_id: str, image_id: str, owner_token: str, limit: int) -> Picture:
+        """An image of a person, or of whoever has its `owner_token`, in a form that takes at most `limit` bytes. Raises NotFound when there is
+        none, or it is somebody else's, PictureTooLarge when no form is so small, and Unavailable."""
+        ...
+
+
+class PictureTooLarge(Exception):
+    """It has more bytes than were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

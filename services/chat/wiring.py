@@ -17,6 +17,7 @@ from services.capabilities.identity.ports import RevocationSource
 from services.capabilities.metering import wiring as metering_wiring
 from services.capabilities.metering.ports import Sink
 from services.capabilities.metering.wiring import Metering
+from services.capabilities.upstream.catalogs import CatalogReload
 from services.chat.generation.breaker import Breakers
 from services.chat.generation.generations import Bounds, Generations
 from services.chat.generation.leases import LeaseKeeper
@@ -25,11 +26,11 @@ from services.chat.generation.retention import keep_bounded
 from services.chat.generation.routing import Routing
 from services.chat.generation.tails import RemoteTails
 from services.chat.generation.writer import RecordWriter
-from services.chat.ports import Catalog, SessionStore
+from services.chat.ports import Catalog, ImageSource, SessionStore
 from services.chat.providers.catalog import Endpoint, FileCatalog, configured_catalog
 from services.chat.providers.echo import EchoProvider
 from services.chat.providers.openai import OpenAIProvider, Timeouts
-from services.chat.providers.reloading import CatalogReload
+from services.chat.providers.pictures import FetchedPictures
 from services.chat.servicer import ChatServicer, UseCases
 from services.chat.session_servicer import SessionUseCases
 from services.chat.stores.opening import NAME, Stores, opened
@@ -53,8 +54,10 @@ from services.chat.usecases.sessions import (
     ListSessions,
     UpdateSession,
 )
+from services.chat.usecases.showing import Gallery
 from services.chat.usecases.start_chat import StartChat
 from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
+from services.infra.http.public import PublicFetch
 from services.infra.postgres.database import Database
 from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
@@ -92,12 +95,14 @@ async def build(
     revocations: RevocationSource,
     sink: Sink | None = None,
     metrics: Metrics | None = None,
+    pictures_of: ImageSource | None = None,
 ) -> AsyncIterator[Chat]:
     """Chat on an open database, ready to be served; at the end its tasks are ended, and its lease is given up.
 
     With ANTIPHON_CHAT__STORE=mongo there need be no `database`: Chat opens its MongoDB itself. `sole_owner` says that no other process
     can be at work on this database; `environ` has the keys that the catalog names; `revocations` tells who was deleted, and
-    `sink` takes what was used (None: it waits); both have to outlive the block. Raises StartupError.
+    `sink` takes what was used (None: it waits); both have to outlive the block, as has `pictures_of`, which has the images that messages
+    name by their ids (None: nobody knows where they are). Raises StartupError.
     """
     stores = opened(
         settings, database, limits_key=secret.derive("chat.limits"), sole_owner=sole_owner, metrics=metrics
@@ -105,7 +110,8 @@ async def build(
     async with (
         stores as kept,
         metering_wiring.build(settings.analytics, NAME, kept.outbox, sink, metrics) as metering,
-        _built(settings, kept, metering, secret, environ, revocations, metrics) as chat,
+        _pictures(settings.chat, pictures_of) as pictures,
+        _built(settings, kept, metering, secret, environ, revocations, metrics, pictures) as chat,
     ):
         yield chat
 
@@ -119,6 +125,7 @@ async def _built(
     environ: Mapping[str, str],
     revocations: RevocationSource,
     metrics: Metrics | None,
+    pictures: FetchedPictures,
 ) -> AsyncIterator[Chat]:
     chat, records, tails = settings.chat, stores.records, stores.tails
     keeper = LeaseKeeper(records, timedelta(seconds=chat.lease_ttl), sole_owner=stores.sole_owner)
@@ -155,13 +162,13 @@ async def _built(
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as http:
         used: WeakSet[object] = WeakSet()
         catalog = _catalog(chat, environ, http, used)
-        reload = CatalogReload(catalog, lambda: _catalog(chat, environ, http, used))
+        reload = CatalogReload(NAME, catalog, lambda: _catalog(chat, environ, http, used))
         tokens = ResumeTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))
         digest_key = secret.derive("chat.digests")
         find = FindGeneration(records, generations, tokens)
         use = UseCases(
-            start=StartChat(records, catalog, generations, keeper),
+            start=StartChat(records, catalog, generations, keeper, Gallery(pictures, chat.max_image_bytes)),
             watch=WatchGeneration(records, generations, remote),
             find=find,
             whole=AwaitGeneration(find, generations),
@@ -200,6 +207,15 @@ async def _built(
             finally:
                 await generations.close()
         await keeper.release()
+
+
+@asynccontextmanager
+async def _pictures(chat: ChatSettings, images: ImageSource | None) -> AsyncIterator[FetchedPictures]:
+    public = PublicFetch()
+    try:
+        yield FetchedPictures(public, images, limit=chat.max_image_bytes, seconds=chat.image_timeout)
+    finally:
+        await public.aclose()
 
 
 def _session_use_cases(

@@ -27,6 +27,14 @@ _ADVICE = {
     "SERVICE_UNKNOWN": "The operator of the server has to set its address: ANTIPHON_PEERS__…",
     "PROVIDER_CREDENTIAL": "The operator of the server has to look after the provider's key.",
 }
+# What differs where images are made.
+_ADVICE_ON_IMAGES = {
+    "MODEL_NOT_FOUND": "`antiphon image models` lists the models.",
+    "MODEL_NOT_READY": "`antiphon image models` shows which models are ready.",
+    "UNSUPPORTED_INPUT": "`antiphon image models` shows what each model takes.",
+    "GENERATION_INTERRUPTED": "Nothing was kept; generate it again.",
+    "IMAGE_UNUSABLE": "Generate it again, or have another model make it: antiphon image models",
+}
 # What gRPC says of a name without an address.
 _NO_SUCH_HOST = ("DNS resolution failed", "Name resolution", "Domain name not found", "name resolution")
 
@@ -43,12 +51,17 @@ _THINGS = {
     ),
     "chat.session": ("chat session", "`antiphon chats list` shows yours."),
     "chat.message": ("message", "`antiphon chats show SESSION --ids` shows those of a chat session."),
+    "image.image": (
+        "image",
+        "`antiphon image list` shows yours; one that was made without a login needs --owner-token.",
+    ),
 }
 # Who serves a command; those that are not named here Auth does.
 _SERVED_BY = {
     "chat": "CHAT",
     "chats": "CHAT",
     "models": "CHAT",
+    "image": "IMAGE",
     "usage": "ANALYTICS",
     "prices": "ANALYTICS",
 }
@@ -61,16 +74,24 @@ _ARGUMENTS = {
     "email": "the e-mail",
     "end_time": "--until",
     "expire_time": "--expires",
+    "count": "--count",
     "grace": "--grace",
+    "image_id": "the id of the image",
     "message": "the text",
     "message_id": "the id of the message",
     "model": "the model",
     "nano_usd": "USD",
+    "negative_prompt": "--negative",
+    "owner_token": "--owner-token",
     "project": "the project",
+    "prompt": "the prompt",
     "query": "the words",
     "scopes": "--scope",
+    "seed": "--seed",
     "session_id": "the id of the session",
+    "size": "--size",
     "start_time": "--since",
+    "style": "--style",
     "system_prompt": "the instructions",
     "time_zone": "--zone",
     "title": "the title",
@@ -127,14 +148,19 @@ def advice_on(error: AntiphonError, server: str) -> str:
         )
     elif error.reason == "MODEL_NOT_READY" and error.metadata.get("detail"):
         lines.append(error.metadata["detail"])
-    elif error.reason in _ADVICE:
-        lines.append(_ADVICE[error.reason])
+    elif known := _by_reason(error.reason):
+        lines.append(known)
     if error.retry_after is not None and "try again in" not in error.message:
         # Rounded up: a second too early is too early.
         lines.append(f"Try again in {max(1, math.ceil(error.retry_after))} s.")
     if error.code.name in ("INTERNAL", "UNKNOWN") and error.request_id:
         lines.append(f"The server's log has the details under the request id {error.request_id}.")
     return "\n".join(lines)
+
+
+def _by_reason(reason: str) -> str:
+    advice = _ADVICE | _ADVICE_ON_IMAGES if called.get().startswith("image ") else _ADVICE
+    return advice.get(reason, "")
 
 
 def _way_to_a_server(error: Unreachable) -> str:

@@ -10,7 +10,7 @@ import typer
 from services.cli.answer import Answer, answer_for
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.output import CommandFailed, as_dict, note, print_json
-from services.cli.texts import check_session_id, no_text
+from services.cli.texts import check_image_id, check_session_id, no_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from antiphon.chat.v1 import chat_pb2
 
     from antiphon_client import ChatOptions
+
+
+def _check_image_ids(values: list[str] | None) -> list[str]:
+    return [check_image_id(value) for value in values or ()]
 
 
 def chat(
@@ -49,6 +53,21 @@ def chat(
     project: Annotated[
         str, typer.Option(metavar="PROJECT", help="What the call is made for.", show_default=False)
     ] = "",
+    image_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="An image of yours to look at, as `antiphon image list` prints it; may be given again.",
+            show_default=False,
+            callback=_check_image_ids,
+        ),
+    ] = None,
+    image_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A public picture to look at; may be given again.", show_default=False
+        ),
+    ] = None,
     no_stream: Annotated[
         bool, typer.Option("--no-stream", help="Print the answer when it is complete.")
     ] = False,
@@ -70,6 +89,7 @@ def chat(
     Examples:
       antiphon chat "Why is the sky blue?"
       git diff | antiphon chat --system "Review this." -
+      antiphon chat --image-url https://example.org/cat.png "Which breed is this?"
     """
     options: ChatOptions = {
         "session_id": session,
@@ -79,11 +99,18 @@ def chat(
     }
     with calling(server, as_json) as client:
         question = _question(text or [], as_json)
+        images = _images(image_id or [], image_url or [])
+        if images:
+            options["images"] = images
         if count:
             if question is None:
                 raise CommandFailed("there is nothing to count", 'antiphon chat --count "Hello"', status=2)
-            _print_count(client.count_tokens(question, model=model, system_prompt=system), as_json)
+            asked = _with_images(question, images) if images else question
+            _print_count(client.count_tokens(asked, model=model, system_prompt=system), as_json)
         elif question is None:
+            if images:
+                example = 'antiphon chat --image-url https://example.org/cat.png "What is this?"'
+                raise CommandFailed("pictures go with a TEXT", example, status=2)
             from services.cli.conversation import converse
 
             converse(client, options, server, with_usage=usage)
@@ -94,6 +121,21 @@ def chat(
 
             if not ask(client, question, options, answer_for(as_json, with_usage=usage)):
                 raise typer.Exit(130)
+
+
+def _images(ids: Sequence[str], addresses: Sequence[str]) -> list[chat_pb2.Image]:
+    if not (ids or addresses):
+        return []
+    from antiphon.chat.v1 import chat_pb2
+
+    return [chat_pb2.Image(image_id=id_) for id_ in ids] + [chat_pb2.Image(uri=uri) for uri in addresses]
+
+
+def _with_images(question: str, images: Sequence[chat_pb2.Image]) -> list[chat_pb2.Message]:
+    from antiphon.chat.v1 import chat_pb2
+
+    parts = [*(chat_pb2.Part(image=image) for image in images), chat_pb2.Part(text=question)]
+    return [chat_pb2.Message(role=chat_pb2.MESSAGE_ROLE_USER, parts=parts)]
 
 
 def _question(words: Sequence[str], as_json: bool) -> str | None:

@@ -24,8 +24,11 @@ def role_of(message: chat_pb2.Message) -> str:
 
 
 def text_of(message: chat_pb2.Message) -> str:
-    """What is said; an image is named."""
-    return "".join(part.text if part.HasField("text") else _image(part.image) for part in message.parts)
+    """What is said; a picture is named, and what follows it begins on a line of its own."""
+    pieces = [part.text if part.HasField("text") else f"{_image(part.image)}\n" for part in message.parts]
+    if pieces and message.parts[-1].HasField("image"):
+        pieces[-1] = pieces[-1][:-1]
+    return "".join(pieces)
 
 
 def lines_of(message: chat_pb2.Message) -> list[str]:

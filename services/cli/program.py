@@ -82,6 +82,19 @@ COMMANDS = (
     Command("archive", "services.cli.chats", "archive_chat", group="chats"),
     Command("delete", "services.cli.chats", "delete_chat", group="chats"),
     Command("models", "services.cli.models", "models"),
+    Command("generate", "services.cli.image_generate", "generate_image", group="image"),
+    Command("list", "services.cli.image", "list_images", group="image"),
+    Command("get", "services.cli.image", "get_image", group="image"),
+    Command("delete", "services.cli.image", "delete_image", group="image"),
+    Command("models", "services.cli.image_models", "image_models", group="image"),
+    Command(
+        "reindex",
+        "services.cli.image_reindex",
+        "reindex_images",
+        group="image",
+        needs_server=True,
+        summary="Make the index anew from the objects, on the server.",
+    ),
     Command("usage", "services.cli.usage", "usage"),
     Command("watch", "services.cli.usage_watch", "watch_usage", group="usage"),
     Command("export", "services.cli.usage_export", "export_usage", group="usage"),
@@ -125,6 +138,7 @@ COMMANDS = (
 )
 GROUPS = {
     "chats": "Chat sessions: list, show, export, search, fork, rename, archive, delete them.",
+    "image": "Images: make, list, fetch, delete them; the models that make them.",
     "keys": "API keys for programs: make, list, rotate, revoke them.",
     "logins": "Login sessions: list them, end one.",
     "prices": "What models cost: list the prices; administrators set them.",

@@ -31,10 +31,17 @@ def no_text(what: str) -> CommandFailed:
 
 def check_session_id(value: str) -> str:
     """The id of a chat session, or nothing where none was given. Raises BadParameter when it can't be one, before anything is sent."""
+    return _checked_id(value, "a chat session", "antiphon chats list")
+
+
+def check_image_id(value: str) -> str:
+    """The id of an image. Raises BadParameter when it can't be one, before anything is sent."""
+    return _checked_id(value, "an image", "antiphon image list")
+
+
+def _checked_id(value: str, thing: str, shown_by: str) -> str:
     if value and is_text(value) and not _UUID.fullmatch(value):
-        raise typer.BadParameter(
-            f"{flat(value)} is no id of a chat session; `antiphon chats list` shows them."
-        )
+        raise typer.BadParameter(f"{flat(value)} is no id of {thing}; `{shown_by}` shows them.")
     return value
 
 

@@ -77,6 +77,6 @@ class GenerationInterrupted(errors.Aborted):
 
     def __init__(self, generation_id: str) -> None:
         super().__init__(
-            "the server stopped while it made these images; nothing was kept, call again with a new request_id",
+            "the server stopped while it made these images, and nothing was kept; call again",
             metadata={"generation_id": generation_id},
         )

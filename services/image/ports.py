@@ -49,8 +49,8 @@ class ImageStore(Protocol):
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:
         """The images are in the index, what was used is in the outbox, the generation is completed, and an ADD for each image is to be filed;
-        one transaction. False when the generation does not run any more, and then nothing is changed. `event` is None where
-        nothing is metered."""
+        one transaction. False when the generation does not run any more, and then nothing is changed; True also when this very end, by its
+        event, is stored already. `event` is None where nothing is metered."""
         ...
 
     async def end(
@@ -65,7 +65,7 @@ class ImageStore(Protocol):
         again: int = 0,
     ) -> bool:
         """The generation has ended without images; one transaction with its usage event. `free`: its claim is given up. `remove`: a REMOVE for
-        each of its image ids is to be filed, with `again`. False when it does not run any more, and then nothing is changed."""
+        each of its image ids is to be filed, with `again`. False and True are as for `complete`."""
         ...
 
     async def silent(self, limit: int, *, but: str = "") -> Sequence[Generation]:
@@ -81,7 +81,8 @@ class ImageStore(Protocol):
         ...
 
     async def page(self, user_id: str | None, request: PageRequest) -> Page[Image]:
-        """Images of a person, or with None everybody's, newest first; `total_size` counts all of them."""
+        """Images of a person, or with None everybody's, newest first; `total_size` counts all of them. The key of a page is an image_id. Of
+        images with long texts a page holds fewer, so that it stays below 3 MiB unless a single one is larger."""
         ...
 
     async def delete(self, image_id: str, user_id: str | None) -> bool:
@@ -90,7 +91,8 @@ class ImageStore(Protocol):
         ...
 
     async def restore(self, images: Sequence[Image]) -> int:
-        """Put images into the index that are missing there, and tell how many were. Those that are to be removed stay out."""
+        """Put images into the index that are missing there, and tell how many were. Those that are to be removed stay out, as long as their
+        REMOVE is to be filed; of one whose removal is done nobody knows any more that it was."""
         ...
 
     async def expire(self, before: datetime, limit: int) -> int:
@@ -98,7 +100,8 @@ class ImageStore(Protocol):
         ...
 
     async def prune(self, generations_before: datetime, claims_older: timedelta, limit: int) -> int:
-        """Forget some ended generations that were made before this moment and have no images any more, and some old claims; tell how many."""
+        """Forget some ended generations that were made before this moment and have no images any more, and some old claims; tell how many. Calls that keep
+        images are walked past in parts, so 0 means that there is nothing to do for now."""
         ...
 
     # -- filing
@@ -106,9 +109,13 @@ class ImageStore(Protocol):
     async def take(
         self, owner_id: str, ttl: timedelta, group: str = "", limit: int = 500
     ) -> Sequence[Filing]:
-        """Filings that are due now, of groups that nobody else is at; those groups are this owner's for `ttl`. All due filings of a group that is taken are
-        given, up to `limit` in all, the oldest first. With a `group` those of it alone, due or not, and none when somebody else is
-        at it or it has none."""
+        """Filings that are due now, of groups that nobody is at, this owner neither; those groups are this owner's for `ttl`. All due filings of a group that is taken are
+        given, up to `limit` in all, the oldest first. With a `group` those of it alone, due or not, and none when somebody is at
+        it or it has none."""
+        ...
+
+    async def waits(self, group: str) -> bool:
+        """Whether filings of a group are still to be done, by whomever."""
         ...
 
     async def filed(self, owner_id: str, done: Sequence[Filing], repeat: timedelta) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from services.kernel.errors import PermissionDenied
 from services.kernel.principal import Principal
 
@@ -31,3 +34,18 @@ def require_administrator(caller: Principal, scope: str = "admin") -> None:
             reason="SCOPE_REQUIRED",
             metadata={"scope": scope},
         )
+
+
+class OwnerTokens:
+    """Tokens that stand for the owner of what an anonymous caller had made. They are computed, never stored."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def make(self, id_: str) -> str:
+        """The token of what has this id."""
+        return hmac.digest(self._key, id_.encode(), hashlib.sha256).hex()[:40]
+
+    def fits(self, token: str, id_: str) -> bool:
+        """Whether `token` is that of what has this id."""
+        return hmac.compare_digest(token.encode(), self.make(id_).encode())

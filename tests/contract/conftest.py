@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,10 @@ from tests.fakes.analytics_stores import AnalyticsStores
 from tests.fakes.analytics_stores import memory_stores as analytics_in_memory
 from tests.fakes.auth_stores import Stores, memory_stores, two_processes
 from tests.fakes.chat_stores import ChatStores, mongo_stores, postgres_stores
+from tests.fakes.image_stores import ImageStores, memory_images, postgres_images
+
+if TYPE_CHECKING:
+    from tests.conftest import TestDatabases
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -53,3 +58,28 @@ async def analytics_stores(request: pytest.FixtureRequest) -> AsyncIterator[Anal
     else:
         async with analytics_on_mongo(request.getfixturevalue("mongo_url")) as made:
             yield made
+
+
+@pytest.fixture(scope="session")
+def image_url(test_databases: TestDatabases) -> Iterator[str]:
+    """The URL of a database for Image's index, which the tests of a worker have one after the other."""
+    name = test_databases.create(test_databases.migrated_template(["image"]))
+    yield test_databases.url_of(name)
+    test_databases.drop(name)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def image_stores(request: pytest.FixtureRequest) -> AsyncIterator[ImageStores]:
+    """Image's index, empty."""
+    if request.param == "memory":
+        yield memory_images()
+        return
+    async with postgres_images(request.getfixturevalue("image_url")) as made:
+        yield made
+
+
+@pytest.fixture
+async def indexes(image_url: str) -> AsyncIterator[ImageStores]:
+    """The same on PostgreSQL alone."""
+    async with postgres_images(image_url) as made:
+        yield made

@@ -24,10 +24,10 @@ def message_in(session_id: str, text: str = "hola", **changes: object) -> Messag
 async def test_a_message_is_kept_as_it_is(chat_stores: ChatStores) -> None:
     store, session = chat_stores.sessions, await chat_stores.opened()
     for message in (
-        message_in(session.session_id, texts=("¿Qué?", " dos ", "partes")),
+        message_in(session.session_id, parts=("¿Qué?", " dos ", "partes")),
         message_in(session.session_id, role=Role.SYSTEM),
         message_in(
-            session.session_id, role=Role.ASSISTANT, texts=(), tool_calls=(ToolCall("c", "look", '{"a": 1}'),)
+            session.session_id, role=Role.ASSISTANT, parts=(), tool_calls=(ToolCall("c", "look", '{"a": 1}'),)
         ),
         message_in(session.session_id, role=Role.TOOL, tool_call_id="c"),
     ):

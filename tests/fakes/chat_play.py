@@ -42,11 +42,13 @@ from services.chat.model import (
 )
 from services.chat.ports import CatalogModel, Done, Flush, ModelCall
 from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
+from services.chat.usecases.showing import Gallery
 from services.chat.usecases.start_chat import StartChat
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 from services.kernel.principal import ANONYMOUS, Kind, Principal
 from tests.fakes.chat_memory import MemoryRecordStore
+from tests.fakes.chat_pictures import HungPictures
 
 ALICE = Principal(Kind.USER, user_id="alice")
 BOB = Principal(Kind.USER, user_id="bob")
@@ -116,6 +118,7 @@ class SlowStore(MemoryRecordStore):
     forgets: int = 0
     begin_gate: asyncio.Event = field(default_factory=asyncio.Event)
     offered: list[list[Flush]] = field(default_factory=list)
+    beginning: int = 0
     writing: int = 0
     most_writing: int = 0
     finishes: list[Ending] = field(default_factory=list)
@@ -127,7 +130,9 @@ class SlowStore(MemoryRecordStore):
         self.begin_gate.set()
 
     async def begin(self, lease: Lease, new: NewGeneration) -> str | None:
+        self.beginning += 1
         await self.begin_gate.wait()
+        self.beginning -= 1
         return await super().begin(lease, new)
 
     async def append(self, lease: Lease, flushes: Sequence[Flush]) -> set[str]:
@@ -240,6 +245,8 @@ class Chat:
     cancel: CancelGeneration
     tokens: ResumeTokens
     remote: RemoteTails
+    pictures: HungPictures
+    gallery: Gallery
 
     async def begin(
         self, principal: Principal = ALICE, remaining: float | None = None, **changes: Any
@@ -288,8 +295,10 @@ async def chat(
     others: Sequence[CatalogModel] = (),
     retries: int = 0,
     breakers: Breakers | None = None,
+    most_picture_bytes: int = 1_000_000,
 ) -> AsyncIterator[Chat]:
-    """Chat at work, its writer running; everything is ended in the end. Models are asked again only with `retries`."""
+    """Chat at work, its writer running; everything is ended in the end. Models are asked again only with `retries`. A picture has at most
+    1,000 bytes, and all that are held together at most `most_picture_bytes`."""
     store = store or SlowStore()
     keeper = LeaseKeeper(store, timedelta(seconds=30), sole_owner=False)
     await keeper.acquire()
@@ -304,6 +313,8 @@ async def chat(
     assert isinstance(provider, ScriptedProvider)
     tokens = ResumeTokens(b"k" * 32)
     find = FindGeneration(store, generations, tokens)
+    pictures = HungPictures()
+    gallery = Gallery(pictures, 1_000, most_bytes=most_picture_bytes)
     works = [asyncio.create_task(work) for work in (writer.run(), generations.run(), remote.run())]
     try:
         yield Chat(
@@ -312,12 +323,14 @@ async def chat(
             generations,
             writer,
             provider,
-            StartChat(store, OneModel(model, *others), generations, keeper),
+            StartChat(store, OneModel(model, *others), generations, keeper, gallery),
             WatchGeneration(store, generations, remote),
             find,
             CancelGeneration(find, store, generations),
             tokens,
             remote,
+            pictures,
+            gallery,
         )
     finally:
         await generations.close()

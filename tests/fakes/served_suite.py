@@ -19,6 +19,7 @@ from antiphon.analytics.v1 import analytics_pb2_grpc
 from antiphon.auth.v1 import api_key_pb2_grpc, auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from antiphon.errors.v1 import error_reason_pb2
+from antiphon.image.v1 import image_pb2_grpc
 from antiphon.usage.v1 import usage_pb2
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
@@ -78,6 +79,7 @@ class Served:
     api_keys: api_key_pb2_grpc.ApiKeyServiceAsyncStub
     chat: chat_pb2_grpc.ChatServiceAsyncStub
     analytics: analytics_pb2_grpc.AnalyticsServiceAsyncStub
+    images: image_pb2_grpc.ImageServiceAsyncStub
     url: str
     admin_password: str
 
@@ -169,6 +171,7 @@ async def served(
             api_key_pb2_grpc.ApiKeyServiceStub(channel),
             chat_pb2_grpc.ChatServiceStub(channel),
             analytics_pb2_grpc.AnalyticsServiceStub(channel),
+            image_pb2_grpc.ImageServiceStub(channel),
             url,
             password,
         )

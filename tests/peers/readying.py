@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from tests.peers.minio_server import Minio, minio_server
 from tests.peers.mongo_server import given_url, mongo_database, mongo_server
 from tools import peers
 
@@ -78,3 +82,21 @@ def mongo_url(_mongo_server_url: str) -> Iterator[str]:
     peer."""
     with mongo_database(_mongo_server_url) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def minio_program(peer: Readier) -> Path:
+    """MinIO, for tests that start and stop their own."""
+    return peer(peers.minio)
+
+
+@pytest.fixture(scope="session")
+def _minio_server(minio_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
+    with minio_server(minio_program, tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture
+def minio(_minio_server: Minio) -> Minio:
+    """A MinIO for the whole run, with a bucket of this test's own that is not made yet."""
+    return replace(_minio_server, bucket=f"antiphon-test-{secrets.token_hex(6)}")

@@ -215,10 +215,10 @@ async def test_the_doctor_tells_what_is_wrong_and_what_to_do(postgres_url: str, 
     assert found["schemas"].verdict is Verdict.BAD
     assert "antiphon migrate" in found["schemas"].advice
     assert found["peer auth"].verdict is Verdict.BAD
-    found = await findings(settings_for("postgresql://ana:hunter2@127.0.0.1:1/x", tmp_path), HF_TOKEN="x")
+    found = await findings(settings_for("postgresql://ana:hunter2@127.0.0.1:1/x", tmp_path), CORS_ORIGINS="x")
     assert found["database"].verdict is Verdict.BAD
     assert "hunter2" not in str(found)
-    assert "HF_TOKEN" in found["settings"].detail
+    assert "CORS_ORIGINS" in found["settings"].detail
 
 
 async def test_the_doctor_changes_nothing_where_nothing_is(tmp_path: Path) -> None:

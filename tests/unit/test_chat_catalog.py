@@ -10,12 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.capabilities.metering.model import Unit
+from services.capabilities.upstream.catalogs import CatalogReload
 from services.capabilities.upstream.errors import ModelNotReady
+from services.capabilities.upstream.keys import normalized
 from services.chat.errors import ModelNotFound
 from services.chat.model import Capability
-from services.chat.providers.catalog import Endpoint, FileCatalog, load_catalog, normalized
+from services.chat.providers.catalog import Endpoint, FileCatalog, load_catalog
 from services.chat.providers.echo import EchoProvider
-from services.chat.providers.reloading import CatalogReload
 from services.kernel.startup import StartupError
 
 Load = Callable[..., FileCatalog]
@@ -269,7 +270,7 @@ def test_another_catalog_takes_the_place_of_one_and_tells_what_changed(tmp_path:
 async def test_a_reload_puts_a_good_file_in_force_and_leaves_a_broken_one_alone(tmp_path: Path) -> None:
     path = written(tmp_path, PROVIDER + MODEL)
     catalog = load(path)
-    reload = CatalogReload(catalog, lambda: load(path))
+    reload = CatalogReload("chat", catalog, lambda: load(path))
     written(tmp_path, PROVIDER + MODEL + "colour = 1\n")
     with capture_logs() as logs:
         await reload()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.capabilities.upstream.lines import Lines, NotToml, Step, parse
 from services.chat.providers.catalog import load_catalog
 from services.chat.providers.echo import EchoProvider
-from services.chat.providers.lines import Lines, NotToml, Step, parse
 from services.kernel.startup import StartupError
 
 SAMPLE = '''# a comment, with a ] in it

@@ -21,13 +21,15 @@ from services.chat.mapping.names import (
     role_to_proto,
     state_to_proto,
 )
-from services.chat.mapping.requests import chat_call
+from services.chat.mapping.requests import chat_call, new_message
+from services.chat.mapping.resources import message_to_proto
 from services.chat.model import (
     Body,
     Capability,
     Event,
     Finished,
     FinishReason,
+    Image,
     OnDisconnect,
     ReasoningDelta,
     Role,
@@ -218,9 +220,41 @@ def test_what_contradicts_itself_is_refused_by_its_field(
     assert [violation.field for violation in refused.value.violations] == [field]
 
 
-def test_images_are_refused_by_their_place() -> None:
-    image = chat_pb2.Part(image=chat_pb2.Image(uri="https://example.org/a.png"))
-    asked = conversation(chat_pb2.Message(role=USER, parts=[chat_pb2.Part(text="look"), image]))
+def picture(**fields: str) -> chat_pb2.Part:
+    return chat_pb2.Part(image=chat_pb2.Image(**fields))
+
+
+def test_pictures_keep_their_place_among_texts_and_know_their_field() -> None:
+    parts = [chat_pb2.Part(text="look"), picture(image_id=ID, owner_token="t"), picture(uri="https://a.b/c")]
+    call = chat_call(conversation(said(USER, "a"), chat_pb2.Message(role=USER, parts=parts)), "Chat", KEY)
+    message = call.conversation[1]
+    assert message.parts == ("look", Image(image_id=ID.lower()), Image(uri="https://a.b/c"))
+    assert [image.path for image in message.images] == [
+        "conversation.messages[1].parts[1].image",
+        "conversation.messages[1].parts[2].image",
+    ]
+    assert [image.owner_token for image in message.images] == ["t", ""]
+    assert "owner_token" not in repr(message.images[0])
+    alone = new_message(chat_pb2.Message(role=USER, parts=[picture(uri="https://a.b/c")]))
+    assert [part.image.uri for part in message_to_proto(alone).parts] == ["https://a.b/c"]
+    shown = message_to_proto(message)
+    assert [part.WhichOneof("content") for part in shown.parts] == ["text", "image", "image"]
+    assert not shown.parts[1].image.owner_token
+
+
+def test_pictures_go_with_a_message_and_change_what_the_call_is() -> None:
+    image = chat_pb2.Image(uri="https://a.b/c")
+    call = chat_call(request(images=[image]), "StreamChat", KEY)
+    assert [(found.uri, found.path) for found in call.images] == [("https://a.b/c", "images[0]")]
+    assert digest(request(request_id=ID, images=[image])) != digest(request(request_id=ID))
+    with pytest.raises(InvalidArgument) as refused:
+        chat_call(conversation(said(USER, "a"), images=[image]), "StreamChat", KEY)
+    assert refused.value.violations[0].field == "images"
+
+
+@pytest.mark.parametrize("role", [ASSISTANT, TOOL, chat_pb2.MESSAGE_ROLE_SYSTEM])
+def test_pictures_of_others_than_users_are_refused_by_their_place(role: chat_pb2.MessageRole) -> None:
+    asked = conversation(chat_pb2.Message(role=role, parts=[chat_pb2.Part(text="a"), picture(image_id=ID)]))
     with pytest.raises(UnsupportedInput) as refused:
         chat_call(asked, "StreamChat", KEY)
     assert refused.value.violations[0].field == "conversation.messages[0].parts[1].image"

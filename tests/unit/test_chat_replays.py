@@ -30,7 +30,7 @@ async def answered(it: Chat, **call: Any) -> str:
 
 
 def with_catalog(it: Chat, catalog: OneModel) -> StartChat:
-    return StartChat(it.store, catalog, it.generations, it.keeper)
+    return StartChat(it.store, catalog, it.generations, it.keeper, it.gallery)
 
 
 async def test_the_model_may_be_gone_by_then() -> None:

@@ -222,6 +222,38 @@ def test_tokens_are_counted_instead_of_asked(antiphon: Antiphon, server: Scripte
     assert not server.asked
 
 
+def test_pictures_go_with_the_text(antiphon: Antiphon, server: ScriptedSessions) -> None:
+    named = ("--image-url", "https://a.b/c", "--image-id", UNKNOWN, "--image-url", "https://a.b/d")
+    assert done(antiphon("chat", *named, "Which is it?")) == "You said: Which is it?\n"
+    (request,) = server.asked
+    assert request.message == "Which is it?"
+    assert [image.uri or image.image_id for image in request.images] == [
+        UNKNOWN,
+        "https://a.b/c",
+        "https://a.b/d",
+    ]
+    assert done(antiphon("chat", "--count", *named, "Which is it?")) == "3\n"
+    refused(antiphon("chat", "--image-id", "cat", "What?"), "no id of an image", status=2)
+
+
+def test_pictures_of_a_session_are_named(antiphon: Antiphon, server: ScriptedSessions) -> None:
+    session_id = server.open(title="Cats").session_id
+    message = server.say(session_id, USER, "Look")
+    message.parts.insert(0, chat_pb2.Part(image=chat_pb2.Image(uri="https://a.b/c")))
+    message.parts.append(chat_pb2.Part(image=chat_pb2.Image(image_id=UNKNOWN)))
+    shown = done(antiphon("chats", "show", session_id))
+    assert f"\n  [image https://a.b/c]\n  Look[image {UNKNOWN}]\n" in shown
+    exported = done(antiphon("chats", "export", session_id))
+    assert f"\n> [image https://a.b/c]\n> Look[image {UNKNOWN}]\n" in exported
+    told = json.loads(done(antiphon("chats", "export", session_id, "--format", "json")))
+    first, text, last = told["messages"][0]["parts"]
+    assert (first["image"]["uri"], text["text"], last["image"]["imageId"]) == (
+        "https://a.b/c",
+        "Look",
+        UNKNOWN,
+    )
+
+
 def test_usage_and_another_model_are_noted_beside_the_text(
     antiphon: Antiphon, server: ScriptedSessions
 ) -> None:

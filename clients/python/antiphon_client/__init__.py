@@ -4,12 +4,14 @@
         for event in client.stream("Why is the sky blue?"):
             print(event.text_delta.text, end="", flush=True)
 
-Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antiphon.chat.v1`, `antiphon.analytics.v1`); failures are in `errors`.
+Requests and answers are the contract's own messages (`antiphon.auth.v1`, `antiphon.chat.v1`, `antiphon.image.v1`, `antiphon.analytics.v1`); failures are in `errors`.
 """
 
+from antiphon_client._async_image_download import AsyncImageDownload
 from antiphon_client._async_server_stream import AsyncServerStream
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import ChatOptions
+from antiphon_client._image_download import ImageDownload
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import Reconnect
 from antiphon_client._server_stream import ServerStream
@@ -25,10 +27,12 @@ __all__ = [
     "Address",
     "AntiphonError",
     "AsyncClient",
+    "AsyncImageDownload",
     "AsyncServerStream",
     "AsyncStream",
     "ChatOptions",
     "Client",
+    "ImageDownload",
     "Keepalive",
     "MemoryTokenStore",
     "Reconnect",

@@ -57,6 +57,7 @@ class ChatOptions(TypedDict, total=False):
     system_prompt: str
     parameters: chat_pb2.Parameters
     tools: Sequence[chat_pb2.Tool]
+    images: Sequence[chat_pb2.Image]
     on_disconnect: chat_pb2.OnDisconnect
     disconnect_grace: float
     request_id: str
@@ -73,6 +74,7 @@ class _ChatFields(TypedDict, total=False):
     system_prompt: str
     parameters: chat_pb2.Parameters
     tools: Sequence[chat_pb2.Tool]
+    images: Sequence[chat_pb2.Image]
     on_disconnect: chat_pb2.OnDisconnect
     disconnect_grace: Duration
 
@@ -160,7 +162,16 @@ def _chat_fields(message: str | Sequence[chat_pb2.Message], options: ChatOptions
         fields["message"] = message
     else:
         fields["conversation"] = chat_pb2.Conversation(messages=message)
-    for name in ("session_id", "project", "model", "system_prompt", "parameters", "tools", "on_disconnect"):
+    for name in (
+        "session_id",
+        "project",
+        "model",
+        "system_prompt",
+        "parameters",
+        "tools",
+        "images",
+        "on_disconnect",
+    ):
         if name in options:
             fields[name] = options[name]
     if "disconnect_grace" in options:

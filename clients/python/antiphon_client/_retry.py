@@ -37,6 +37,8 @@ _ENDS_A_GENERATION = frozenset(
         "TOO_LONG",
     }
 )
+# A provider has done its work, and may want its price for it; a repetition would have it done, and paid, once more.
+_PAID_FOR = frozenset({"IMAGE_UNUSABLE"})
 _ASKS_TO_COME_AGAIN = frozenset({StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED, StatusCode.UNAVAILABLE})
 # What a stream shows when its connection, and not its server, gave up; the server's own failures carry a reason.
 _BROKEN_STREAM = frozenset(
@@ -108,7 +110,7 @@ class Attempts:
         return self._may_be_done and isinstance(failure, NotFound)
 
     def _may_pass(self, failure: AntiphonError) -> bool:
-        if isinstance(failure, Closed):
+        if isinstance(failure, Closed) or failure.reason in _PAID_FOR:
             return False
         if failure.retry_after is not None and failure.retry_after > self._retries.max_delay:
             return False

@@ -10,6 +10,7 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import _calls
 from antiphon_client._async import Transport
 from antiphon_client._async_accounts import AsyncAccountVerbs
+from antiphon_client._async_images import AsyncImageVerbs
 from antiphon_client._async_sessions import AsyncSessionVerbs
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._async_usage import AsyncUsageVerbs
@@ -19,7 +20,7 @@ from antiphon_client._record import OnReconnect, RecordReader
 from antiphon_client._tokens import TokenStore, store_of
 
 
-class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs, AsyncUsageVerbs):
+class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs, AsyncImageVerbs, AsyncUsageVerbs):
     """A connection to an Antiphon server. Belongs to one event loop; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,

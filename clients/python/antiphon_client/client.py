@@ -10,6 +10,7 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon_client import _calls
 from antiphon_client._accounts import AccountVerbs
 from antiphon_client._calls import ChatOptions
+from antiphon_client._images import ImageVerbs
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import OnReconnect, RecordReader
 from antiphon_client._sessions import SessionVerbs
@@ -19,7 +20,7 @@ from antiphon_client._tokens import TokenStore, store_of
 from antiphon_client._usage import UsageVerbs
 
 
-class Client(AccountVerbs, SessionVerbs, UsageVerbs):
+class Client(AccountVerbs, SessionVerbs, ImageVerbs, UsageVerbs):
     """A connection to an Antiphon server. May be used from several threads; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,

@@ -17,7 +17,8 @@ AntiphonError
 ├── Unavailable             the server, or something that it needs, can't answer now
 │   └── Unreachable         no server answered, or the connection broke
 └── ServerError             the server failed in a way that it did not foresee
-    └── BrokenRecord        what the server sent is no prefix of a record, and stayed so when asked again
+    ├── BrokenRecord        what the server sent is no prefix of a record, and stayed so when asked again
+    └── BrokenDownload      what was downloaded is not what the server says it is
 """
 
 from __future__ import annotations
@@ -198,3 +199,7 @@ class ServerError(AntiphonError):
 
 class BrokenRecord(ServerError):
     """What the server sent leaves out or overlaps what it sent before."""
+
+
+class BrokenDownload(ServerError):
+    """What was downloaded has another length or another SHA-256 than the server tells."""

@@ -160,7 +160,7 @@ def _answer(generation: Generation, outcome: Outcome, text: str, calls: Sequence
     return Message(
         message_id=generation.message_id,
         role=Role.ASSISTANT,
-        texts=(text,) if text else (),
+        parts=(text,) if text else (),
         tool_calls=tuple(calls),
         generation_id=generation.generation_id,
         model=generation.model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -46,6 +46,7 @@ class _Job:
     on_disconnect: OnDisconnect
     grace: float
     deadline: float | None
+    release: Callable[[], None]
     reading: asyncio.Task[Done] | None = None
     stop: _Stop | None = None
 
@@ -130,12 +131,13 @@ class Generations:
         on_disconnect: OnDisconnect,
         grace: timedelta,
         deadline: float | None,
+        release: Callable[[], None],
     ) -> None:
         """Make a generation that has begun in the store, with the first of `chain` that answers. `deadline` is in the loop's time; None
-        without one. Raises Unavailable behind `close`: what has begun is then left to whoever takes over."""
+        without one. `release` is called when what the models are asked is needed no more, maybe more than once. Raises Unavailable behind `close`: what has begun is then left to whoever takes over."""
         if self._closed:
             raise Unavailable("the server is stopping; try again")
-        job = _Job(live, chain, on_disconnect, grace.total_seconds(), deadline)
+        job = _Job(live, chain, on_disconnect, grace.total_seconds(), deadline, release)
         self._jobs[live.generation_id] = job
         live.on_watchers = lambda count: self._watchers_changed(job, count)
         live.on_lost = lambda: self._stop(job, _Stop.LOST)
@@ -167,6 +169,7 @@ class Generations:
             # Its task was ended before its first step.
             job.live.abandoned(ending_of(job.live, self._interrupted(job)))
         if job is not None:
+            job.release()
             # The record refers to its job no more, so that both go when the last watcher goes, and need no garbage collector.
             job.live.on_watchers = job.live.on_lost = job.live.on_grown = None
             self._routing.metrics.ended(job.live)
@@ -310,6 +313,8 @@ class Generations:
         live, writer, most = job.live, self._writer, self._bounds.max_answer_bytes
 
         def deliver(group: Sequence[Delta]) -> None:
+            # Behind the first token nothing is asked again.
+            job.release()
             live.add(group)
             writer.mark(live)
             if live.size_bytes > most:

@@ -10,7 +10,17 @@ from antiphon.chat.v1 import chat_pb2
 from services.capabilities.claims.model import body_digest
 from services.capabilities.upstream.errors import UnsupportedInput
 from services.chat.mapping.names import on_disconnect_from_proto, role_from_proto
-from services.chat.model import ChatCall, Message, Parameters, Role, Tool, ToolCall, steering_character
+from services.chat.model import (
+    ChatCall,
+    Image,
+    Message,
+    Parameters,
+    Part,
+    Role,
+    Tool,
+    ToolCall,
+    steering_character,
+)
 from services.kernel.errors import InvalidArgument, Violation
 
 _NUL = "holds a NUL character, which can't be kept; leave it out"
@@ -22,11 +32,16 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def chat_call(
     request: chat_pb2.StreamChatRequest | chat_pb2.ChatRequest, operation: str, digest_key: bytes
 ) -> ChatCall:
-    """A call for an answer; `digest_key` keys the digest of its body. Raises UnsupportedInput for images, InvalidArgument for fields that contradict one another."""
+    """A call for an answer; `digest_key` keys the digest of its body. Raises InvalidArgument for fields that contradict one another, UnsupportedInput for pictures
+    where there can be none."""
     kind = request.WhichOneof("input")
     if kind == "conversation" and request.session_id:
         raise InvalidArgument.field(
             "session_id", "a conversation is its own context; leave session_id empty, or send a message"
+        )
+    if kind == "conversation" and request.images:
+        raise InvalidArgument.field(
+            "images", "go with a message; those of a conversation are in its messages"
         )
     message: str | None = None
     if kind == "message":
@@ -50,6 +65,7 @@ def chat_call(
         disconnect_grace=request.disconnect_grace.ToTimedelta()
         if request.HasField("disconnect_grace")
         else None,
+        images=tuple(_image(image, f"images[{index}]") for index, image in enumerate(request.images)),
     )
 
 
@@ -78,7 +94,7 @@ def _digest(request: chat_pb2.StreamChatRequest | chat_pb2.ChatRequest, key: byt
 
 
 def conversation(request: chat_pb2.Conversation) -> tuple[Message, ...]:
-    """The messages of a conversation. Raises UnsupportedInput for images, InvalidArgument for what is empty or can't be kept."""
+    """The messages of a conversation. Raises UnsupportedInput for pictures of others than users, InvalidArgument for what is empty or can't be kept."""
     return tuple(
         _message(message, f"conversation.messages[{index}]") for index, message in enumerate(request.messages)
     )
@@ -96,7 +112,7 @@ def new_message(request: chat_pb2.Message) -> Message:
     if message.tool_calls and message.role is not Role.ASSISTANT:
         raise InvalidArgument.field("message.tool_calls", "are for messages of the role assistant")
     # A tool may well have had nothing to say; from others, some models refuse an empty text for as long as the session lives.
-    if not (tool or message.tool_calls or message.text):
+    if not (tool or message.tool_calls or message.text or message.images):
         raise InvalidArgument.field("message.parts", "is empty; a message needs content")
     require_storable(
         **{"message.tool_call_id": message.tool_call_id},
@@ -114,27 +130,35 @@ def new_message(request: chat_pb2.Message) -> Message:
 
 
 def _message(message: chat_pb2.Message, path: str) -> Message:
-    texts = []
+    role = role_from_proto(message.role)
+    parts: list[Part] = []
     for position, part in enumerate(message.parts):
         if part.WhichOneof("content") == "image":
-            raise UnsupportedInput(f"{path}.parts[{position}].image", "images can't be read yet; send text")
+            field = f"{path}.parts[{position}].image"
+            if role is not Role.USER:
+                raise UnsupportedInput(field, "pictures are for messages of the role user")
+            parts.append(_image(part.image, field))
+            continue
         if "\0" in part.text:
             # A conversation is not stored, and what a model repeats of it is.
             raise InvalidArgument.field(f"{path}.parts[{position}].text", _NUL)
-        texts.append(part.text)
-    role = role_from_proto(message.role)
-    blank = role is Role.USER and not "".join(texts).strip()
-    if blank or (not texts and not message.tool_calls):
+        parts.append(part.text)
+    blank = role is Role.USER and not any(isinstance(part, Image) or part.strip() for part in parts)
+    if blank or (not parts and not message.tool_calls):
         raise InvalidArgument.field(f"{path}.parts", "is empty; a message needs content")
     return Message(
         message_id="",
         role=role,
-        texts=tuple(texts),
+        parts=tuple(parts),
         tool_calls=tuple(
             ToolCall(call.tool_call_id, call.name, call.arguments_json) for call in message.tool_calls
         ),
         tool_call_id=message.tool_call_id,
     )
+
+
+def _image(image: chat_pb2.Image, path: str) -> Image:
+    return Image(image.image_id.lower(), image.uri, image.owner_token, path)
 
 
 def _tools(tools: Iterable[chat_pb2.Tool]) -> Iterable[Tool]:

@@ -14,7 +14,7 @@ from services.chat.mapping.names import (
     role_to_proto,
     state_to_proto,
 )
-from services.chat.model import Generation, Message, Session, ToolCall, UsageSummary
+from services.chat.model import Generation, Message, Part, Session, ToolCall, UsageSummary
 from services.chat.ports import CatalogModel
 
 
@@ -40,12 +40,19 @@ def tool_call_to_proto(call: ToolCall) -> chat_pb2.ToolCall:
     return chat_pb2.ToolCall(tool_call_id=call.tool_call_id, name=call.name, arguments_json=call.arguments)
 
 
+def _part(part: Part) -> chat_pb2.Part:
+    if isinstance(part, str):
+        return chat_pb2.Part(text=part)
+    image = chat_pb2.Image(uri=part.uri) if part.uri else chat_pb2.Image(image_id=part.image_id)
+    return chat_pb2.Part(image=image)
+
+
 def message_to_proto(message: Message) -> chat_pb2.Message:
-    """A message; texts become parts."""
+    """A message with its parts in order."""
     made = chat_pb2.Message(
         message_id=message.message_id,
         role=role_to_proto(message.role),
-        parts=[chat_pb2.Part(text=text) for text in message.texts],
+        parts=[_part(part) for part in message.parts],
         tool_calls=[tool_call_to_proto(call) for call in message.tool_calls],
         tool_call_id=message.tool_call_id,
         session_id=message.session_id,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
-from services.capabilities.upstream.errors import ModelNotReady
+from services.capabilities.upstream.catalogs import ModelCatalog
+from services.capabilities.upstream.keys import key_of, normalized
 from services.chat.errors import ModelNotFound
 from services.chat.generation.families import GENERIC
 from services.chat.ports import CatalogModel, Provider
@@ -18,7 +18,6 @@ from services.settings import ChatSettings
 ECHO = "echo"
 _BUILT_IN = Path(__file__).with_name("models.toml")
 _UNCHOSEN = ChosenTimeouts()
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,70 +36,14 @@ class Endpoint:
 MakeProvider = Callable[[Endpoint, str], Provider]
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogChanges:
-    """The names of the models that a new catalog has more, has no more, and has otherwise."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-
-
-class FileCatalog:
-    """Keeps Catalog's promises: the models in the file's order, `echo` last. Another one can take its place at any time."""
+class FileCatalog(ModelCatalog[CatalogModel]):
+    """Keeps Catalog's promises: the models in the file's order, `echo` last, which is always ready. Another one can take its place at
+    any time."""
 
     def __init__(
         self, models: Mapping[str, CatalogModel], endpoints: Mapping[str, Endpoint] | None = None
     ) -> None:
-        self._models: Mapping[str, CatalogModel] = MappingProxyType(dict(models))
-        self._endpoints = dict(endpoints or {})
-
-    @property
-    def models(self) -> Mapping[str, CatalogModel]:
-        """As the port says. What was returned does not change."""
-        return self._models
-
-    @property
-    def default(self) -> CatalogModel:
-        """As the port says; there always is one, since `echo` is ready."""
-        return next(model for model in self._models.values() if model.ready)
-
-    def known(self, name: str) -> CatalogModel:
-        """As the port says."""
-        model = self._models.get(name)
-        if model is None:
-            raise ModelNotFound(name)
-        return model
-
-    def find(self, name: str) -> CatalogModel:
-        """As the port says."""
-        model = self.known(name) if name else self.default
-        if not model.ready:
-            raise ModelNotReady(model.name, model.not_ready_reason)
-        return model
-
-    def replace(self, other: FileCatalog) -> CatalogChanges:
-        """Have the models of another catalog from now on. Who holds a model keeps it, and an unchanged one stays what it is."""
-        old, new = self._models, dict(other.models)
-        changed = []
-        for name in new.keys() & old.keys():
-            if self._same(name, other):
-                new[name] = old[name]
-            else:
-                changed.append(name)
-        changes = CatalogChanges(
-            tuple(sorted(new.keys() - old.keys())),
-            tuple(sorted(old.keys() - new.keys())),
-            tuple(sorted(changed)),
-        )
-        self._models, self._endpoints = MappingProxyType(new), dict(other._endpoints)
-        return changes
-
-    def _same(self, name: str, other: FileCatalog) -> bool:
-        old, new = self._models[name], other._models[name]
-        return replace(new, provider=old.provider) == old and self._endpoints.get(
-            name
-        ) == other._endpoints.get(name)
+        super().__init__(models, endpoints or {}, ModelNotFound)
 
 
 def load_catalog(
@@ -174,24 +117,7 @@ def echo_model(provider: Provider) -> CatalogModel:
     )
 
 
-def normalized(base_url: str) -> str:
-    """One address for all ways to write it, without a name and a password in it: models that share it fail together."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
-    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
-
-
 def _endpoint(entry: ProviderEntry, elsewhere: str | None, keys: Mapping[str, str]) -> Endpoint:
-    base_url, variable = elsewhere or entry.base_url, entry.api_key_env
-    key = (keys.get(variable) or "").strip() if variable else ""
-    if not (key.isascii() and key.isprintable()):
-        # It would break every call's header.
-        return Endpoint(
-            entry.name, base_url, None, f"{variable} has characters that no key has; set it again"
-        )
     # Whoever points a provider elsewhere, to a server of their own for example, may need no key there.
-    needed = variable and not key and elsewhere is None
-    return Endpoint(entry.name, base_url, key or None, f"set {variable}" if needed else "")
+    key = key_of(entry.api_key_env, keys, needed=elsewhere is None)
+    return Endpoint(entry.name, elsewhere or entry.base_url, key.value, key.missing)

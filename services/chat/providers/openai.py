@@ -12,7 +12,6 @@ from math import isfinite
 from weakref import WeakSet
 
 import aiohttp
-from aiohttp.http import StreamWriter
 
 from services.capabilities.upstream.errors import (
     ProviderCredential,
@@ -24,10 +23,11 @@ from services.capabilities.upstream.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from services.chat.model import Delta
+from services.chat.model import Delta, Picture
 from services.chat.ports import Done, ModelCall
 from services.chat.providers import wire
 from services.chat.providers.reading import Reading
+from services.chat.providers.sending import Body
 from services.chat.providers.silence import Silence
 
 # The provider's own time-outs are not those of aiohttp.
@@ -53,25 +53,6 @@ class Timeouts:
     connect: float
     first_token: float
     idle: float
-
-
-class _Body(aiohttp.BytesPayload):
-    """A request's body that tells when it is sent, which is when there is a connection; `used` are those that have carried one."""
-
-    def __init__(self, body: bytes, reached: Callable[[], None], used: WeakSet[object]) -> None:
-        super().__init__(body)
-        self._reached = reached
-        self._used = used
-        self.over_used = False
-
-    async def write_with_length(
-        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        if isinstance(writer, StreamWriter):
-            self.over_used = writer.protocol in self._used
-            self._used.add(writer.protocol)
-        self._reached()
-        await super().write_with_length(writer, content_length)
 
 
 class OpenAIProvider:
@@ -158,7 +139,11 @@ class OpenAIProvider:
                 await _to_the_end(response)
 
     async def _asked(
-        self, body: bytes, reading: Reading, limit: asyncio.Timeout, connected: Callable[[], None]
+        self,
+        pieces: Sequence[bytes | Picture],
+        reading: Reading,
+        limit: asyncio.Timeout,
+        connected: Callable[[], None],
     ) -> aiohttp.ClientResponse:
         loop = asyncio.get_running_loop()
 
@@ -169,7 +154,7 @@ class OpenAIProvider:
                 reading.connected = True
                 connected()
 
-        sent = _Body(body, reached, self._used)
+        sent = Body(pieces, reached, self._used)
         try:
             return await self._post(sent)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
@@ -179,9 +164,9 @@ class OpenAIProvider:
                 raise
         reading.connected = False
         limit.reschedule(loop.time() + self._timeouts.connect)
-        return await self._post(_Body(body, reached, self._used))
+        return await self._post(Body(pieces, reached, self._used))
 
-    async def _post(self, body: _Body) -> aiohttp.ClientResponse:
+    async def _post(self, body: Body) -> aiohttp.ClientResponse:
         return await self._session.post(
             self._url,
             data=body,

@@ -12,10 +12,10 @@ from services.kernel.ids import stamp_of
 # The copies get UUIDv7s of the last moments before the new session's own, a stamp for each, so that their order is kept and whatever is
 # said next comes after them. They are made where they are stored: however long the session is, nothing of it travels.
 _COPY = sa.text("""
-insert into chat.messages (message_id, session_id, role, texts, tool_calls, tool_call_id, generation_id, model, finish_reason, created_at)
+insert into chat.messages (message_id, session_id, role, texts, parts, tool_calls, tool_call_id, generation_id, model, finish_reason, created_at)
 select (lpad(to_hex(stamp >> 12), 12, '0') || '7' || lpad(to_hex(stamp & 4095), 3, '0')
         || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid,
-       cast(:session_id as uuid), role, texts, tool_calls, tool_call_id, generation_id, model, finish_reason, created_at
+       cast(:session_id as uuid), role, texts, parts, tool_calls, tool_call_id, generation_id, model, finish_reason, created_at
 from (
     select m.*, cast(:stamp as bigint) - row_number() over (order by m.message_id desc) as stamp
     from chat.messages m

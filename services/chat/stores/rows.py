@@ -9,6 +9,7 @@ from antiphon.usage.v1 import usage_pb2
 
 from services.capabilities.metering.mapping import usage_from_proto
 from services.chat.model import FinishReason, Generation, Message, Role, Session, State, ToolCall
+from services.chat.stores.parts import parts_of
 from services.kernel.failures import Failure
 
 
@@ -51,7 +52,7 @@ def turn(row: Sequence[Any]) -> Message:
     return Message(
         message_id=row[0],
         role=Role(row[1]),
-        texts=tuple(row[2]),
+        parts=parts_of(row[2], row[5]),
         tool_calls=tool_calls(row[3]),
         tool_call_id=row[4],
     )

@@ -91,8 +91,8 @@ with {_LEASE}, claim as (
       and (%(request_id)s::uuid is null or exists (select from claim))
     returning 1
 ), message as (
-    insert into chat.messages (message_id, session_id, role, texts, created_at)
-    select %(user_message_id)s::uuid, %(session_id)s::uuid, 'user', %(user_texts)s::text[], %(now)s
+    insert into chat.messages (message_id, session_id, role, texts, parts, created_at)
+    select %(user_message_id)s::uuid, %(session_id)s::uuid, 'user', %(user_texts)s::text[], %(user_parts)s::jsonb, %(now)s
     where %(user_message_id)s::uuid is not null and exists (select from generation)
 ), titled as (
     update chat.sessions set title = %(new_title)s
@@ -279,12 +279,13 @@ STATE = "select state from chat.generations where generation_id = %(generation_i
 # The newest messages, until they are too many or too much; the newest one always.
 HISTORY = """
 with recent as (
-    select message_id, role, texts, tool_calls, tool_call_id,
-           octet_length(array_to_string(texts, '')) + octet_length(tool_calls::text) as size
+    select message_id, role, texts, tool_calls, tool_call_id, parts,
+           octet_length(array_to_string(texts, '')) + octet_length(tool_calls::text)
+           + coalesce(octet_length(parts::text), 0) as size
     from chat.messages where session_id = %(session_id)s order by message_id desc limit %(limit)s
 ), summed as (
     select *, sum(size) over (order by message_id desc) - size as before from recent
 )
-select message_id::text, role, texts, tool_calls, tool_call_id from summed
+select message_id::text, role, texts, tool_calls, tool_call_id, parts from summed
 where before = 0 or before + size <= %(max_bytes)s order by message_id desc
 """

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.chat.model import FinishReason, Message, Role, Session
 from services.chat.stores import rows
+from services.chat.stores.parts import order_of, parts_of
 
 _METADATA = sa.MetaData(schema="chat")
 _ID = sa.Uuid(as_uuid=False)
@@ -41,6 +42,7 @@ MESSAGES = sa.Table(
     sa.Column("model", sa.Text),
     sa.Column("finish_reason", sa.Text),
     sa.Column("created_at", _TIME),
+    sa.Column("parts", JSONB(none_as_null=True)),
 )
 GENERATIONS = sa.Table(
     "generations",
@@ -54,6 +56,7 @@ SESSION_SIZE = sa.func.octet_length(SESSIONS.c.system_prompt) + 1024
 MESSAGE_SIZE = (
     sa.func.octet_length(sa.func.array_to_string(MESSAGES.c.texts, ""))
     + sa.func.octet_length(sa.cast(MESSAGES.c.tool_calls, sa.Text))
+    + sa.func.coalesce(sa.func.octet_length(sa.cast(MESSAGES.c.parts, sa.Text)), 0)
     + 512
 )
 
@@ -84,7 +87,7 @@ def message_of(row: Any) -> Message:
     return Message(
         message_id=row.message_id,
         role=Role(row.role),
-        texts=tuple(row.texts),
+        parts=parts_of(row.texts, row.parts),
         tool_calls=rows.tool_calls(row.tool_calls),
         tool_call_id=row.tool_call_id,
         session_id=row.session_id or "",
@@ -102,6 +105,7 @@ def message_values(message: Message) -> dict[str, Any]:
         "session_id": message.session_id,
         "role": message.role.value,
         "texts": list(message.texts),
+        "parts": order_of(message),
         "tool_calls": rows.tool_calls_to_json(message.tool_calls),
         "tool_call_id": message.tool_call_id,
         "generation_id": message.generation_id or None,

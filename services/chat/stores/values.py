@@ -19,6 +19,7 @@ from services.chat.model import (
 )
 from services.chat.ports import Flush
 from services.chat.stores import rows, statements
+from services.chat.stores.parts import order_of
 from services.infra.postgres.binary import (
     TRUE,
     Kind,
@@ -64,6 +65,7 @@ BEGIN = PreparedStatement(
         "system_prompt": Kind.TEXT,
         "user_message_id": Kind.UUID,
         "user_texts": Kind.TEXTS,
+        "user_parts": Kind.JSONB,
         "started": Kind.BYTEA,
     },
 )
@@ -146,6 +148,7 @@ def begin_values(lease: Lease, new: NewGeneration) -> dict[str, bytes | None]:
         "system_prompt": text(session.system_prompt) if session else b"",
         "user_message_id": uuid(asked.message_id) if asked else None,
         "user_texts": texts(asked.texts) if asked else _NO_TEXTS,
+        "user_parts": jsonb(order_of(asked)) if asked and asked.images else None,
         "started": events_to_bytes([new.started]),
     }
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from services.capabilities.upstream.errors import UnsupportedInput
 from services.chat.errors import ContextTooLong
-from services.chat.generation.tokens import error_percent, estimate_message_tokens
-from services.chat.model import Capability, ChatCall, Message, Role
+from services.chat.generation.tokens import error_percent, estimate_message_tokens, picture_tokens
+from services.chat.model import Capability, ChatCall, Image, Message, Role
 from services.chat.ports import CatalogModel
+from services.kernel.errors import InvalidArgument
 
 # Of a window that is not known this much is taken to be there.
 _ASSUMED_CONTEXT_TOKENS = 8192
 # For the answer, when the caller sets no limit to it.
 _RESERVED_SHARE = 4
+# As many as most endpoints take in a call, or fewer.
+_MOST_PICTURES = 10
+# What stands for a picture that the model is not shown.
+_UNSEEN = "[image]\n"
 
 
 def build_context(
@@ -21,12 +27,14 @@ def build_context(
 ) -> tuple[list[Message], int]:
     """The messages for the model, oldest first, and an estimate of the tokens of all that it reads, tools and schema included.
 
-    The oldest turns are dropped first when the window is too small; the system prompt and what is to be answered stay. What is kept of
+    The oldest turns are dropped first when the window is too small; the system prompt and what is to be answered stay. Of pictures those
+    of the newest turns are kept, and words stand for the others, for all of them when the model does not see. What is kept of
     the turns before fits also when the estimate is as far too low as those of the model's family are now and then. Raises
-    ContextTooLong when what has to stay would not even fit if the estimate were as far too high, and UnsupportedInput for what the
-    model can't do.
+    ContextTooLong when what has to stay would not even fit if the estimate were as far too high, UnsupportedInput for what the
+    model can't do, pictures of the call itself among it, and InvalidArgument when these are too many.
     """
     _check_capabilities(model, call)
+    _check_pictures(model, asked_images(history))
     window = model.context_tokens or _ASSUMED_CONTEXT_TOKENS
     answer = call.parameters.max_output_tokens or 0
     budget = window - min(max(answer, window // _RESERVED_SHARE), window // 2)
@@ -37,21 +45,65 @@ def build_context(
     # A conversation may bring its system prompt as its first message.
     while turns and turns[0].role is Role.SYSTEM:
         system.append(turns.pop(0))
-    last = _last_turn(turns)
-    used = _tools_tokens(call, model.family) + sum(_tokens(one, model.family) for one in (*system, *last))
+    room = _MOST_PICTURES if Capability.VISION in model.capabilities else 0
+    last, room = _seen(_last_turn(turns), room)
+    used = _tools_tokens(call, model.family)
+    used += sum(message_tokens(one, model.family) for one in (*system, *last))
     if used * 100 > budget * (100 + error) and model.context_tokens:
         raise ContextTooLong(model.name, model.context_tokens)
     kept = last[::-1]
-    for message in reversed(turns[: len(turns) - len(last)]):
-        tokens = _tokens(message, model.family)
+    for whole in reversed(turns[: len(turns) - len(last)]):
+        (message,), left = _seen([whole], room)
+        tokens = message_tokens(message, model.family)
         if (used + tokens) * (100 + error) > budget * 100:
             break
-        used += tokens
+        used, room = used + tokens, left
         kept.append(message)
     # An answer without its question, or a tool's result without its call, would confuse the model.
     while len(last) < len(kept) < len(turns) and kept[-1].role in (Role.ASSISTANT, Role.TOOL):
-        used -= _tokens(kept.pop(), model.family)
+        used -= message_tokens(kept.pop(), model.family)
     return [*system, *reversed(kept)], used
+
+
+def asked_images(history: Sequence[Message]) -> list[Image]:
+    """The pictures that the call itself brings in what is to be answered: without them it is not the same question."""
+    return [image for message in _last_turn(_joined(history)) for image in message.images if image.path]
+
+
+def without_unseen(history: Sequence[Message], shown: Collection[Image]) -> list[Message]:
+    """The history with words in the place of pictures that are not among those `shown`."""
+    return [
+        replace(
+            message,
+            parts=tuple(
+                [part if isinstance(part, str) or part in shown else _UNSEEN for part in message.parts]
+            ),
+        )
+        for message in history
+    ]
+
+
+def message_tokens(message: Message, family: str) -> int:
+    """About how many tokens a message has, with its tool calls and pictures."""
+    tokens = estimate_message_tokens(message.text, family) + sum(
+        estimate_message_tokens(call.name + call.arguments, family) for call in message.tool_calls
+    )
+    return tokens + len(message.images) * picture_tokens(family)
+
+
+def _seen(messages: Sequence[Message], room: int) -> tuple[list[Message], int]:
+    """The messages with as many of their pictures as there is room for, the last ones, and the room that is left."""
+    seen: list[Message] = []
+    for message in reversed(messages):
+        unseen = len(message.images) - room
+        room = max(-unseen, 0)
+        if unseen > 0:
+            places = [place for place, part in enumerate(message.parts) if isinstance(part, Image)]
+            struck = set(places[:unseen])
+            parts = [_UNSEEN if place in struck else part for place, part in enumerate(message.parts)]
+            message = replace(message, parts=tuple(parts))
+        seen.append(message)
+    return seen[::-1], room
 
 
 def _last_turn(turns: Sequence[Message]) -> list[Message]:
@@ -66,19 +118,13 @@ def _joined(history: Sequence[Message]) -> list[Message]:
     """The history without empty turns, and with adjacent turns of a person as one, as the templates of many models demand."""
     turns: list[Message] = []
     for message in history:
-        if not message.text and not message.tool_calls and message.role is not Role.TOOL:
+        if not (message.text or message.images or message.tool_calls or message.role is Role.TOOL):
             continue
         if turns and message.role is Role.USER and turns[-1].role is Role.USER:
-            turns[-1] = Message("", Role.USER, (f"{turns[-1].text}\n\n{message.text}",))
+            turns[-1] = Message("", Role.USER, (*turns[-1].parts, "\n\n", *message.parts))
         else:
             turns.append(message)
     return turns
-
-
-def _tokens(message: Message, family: str) -> int:
-    return estimate_message_tokens(message.text, family) + sum(
-        estimate_message_tokens(call.name + call.arguments, family) for call in message.tool_calls
-    )
 
 
 def _tools_tokens(call: ChatCall, family: str) -> int:
@@ -88,6 +134,19 @@ def _tools_tokens(call: ChatCall, family: str) -> int:
     )
     schema = call.parameters.json_schema
     return sum(tools) + (estimate_message_tokens(schema, family) if schema else 0)
+
+
+def _check_pictures(model: CatalogModel, asked: Sequence[Image]) -> None:
+    if asked and Capability.VISION not in model.capabilities:
+        raise UnsupportedInput(
+            asked[0].path,
+            f"the model {model.name!r} sees no pictures; leave it out or choose another model",
+            model.name,
+        )
+    if len(asked) > _MOST_PICTURES:
+        raise InvalidArgument.field(
+            asked[_MOST_PICTURES].path, f"is one too many: a model is shown {_MOST_PICTURES} pictures at most"
+        )
 
 
 def _check_capabilities(model: CatalogModel, call: ChatCall) -> None:

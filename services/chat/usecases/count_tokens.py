@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from services.chat.generation.tokens import error_percent, estimate_message_tokens
 from services.chat.model import Message
 from services.chat.ports import Catalog
+from services.chat.usecases.context import message_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,5 @@ class CountTokens:
         """The count for a model of the catalog, ready or not; an empty name is the default. Raises ModelNotFound."""
         found = self.catalog.known(model) if model else self.catalog.default
         tokens = estimate_message_tokens(system_prompt, found.family) if system_prompt else 0
-        for message in messages:
-            tokens += estimate_message_tokens(message.text, found.family)
-            tokens += sum(
-                estimate_message_tokens(call.name + call.arguments, found.family)
-                for call in message.tool_calls
-            )
+        tokens += sum(message_tokens(message, found.family) for message in messages)
         return TokenCount(found.name, tokens, error_percent(found.family))

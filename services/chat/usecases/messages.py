@@ -33,9 +33,8 @@ class CreateMessage:
         Raises InvalidArgument for one of more than 3 MiB, NotFound for the session, AlreadyExists, Unavailable.
         """
         calls = [(call.tool_call_id, call.name, call.arguments) for call in message.tool_calls]
-        size = sum(
-            len(text.encode()) for text in (*message.texts, *(text for call in calls for text in call))
-        )
+        parts = [(part,) if isinstance(part, str) else (part.image_id, part.uri) for part in message.parts]
+        size = sum(len(text.encode()) for texts in (*parts, *calls) for text in texts)
         if size > _MAXIMUM_BYTES:
             raise InvalidArgument.field(
                 "message", f"has {size} bytes of content; up to {_MAXIMUM_BYTES} are kept of one message"
@@ -50,6 +49,8 @@ class CreateMessage:
             message.texts,
             calls,
             message.tool_call_id,
+            # Without pictures the digest is what it always was.
+            *([parts] if message.images else []),
         )
         new = replace(message, message_id=new_id(), session_id=session, create_time=datetime.now(UTC))
         made = await self.store.create_message(new, principal.user_id, claim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,15 +21,17 @@ from services.chat.model import (
     Message,
     NewGeneration,
     OnDisconnect,
+    Part,
     Role,
     Session,
     Started,
     State,
     title_of,
 )
-from services.chat.ports import Catalog, LeaseLost, ModelCall, RecordStore
-from services.chat.usecases.context import build_context
+from services.chat.ports import Catalog, CatalogModel, LeaseLost, ModelCall, RecordStore
+from services.chat.usecases.context import asked_images, build_context, without_unseen
 from services.chat.usecases.deadlines import time_to_make
+from services.chat.usecases.showing import Gallery, Held
 from services.kernel.errors import InvalidArgument, NotFound, ServiceError, Unavailable
 from services.kernel.ids import is_random_uuid, new_id
 from services.kernel.metering import Question
@@ -42,6 +44,20 @@ _HISTORY_MESSAGES = 400
 
 
 @dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A call that can be answered. `user_message` is what a session keeps of it; `held` are the pictures that models are shown."""
+
+    session: Session | None
+    user_message: Message | None
+    model: CatalogModel
+    system_prompt: str
+    turns: list[Message]
+    context: list[Message]
+    tokens: int
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
 class StartChat:
     """Begins generations."""
 
@@ -49,33 +65,66 @@ class StartChat:
     catalog: Catalog
     generations: Generations
     holder: LeaseHolder
+    gallery: Gallery
     _beginning: set[asyncio.Task[str | None]] = field(default_factory=set)
 
     async def __call__(self, principal: Principal, call: ChatCall, remaining: float | None) -> str:
         """Returns the id of the generation that answers the call, once its first event is durable.
 
         `remaining` is the caller's deadline in seconds from now. Raises ModelNotFound, ModelNotReady, NotFound, AlreadyExists,
-        UnsupportedInput, ContextTooLong, InvalidArgument, ResourceExhausted and Unavailable.
+        UnsupportedInput, ContextTooLong, InvalidArgument, ResourceExhausted and Unavailable, for pictures also FailedPrecondition and
+        DeadlineExceeded. Nothing is claimed until they are fetched.
         """
         self._check_caller(principal, call)
         end = None if remaining is None else asyncio.get_running_loop().time() + time_to_make(remaining)
         try:
-            self.generations.admit()
-            session, history = await self._session(principal, call)
-            model = self.catalog.find(call.model or (session.model if session else ""))
-            turns, user_message = self._turns(principal, call, history)
-            system_prompt = call.system_prompt or (session.system_prompt if session else "")
-            context, tokens = build_context(model, system_prompt, turns, call)
-            # Others may have been admitted meanwhile, and what waits to begin in the store takes its place already.
-            self.generations.admit(beginning=len(self._beginning))
+            prepared = await self._prepared(principal, call, end)
         except ServiceError:
             # What would refuse a new call keeps nobody from the answer to an earlier one.
             answered = await self._answered(principal, call)
             if answered is None:
                 raise
+            prepared = answered
+        if isinstance(prepared, str):
             _tell(True)
-            return answered
+            return prepared
+        with ExitStack() as undo:
+            undo.callback(prepared.held.release)
+            return await self._begun(principal, call, prepared, end, undo)
 
+    async def _prepared(self, principal: Principal, call: ChatCall, end: float | None) -> _Prepared | str:
+        """What refuses a call is found here. An id when an earlier call's generation was found on the way."""
+        self.generations.admit()
+        session, history = await self._session(principal, call)
+        model = self.catalog.find(call.model or (session.model if session else ""))
+        turns, user_message = self._turns(principal, call, history)
+        system_prompt = call.system_prompt or (session.system_prompt if session else "")
+        context, tokens = build_context(model, system_prompt, turns, call)
+        with ExitStack() as undo:
+            held = Held(self.gallery)
+            if wanted := [image for message in context for image in message.images]:
+                if (answered := await self._answered(principal, call)) is not None:
+                    return answered
+                held = await self.gallery.show(principal.user_id, wanted, asked_images(turns), end)
+                undo.callback(held.release)
+                # The fallbacks are shown the same, and where something is missing, words stand for it.
+                turns = without_unseen(turns, held.pictures)
+                context, tokens = build_context(model, system_prompt, turns, call)
+            # Others may have been admitted meanwhile, and what waits to begin in the store takes its place already.
+            self.generations.admit(beginning=len(self._beginning))
+            undo.pop_all()
+        return _Prepared(session, user_message, model, system_prompt, turns, context, tokens, held)
+
+    async def _begun(
+        self,
+        principal: Principal,
+        call: ChatCall,
+        prepared: _Prepared,
+        end: float | None,
+        undo: ExitStack,
+    ) -> str:
+        """The id of the generation that has begun, here or by an earlier call. `undo` is left to be done unless it has begun here."""
+        session, user_message, model = prepared.session, prepared.user_message, prepared.model
         now, opened = datetime.now(UTC), None
         if session is None and user_message is not None:
             opened = Session(
@@ -105,7 +154,7 @@ class StartChat:
             create_time=now,
             operation=call.operation,
             api_key_id=principal.api_key_id,
-            input_tokens_estimate=tokens,
+            input_tokens_estimate=prepared.tokens,
             requested_model=model.name,
         )
         started = Event(1, 1, now, Started(generation_id, session_id, message_id, model.name))
@@ -118,8 +167,7 @@ class StartChat:
             started=started,
             title=title_of(user_message.text) if session and user_message and not session.title else "",
         )
-        asked = Candidate(model, ModelCall(model.upstream, context, call.parameters, call.tools), tokens)
-        chain = self._chain(asked, system_prompt, turns, call)
+        chain = self._chain(prepared, call)
         begin = asyncio.create_task(self._begin(new))
         self._beginning.add(begin)
         begin.add_done_callback(self._beginning.discard)
@@ -129,17 +177,21 @@ class StartChat:
             earlier = await asyncio.shield(begin)
         except asyncio.CancelledError:
             # The caller went away, and what has begun in the store is made nevertheless, or stopped as the call says.
+            late = undo.pop_all()
+
             def begun(ended: asyncio.Task[str | None]) -> None:
-                if not ended.cancelled() and ended.exception() is None and ended.result() is None:
-                    with suppress(Unavailable):
-                        self._start(new, chain, call, end)
+                with late, suppress(Unavailable):
+                    if not ended.cancelled() and ended.exception() is None and ended.result() is None:
+                        self._start(new, chain, call, end, prepared.held)
+                        late.pop_all()
 
             begin.add_done_callback(begun)
             raise
         _tell(True)
         if earlier is not None:
             return earlier
-        self._start(new, chain, call, end)
+        self._start(new, chain, call, end, prepared.held)
+        undo.pop_all()
         return generation_id
 
     def _start(
@@ -148,6 +200,7 @@ class StartChat:
         chain: Iterator[Candidate],
         call: ChatCall,
         end: float | None,
+        held: Held,
     ) -> None:
         """Make the generation. Nothing is awaited from here until the caller watches, so that it counts as a watcher in time."""
         anonymous = not new.generation.user_id
@@ -158,7 +211,7 @@ class StartChat:
         # A caller that wants its generation to go on without it does not bound it by its own deadline.
         deadline = end if on_disconnect is OnDisconnect.STOP else None
         self.generations.start(
-            LiveGeneration(new.generation, new.started), chain, on_disconnect, grace, deadline
+            LiveGeneration(new.generation, new.started), chain, on_disconnect, grace, deadline, held.release
         )
 
     def _has_begun(self, begin: asyncio.Task[str | None], generation_id: str) -> Question:
@@ -177,22 +230,26 @@ class StartChat:
 
         return answer
 
-    def _chain(
-        self, asked: Candidate, system_prompt: str, turns: list[Message], call: ChatCall
-    ) -> Iterator[Candidate]:
+    def _chain(self, prepared: _Prepared, call: ChatCall) -> Iterator[Candidate]:
         """The model that was asked, then its fallbacks that can answer this call, each made when it is needed."""
-        yield asked
-        seen = {asked.model.name}
-        for name in asked.model.fallbacks:
+        pictures = prepared.held.pictures
+
+        def candidate(model: CatalogModel, context: list[Message], tokens: int) -> Candidate:
+            asked = ModelCall(model.upstream, context, call.parameters, call.tools, pictures)
+            return Candidate(model, asked, tokens)
+
+        yield candidate(prepared.model, prepared.context, prepared.tokens)
+        seen = {prepared.model.name}
+        for name in prepared.model.fallbacks:
             if name in seen:
                 continue
             seen.add(name)
             try:
                 model = self.catalog.find(name)
-                context, tokens = build_context(model, system_prompt, turns, call)
+                context, tokens = build_context(model, prepared.system_prompt, prepared.turns, call)
             except (ModelNotFound, ModelNotReady, UnsupportedInput, ContextTooLong):
                 continue
-            yield Candidate(model, ModelCall(model.upstream, context, call.parameters, call.tools), tokens)
+            yield candidate(model, context, tokens)
 
     def _check_caller(self, principal: Principal, call: ChatCall) -> None:
         if principal.user_id:
@@ -228,7 +285,8 @@ class StartChat:
                     "the last message has to be a user's or a tool's, since it is the one to be answered",
                 )
             return list(call.conversation), None
-        asked = Message(new_id() if principal.user_id else "", Role.USER, (call.message,))
+        parts: tuple[Part, ...] = (*call.images, call.message)
+        asked = Message(new_id() if principal.user_id else "", Role.USER, parts)
         return [*history, asked], asked if principal.user_id else None
 
     async def _begin(self, new: NewGeneration) -> str | None:

@@ -42,6 +42,7 @@ def upgrade() -> None:
             ended_at timestamptz,
             event_id uuid,
             event_status smallint,
+            event_reason text,
             latency bigint,
             images bigint
         )
@@ -83,8 +84,10 @@ def upgrade() -> None:
     """)
     op.execute("create index idx_images_user_id on image.images (user_id, image_id desc)")
     op.execute("create index idx_images_generation_id on image.images (generation_id, index)")
+    op.execute("create index idx_images_anonymous on image.images (created_at) where user_id = ''")
 
-    # What is still to be done in the object store. Filings of a group are one process's at a time.
+    # What is still to be done in the object store. Filings of a group are one process's at a time. No two states of a filing have the same
+    # revision, also when one was forgotten between them: whoever was away long finds nothing that it takes for its own.
     op.execute("""
         create table image.filings (
             image_id uuid primary key,
@@ -92,7 +95,7 @@ def upgrade() -> None:
             user_id text not null,
             day date not null,
             change text not null check (change in ('add', 'remove')),
-            revision bigint not null default 1,
+            revision bigint not null generated always as identity,
             attempts integer not null default 0,
             again integer not null default 0,
             due_at timestamptz not null default now()

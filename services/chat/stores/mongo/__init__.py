@@ -27,7 +27,7 @@ chat_watches      _id {g, w: watcher_id} · g, ttl (seconds), at: when it was la
 chat_sessions     _id session_id · the fields of a session; created_at, updated_at · claim as above, of CreateSession and ForkSession ·
                   deleted: true and deleted_at for one that is gone: it stays for a while without content, so that no late write brings it back ·
                   pending: "copy" or "erase" while a fork or a deletion is not finished · copying: what a fork still has to copy · size
-chat_messages     _id message_id · session_id, user_id, role, texts, tool_calls, tool_call_id, generation_id, model, finish_reason,
+chat_messages     _id message_id · session_id, user_id, role, texts, parts, tool_calls, tool_call_id, generation_id, model, finish_reason,
                   created_at, claim (of CreateMessage) · words: what its text can be found by · size: bytes that it
                   takes in a response, about
 chat_outbox       _id event_id · user_id, payload, created_at: usage events of calls that made nothing, until they are shipped · set_aside: why

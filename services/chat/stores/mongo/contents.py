@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chat.model import FinishReason, Message, Role, Session, ToolCall
+from services.chat.stores.parts import order_of, parts_of
 from services.chat.words import words_in
 
 _MOST_WORDS = 4_000
@@ -58,12 +59,15 @@ def message_document(message: Message, session_id: str, user_id: str, create_tim
     """What `chat_messages` keeps of a message; `session_id` is empty for the answer to a call without one."""
     size = len(message.text.encode())
     size += sum(len(call.name.encode()) + len(call.arguments.encode()) + 64 for call in message.tool_calls)
+    size += sum(len(image.uri) + 64 for image in message.images)
+    order = order_of(message)
     return {
         "_id": message.message_id,
         "session_id": session_id,
         "user_id": user_id,
         "role": message.role.value,
         "texts": list(message.texts),
+        **({} if order is None else {"parts": order}),
         "tool_calls": [[call.tool_call_id, call.name, call.arguments] for call in message.tool_calls],
         "tool_call_id": message.tool_call_id,
         "generation_id": message.generation_id,
@@ -80,7 +84,7 @@ def message_of(document: Mapping[str, Any]) -> Message:
     return Message(
         message_id=document["_id"],
         role=Role(document["role"]),
-        texts=tuple(document["texts"]),
+        parts=parts_of(document["texts"], document.get("parts")),
         tool_calls=tuple(ToolCall(*call) for call in document["tool_calls"]),
         tool_call_id=document["tool_call_id"],
         session_id=document["session_id"],

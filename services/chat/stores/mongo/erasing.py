@@ -57,7 +57,10 @@ class Erasing:
         # A claim outlives what it stands for, so that a late retry does not make that anew.
         await self._messages.update_many(
             {**these, "claim": {"$exists": True}},
-            {"$set": {"texts": [], "tool_calls": [], "tool_call_id": "", "size": 0}, "$unset": {"words": ""}},
+            {
+                "$set": {"texts": [], "tool_calls": [], "tool_call_id": "", "size": 0},
+                "$unset": {"words": "", "parts": ""},
+            },
         )
         await self._messages.delete_many({**these, "claim": {"$exists": False}})
         await self._sessions.update_many(

@@ -137,12 +137,14 @@ class Part(_message.Message):
     def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class Image(_message.Message):
-    __slots__ = ("image_id", "uri")
+    __slots__ = ("image_id", "uri", "owner_token")
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
+    OWNER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     image_id: str
     uri: str
-    def __init__(self, image_id: _Optional[str] = ..., uri: _Optional[str] = ...) -> None: ...
+    owner_token: str
+    def __init__(self, image_id: _Optional[str] = ..., uri: _Optional[str] = ..., owner_token: _Optional[str] = ...) -> None: ...
 
 class Tool(_message.Message):
     __slots__ = ("name", "description", "parameters_json_schema")
@@ -187,7 +189,7 @@ class Conversation(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
 
 class StreamChatRequest(_message.Message):
-    __slots__ = ("request_id", "session_id", "project", "model", "message", "conversation", "system_prompt", "parameters", "tools", "on_disconnect", "disconnect_grace")
+    __slots__ = ("request_id", "session_id", "project", "model", "message", "conversation", "system_prompt", "parameters", "tools", "on_disconnect", "disconnect_grace", "images")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +201,7 @@ class StreamChatRequest(_message.Message):
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
     DISCONNECT_GRACE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     session_id: str
     project: str
@@ -210,7 +213,8 @@ class StreamChatRequest(_message.Message):
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     on_disconnect: OnDisconnect
     disconnect_grace: _duration_pb2.Duration
-    def __init__(self, request_id: _Optional[str] = ..., session_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., message: _Optional[str] = ..., conversation: _Optional[_Union[Conversation, _Mapping]] = ..., system_prompt: _Optional[str] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., on_disconnect: _Optional[_Union[OnDisconnect, str]] = ..., disconnect_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, request_id: _Optional[str] = ..., session_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., message: _Optional[str] = ..., conversation: _Optional[_Union[Conversation, _Mapping]] = ..., system_prompt: _Optional[str] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., on_disconnect: _Optional[_Union[OnDisconnect, str]] = ..., disconnect_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class StreamChatResponse(_message.Message):
     __slots__ = ("event",)
@@ -219,7 +223,7 @@ class StreamChatResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[ChatEvent, _Mapping]] = ...) -> None: ...
 
 class ChatRequest(_message.Message):
-    __slots__ = ("request_id", "session_id", "project", "model", "message", "conversation", "system_prompt", "parameters", "tools", "on_disconnect", "disconnect_grace")
+    __slots__ = ("request_id", "session_id", "project", "model", "message", "conversation", "system_prompt", "parameters", "tools", "on_disconnect", "disconnect_grace", "images")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +235,7 @@ class ChatRequest(_message.Message):
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
     DISCONNECT_GRACE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     session_id: str
     project: str
@@ -242,7 +247,8 @@ class ChatRequest(_message.Message):
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     on_disconnect: OnDisconnect
     disconnect_grace: _duration_pb2.Duration
-    def __init__(self, request_id: _Optional[str] = ..., session_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., message: _Optional[str] = ..., conversation: _Optional[_Union[Conversation, _Mapping]] = ..., system_prompt: _Optional[str] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., on_disconnect: _Optional[_Union[OnDisconnect, str]] = ..., disconnect_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, request_id: _Optional[str] = ..., session_id: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., message: _Optional[str] = ..., conversation: _Optional[_Union[Conversation, _Mapping]] = ..., system_prompt: _Optional[str] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., on_disconnect: _Optional[_Union[OnDisconnect, str]] = ..., disconnect_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class ChatResponse(_message.Message):
     __slots__ = ("generation", "resume_token")

@@ -156,9 +156,12 @@ class ChatServiceServicer:
 
         Anonymous callers get an answer, no session, and a `resume_token` in `started`.
 
-        Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
-        MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
-        FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
+        Pictures are fetched before the answer begins: what can't be shown of what is asked about refuses the call, and what can't be shown any
+        more of the turns before is told to the model as `[image]`.
+
+        Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG, IMAGE_UNREACHABLE), NOT_FOUND (the session, an
+        image, MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
+        FAILED_PRECONDITION (MODEL_NOT_READY, SERVICE_UNKNOWN, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
         (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -263,9 +266,10 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateMessage(self, request, context):
-        """CreateMessage adds a message to a session without having it answered.
+        """CreateMessage adds a message to a session without having it answered. Its pictures are fetched when a model is to be shown them; one that
+        can't be had then is told to the model as `[image]`.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

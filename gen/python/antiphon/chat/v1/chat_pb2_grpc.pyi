@@ -47,9 +47,12 @@ class ChatServiceStub:
 
     Anonymous callers get an answer, no session, and a `resume_token` in `started`.
 
-    Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
-    MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
-    FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
+    Pictures are fetched before the answer begins: what can't be shown of what is asked about refuses the call, and what can't be shown any
+    more of the turns before is told to the model as `[image]`.
+
+    Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG, IMAGE_UNREACHABLE), NOT_FOUND (the session, an
+    image, MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
+    FAILED_PRECONDITION (MODEL_NOT_READY, SERVICE_UNKNOWN, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
     (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
     """
     Chat: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ChatRequest, _chat_pb2.ChatResponse]
@@ -110,9 +113,10 @@ class ChatServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     CreateMessage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.CreateMessageRequest, _chat_pb2.CreateMessageResponse]
-    """CreateMessage adds a message to a session without having it answered.
+    """CreateMessage adds a message to a session without having it answered. Its pictures are fetched when a model is to be shown them; one that
+    can't be had then is told to the model as `[image]`.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetMessageRequest, _chat_pb2.GetMessageResponse]
     """GetMessage gives one message.
@@ -177,9 +181,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     Anonymous callers get an answer, no session, and a `resume_token` in `started`.
 
-    Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
-    MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
-    FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
+    Pictures are fetched before the answer begins: what can't be shown of what is asked about refuses the call, and what can't be shown any
+    more of the turns before is told to the model as `[image]`.
+
+    Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG, IMAGE_UNREACHABLE), NOT_FOUND (the session, an
+    image, MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
+    FAILED_PRECONDITION (MODEL_NOT_READY, SERVICE_UNKNOWN, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
     (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
     """
     Chat: _aio.UnaryUnaryMultiCallable[_chat_pb2.ChatRequest, _chat_pb2.ChatResponse]  # type: ignore[assignment]
@@ -240,9 +247,10 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     CreateMessage: _aio.UnaryUnaryMultiCallable[_chat_pb2.CreateMessageRequest, _chat_pb2.CreateMessageResponse]  # type: ignore[assignment]
-    """CreateMessage adds a message to a session without having it answered.
+    """CreateMessage adds a message to a session without having it answered. Its pictures are fetched when a model is to be shown them; one that
+    can't be had then is told to the model as `[image]`.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     GetMessage: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetMessageRequest, _chat_pb2.GetMessageResponse]  # type: ignore[assignment]
     """GetMessage gives one message.
@@ -309,9 +317,12 @@ class ChatServiceServicer:
 
         Anonymous callers get an answer, no session, and a `resume_token` in `started`.
 
-        Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG), NOT_FOUND (the session,
-        MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
-        FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
+        Pictures are fetched before the answer begins: what can't be shown of what is asked about refuses the call, and what can't be shown any
+        more of the turns before is told to the model as `[image]`.
+
+        Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT, CONTEXT_TOO_LONG, IMAGE_UNREACHABLE), NOT_FOUND (the session, an
+        image, MODEL_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED),
+        FAILED_PRECONDITION (MODEL_NOT_READY, SERVICE_UNKNOWN, PROVIDER_REFUSED, PROVIDER_CREDENTIAL), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED, TOO_LONG), UNAVAILABLE
         (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
         """
 
@@ -427,9 +438,10 @@ class ChatServiceServicer:
         request: _chat_pb2.CreateMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.CreateMessageResponse, _abc.Awaitable[_chat_pb2.CreateMessageResponse]]:
-        """CreateMessage adds a message to a session without having it answered.
+        """CreateMessage adds a message to a session without having it answered. Its pictures are fetched when a model is to be shown them; one that
+        can't be had then is told to the model as `[image]`.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def GetMessage(

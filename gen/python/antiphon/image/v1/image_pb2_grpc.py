@@ -106,8 +106,8 @@ class ImageServiceServicer:
         """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that; what
         has come back from the provider by then is stored nevertheless.
 
-        With a `request_id` the call may be repeated: the same body finds the images of the first call, or waits for them. A failure of
-        which nothing was made frees the id, so that a repetition tries anew; any other is told again.
+        With a `request_id` the call may be repeated: the same body finds the images of the first call, or waits for them. A call that
+        fails leaves no images and uses nothing; its id is free again, and a repetition tries anew.
 
         Anonymous callers get sizes of `anonymous_sizes`, and an `owner_token` with each image.
 
@@ -177,8 +177,8 @@ class ImageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeUsage(self, request, context):
-        """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. A span of more than
-        32 days, or of more than 10,000 sums, is INVALID_ARGUMENT: ask for shorter ones.
+        """SummarizeUsage tells Analytics what this service has done in a span of time, so that the two can be compared. Calls are told for 100
+        days. A span of more than 32 days, or of more than 10,000 sums, is INVALID_ARGUMENT: ask for shorter ones.
 
         Errors: INVALID_ARGUMENT.
         """

@@ -1,0 +1,1 @@
+"""The object stores: a folder, and a bucket of S3."""

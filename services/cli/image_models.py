@@ -1,0 +1,56 @@
+"""The models that make images."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
+from services.cli.money import dollars
+from services.cli.output import as_dict, print_json, print_table
+
+if TYPE_CHECKING:
+    from antiphon.image.v1 import image_pb2
+
+_HEADERS = ("MODEL", "STATE", "PROVIDER", "SIZES", "ANONYMOUS", "STYLES", "AT ONCE", "TAKES", "USD", "ABOUT")
+
+
+def image_models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """List the models that make images, which are ready, and why others are not. The default one has a star.
+
+    For each of them: sizes, its default one first; those for callers without a login; styles; how many images one call makes at most;
+    whether it takes a seed and what not to show; USD an image, by the catalog.
+
+    \b
+    Example:
+      antiphon image models
+    """
+    with calling(server, as_json) as client:
+        catalog = client.list_image_models()
+        if as_json:
+            print_json(as_dict(catalog))
+            return
+        headers: tuple[str, ...] = _HEADERS
+        rows = [_row(model, is_default=model.name == catalog.default_model) for model in catalog.models]
+        if sys.stdout.isatty():
+            # A column that says nothing takes room from those that do. In a pipe each has its place.
+            told = [number for number in range(len(headers)) if any(row[number] for row in rows)]
+            headers = tuple(headers[number] for number in told)
+            rows = [tuple(row[number] for number in told) for row in rows]
+        print_table(headers, rows, "the catalog is empty")
+
+
+def _row(model: image_pb2.Model, *, is_default: bool) -> tuple[str, ...]:
+    takes = {"seed": model.takes_seed, "negative": model.takes_negative_prompt}
+    return (
+        f"{model.name}{' *' if is_default else ''}",
+        "ready" if model.ready else "not ready",
+        model.provider,
+        ", ".join(model.sizes),
+        ", ".join(model.anonymous_sizes),
+        ", ".join(model.styles),
+        str(model.maximum_count),
+        ", ".join(name for name, taken in takes.items() if taken),
+        ", ".join(f"{each.size} {dollars(each.nano_usd_per_image)}".strip() for each in model.prices),
+        (model.description or model.display_name) if model.ready else model.not_ready_reason,
+    )

@@ -1,0 +1,234 @@
+"""The making of one call's images: the provider, the codecs, the objects, the index."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from services.capabilities.blobs.ports import Blobs
+from services.capabilities.metering.meter import Meter
+from services.capabilities.metering.model import UsageEvent, UsageStatus
+from services.capabilities.upstream.errors import ProviderFailure
+from services.image.errors import ImageUnusable
+from services.image.generation.calling import generated
+from services.image.generation.endings import usage_event
+from services.image.generation.metrics import ImageMetrics
+from services.image.generation.objects import JSON, PNG, Keys, input_json
+from services.image.generation.together import together
+from services.image.model import Generation, Image
+from services.image.ports import CatalogModel, Codecs, ImageStore, Original, ProviderCall, ProviderImage
+from services.kernel.errors import Unavailable
+from services.kernel.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+_OBJECT_ATTEMPTS = 3
+_OBJECT_PAUSE_SECONDS = 0.25
+_INDEX_SECONDS = 20.0
+_INDEX_PAUSE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a provider has made, fit to be kept."""
+
+    originals: Sequence[Original]
+    revised_prompts: Sequence[str]
+
+
+class Superseded(Exception):
+    """The generation does not run any more: whoever took this process for dead has ended it."""
+
+
+class IndexLost(Unavailable):
+    """Whether the images are in the index is not known: the database has not answered."""
+
+
+class Maker:
+    """Makes images, in two steps: what can be called off at any moment, and what is brought to its end."""
+
+    def __init__(
+        self,
+        store: ImageStore,
+        blobs: Blobs,
+        codecs: Codecs,
+        meter: Meter,
+        metrics: ImageMetrics,
+        *,
+        retries: int,
+        embed_metadata: bool,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._codecs = codecs
+        self._meter = meter
+        self._metrics = metrics
+        self._retries = retries
+        self._embed_metadata = embed_metadata
+
+    async def make(self, generation: Generation, model: CatalogModel) -> Made:
+        """Have the images made and decoded. Raises ProviderFailure, CodecsOverloaded and Unavailable."""
+        order = generation.order
+        style = model.styles.get(order.style, "")
+        call = ProviderCall(
+            upstream=model.upstream,
+            prompt=f"{order.prompt}, {style}" if style else order.prompt,
+            negative_prompt=order.negative_prompt,
+            size=order.size,
+            style=order.style,
+            seed=order.seed,
+            count=order.count,
+        )
+        began = time.perf_counter()
+        images = await generated(model, call, self._retries, self._failed)
+        asked = time.perf_counter()
+        self._metrics.seconds.labels("provider").observe(asked - began)
+        originals = []
+        # One after the other: who asks for many does not take the codecs from others.
+        for index, image in enumerate(images):
+            originals.append(await self._adopted(generation, model, index, image))
+        self._metrics.seconds.labels("decode").observe(time.perf_counter() - asked)
+        return Made(originals, [image.revised_prompt for image in images])
+
+    async def keep(self, generation: Generation, made: Made) -> list[Image]:
+        """Store the objects and the index. Behind this the images are there for their owner.
+
+        Raises Unavailable when the objects can't be stored, Superseded when the generation was taken from this process, and IndexLost.
+        """
+        began = time.perf_counter()
+        await self._store_objects(generation, made)
+        stored = time.perf_counter()
+        self._metrics.seconds.labels("objects").observe(stored - began)
+        now = datetime.now(UTC)
+        images = [
+            _image(generation, made, index, _milliseconds(generation.create_time, now))
+            for index in range(generation.order.count)
+        ]
+        event = self._meter.taken(
+            usage_event(generation, UsageStatus.SUCCESS, "", len(images), new_id(), now)
+        )
+        if not await self._completed(generation, images, event):
+            raise Superseded
+        self._meter.stored(event)
+        self._metrics.seconds.labels("index").observe(time.perf_counter() - stored)
+        return images
+
+    async def remove_objects(self, generation: Generation) -> None:
+        """Remove what this process may have stored. Raises Unavailable."""
+        keys = [key for image_id in generation.image_ids for key in _keys(generation, image_id).all]
+        await self._blobs.delete(keys)
+
+    def _failed(self, error: ProviderFailure) -> None:
+        model = error.metadata["model"]
+        self._metrics.provider_failures.labels(model, error.reason).inc()
+        log.warning(
+            "a provider made no image",
+            model=model,
+            reason=error.reason,
+            said=error.said,
+            upstream_request_id=error.upstream_request_id,
+        )
+
+    async def _adopted(
+        self, generation: Generation, model: CatalogModel, index: int, image: ProviderImage
+    ) -> Original:
+        try:
+            return await self._codecs.adopt(image.data, self._facts(generation, index))
+        except ImageUnusable as error:
+            error.metadata = {"model": model.name, "provider": model.provider_name, **error.metadata}
+            raise
+
+    def _facts(self, generation: Generation, index: int) -> dict[str, str]:
+        """What is written into the file, by the keywords of PNG where it has one (RFC 2083 §4.2.7.1)."""
+        if not self._embed_metadata:
+            return {}
+        order = generation.order
+        facts = {
+            "Software": "Antiphon",
+            "Description": order.prompt,
+            "Negative prompt": order.negative_prompt,
+            "Model": order.model,
+            "Seed": "" if order.seed is None else str(order.seed + index),
+        }
+        return {keyword: text for keyword, text in facts.items() if text}
+
+    async def _store_objects(self, generation: Generation, made: Made) -> None:
+        for attempt in range(1, _OBJECT_ATTEMPTS + 1):
+            try:
+                await together(
+                    [
+                        work
+                        for index, image_id in enumerate(generation.image_ids)
+                        for work in self._puts(generation, index, image_id, made.originals[index])
+                    ]
+                )
+                return
+            except Unavailable:
+                # The images were made, and maybe paid for: the store gets another chance.
+                if attempt == _OBJECT_ATTEMPTS:
+                    raise
+            await asyncio.sleep(_OBJECT_PAUSE_SECONDS * attempt)
+
+    def _puts(
+        self, generation: Generation, index: int, image_id: str, original: Original
+    ) -> list[Coroutine[None, None, None]]:
+        keys = _keys(generation, image_id)
+        return [
+            self._blobs.put(keys.input, input_json(generation, image_id, index), JSON),
+            self._blobs.put(keys.original, original.png, PNG),
+            self._blobs.put(keys.thumbnail, original.thumbnail, PNG),
+        ]
+
+    async def _completed(self, generation: Generation, images: list[Image], event: UsageEvent | None) -> bool:
+        """Whether the images are in the index. A database that did not answer may have them all the same: it is asked until it says so."""
+        ends = time.monotonic() + _INDEX_SECONDS
+        unsure = False
+        while True:
+            try:
+                if await self._store.complete(generation.generation_id, images, event):
+                    return True
+                return unsure and len(await self._store.images_of(generation.generation_id)) == len(images)
+            except Unavailable as error:
+                unsure = True
+                if time.monotonic() > ends:
+                    raise IndexLost(error.message) from None
+            await asyncio.sleep(_INDEX_PAUSE_SECONDS)
+
+
+def _keys(generation: Generation, image_id: str) -> Keys:
+    return Keys(image_id, generation.create_time.astimezone(UTC).date())
+
+
+def _milliseconds(start: datetime, end: datetime) -> int:
+    return max(0, round((end - start).total_seconds() * 1000))
+
+
+def _image(generation: Generation, made: Made, index: int, milliseconds: int) -> Image:
+    order, original = generation.order, made.originals[index]
+    return Image(
+        image_id=generation.image_ids[index],
+        generation_id=generation.generation_id,
+        user_id=generation.user_id,
+        api_key_id=generation.api_key_id,
+        request_id=generation.request_id,
+        prompt=order.prompt,
+        negative_prompt=order.negative_prompt,
+        size=str(order.size),
+        style=order.style,
+        model=order.model,
+        provider=order.provider,
+        seed=None if order.seed is None else order.seed + index,
+        index=index,
+        width=original.width,
+        height=original.height,
+        sha256=original.sha256,
+        size_bytes=len(original.png),
+        revised_prompt=made.revised_prompts[index],
+        processing_time_ms=milliseconds,
+        create_time=generation.create_time,
+    )

@@ -1,0 +1,1 @@
+"""Between antiphon.image.v1 and the model: pure functions."""

@@ -1,0 +1,174 @@
+"""GenerateImage: have images made, or find those of an earlier call with the same request_id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.image.errors import ImagesDeleted
+from services.image.generation.generations import Generations
+from services.image.model import ANONYMOUS, Generation, Image, ImageCall, State
+from services.image.ports import ImageStore
+from services.image.usecases.ordering import PlaceOrder
+from services.kernel.errors import DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
+from services.kernel.failures import MASKED, error_of
+from services.kernel.ids import is_random_uuid, new_id
+from services.kernel.metering import Question
+from services.kernel.principal import Principal
+from services.kernel.request import current_or_none
+
+_MARGIN_SECONDS, _MARGIN_SHARE = 0.1, 0.05
+_POLL_SECONDS = 0.2
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateImage:
+    """Makes images."""
+
+    store: ImageStore
+    order: PlaceOrder
+    generations: Generations
+    _beginning: set[asyncio.Task[str | None]] = field(default_factory=set)
+
+    async def __call__(
+        self, principal: Principal, call: ImageCall, remaining: float | None
+    ) -> Sequence[Image]:
+        """The images, stored. `remaining` is the caller's deadline in seconds from now.
+
+        Raises ModelNotFound, ModelNotReady, UnsupportedInput, InvalidArgument, AlreadyExists, ImagesDeleted, TooManyGenerations,
+        ProviderFailure, CodecsOverloaded, DeadlineExceeded, Cancelled, Aborted and Unavailable. Whoever cancels this calls the images off,
+        unless others wait for them, or they have come already.
+        """
+        _check_caller(principal, call)
+        end = None if remaining is None else asyncio.get_running_loop().time() + _in_time(remaining)
+        for _ in range(_ATTEMPTS):
+            earlier = await self._begun(principal, call, end)
+            if isinstance(earlier, Generation):
+                return await self.generations.outcome(earlier.generation_id)
+            images = await self._found(earlier, call, end)
+            if images is not None:
+                return images
+            # Whoever had it made has called it off, or its server died: the id is free again.
+        raise Unavailable("an earlier call with this request_id is still being ended; try again")
+
+    async def _begun(self, principal: Principal, call: ImageCall, end: float | None) -> Generation | str:
+        """The generation that this call has begun, or the id of the one that an earlier call has."""
+        try:
+            order, model = self.order(principal, call)
+            with self.generations.admitted():
+                now = datetime.now(UTC)
+                generation = Generation(
+                    generation_id=new_id(),
+                    image_ids=tuple(new_id() for _ in range(order.count)),
+                    user_id=principal.user_id,
+                    api_key_id=principal.api_key_id,
+                    request_id=call.request_id,
+                    order=order,
+                    state=State.RUNNING,
+                    create_time=now,
+                )
+                earlier = await self._begin(generation, call.digest)
+        except ServiceError:
+            # What would refuse a new call keeps nobody from the images of an earlier one.
+            found = await self._claimed(principal, call)
+            if found is None:
+                raise
+            _tell(True)
+            return found
+        _tell(True)
+        if earlier is not None:
+            return earlier
+        self.generations.start(generation, model, end)
+        return generation
+
+    async def _begin(self, generation: Generation, digest: bytes) -> str | None:
+        begin = asyncio.create_task(
+            self.store.begin(self.generations.owner_id, self.generations.lease, generation, digest),
+            name="beginning of a generation",
+        )
+        self._beginning.add(begin)
+        begin.add_done_callback(self._beginning.discard)
+        # However this goes on, either the generation is metered, or this call is.
+        _tell(self._has_begun(begin, generation.generation_id))
+        try:
+            return await asyncio.shield(begin)
+        except asyncio.CancelledError:
+
+            def begun(ended: asyncio.Task[str | None]) -> None:
+                if not ended.cancelled() and ended.exception() is None and ended.result() is None:
+                    self.generations.drop(generation)
+
+            begin.add_done_callback(begun)
+            raise
+
+    def _has_begun(self, begin: asyncio.Task[str | None], generation_id: str) -> Question:
+        """Whether the generation, or that of an earlier call, is there to be metered."""
+
+        async def answer() -> bool | None:
+            if not begin.done():
+                return None
+            error = None if begin.cancelled() else begin.exception()
+            if error is None and not begin.cancelled():
+                return True
+            if isinstance(error, ServiceError) and not isinstance(error, Unavailable):
+                return False
+            # The store may have it although it did not say so.
+            return await self.store.generation(generation_id) is not None
+
+        return answer
+
+    async def _claimed(self, principal: Principal, call: ImageCall) -> str | None:
+        if not call.request_id:
+            return None
+        return await self.store.claimed(principal.user_id or ANONYMOUS, call.request_id, call.digest)
+
+    async def _found(self, generation_id: str, call: ImageCall, end: float | None) -> Sequence[Image] | None:
+        """The images of an earlier call, once they are there; None when it was ended without any by somebody else's will."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if self.generations.is_here(generation_id):
+                try:
+                    async with asyncio.timeout_at(end):
+                        return await self.generations.outcome(generation_id)
+                except TimeoutError:
+                    raise _late() from None
+            generation = await self.store.generation(generation_id)
+            if generation is None or generation.state in (State.CANCELLED, State.INTERRUPTED):
+                return None
+            if generation.state is State.COMPLETED:
+                images = await self.store.images_of(generation_id)
+                if not images:
+                    raise ImagesDeleted(call.request_id)
+                return images
+            if generation.state is State.FAILED:
+                raise error_of(generation.failure or MASKED)
+            # Another process is at it.
+            if end is not None and loop.time() + _POLL_SECONDS > end:
+                raise _late()
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _check_caller(principal: Principal, call: ImageCall) -> None:
+    if not principal.user_id and call.request_id and not is_random_uuid(call.request_id):
+        raise InvalidArgument.field("request_id", "has to be a random UUID (version 4) without a credential")
+
+
+def _in_time(remaining: float) -> float:
+    """The seconds that the images may take for a caller who waits for so long, and is to be told why when that is not enough."""
+    return remaining - min(_MARGIN_SECONDS, remaining * _MARGIN_SHARE)
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "your deadline is over before the images are made, which an earlier call asked for; call again with the same request_id",
+        metadata={"stage": "generation"},
+    )
+
+
+def _tell(begun: bool | Question) -> None:
+    request = current_or_none()
+    if request is not None:
+        request.begun = begun

@@ -1,0 +1,20 @@
+"""ListModels: the catalog, the default model first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.image.ports import Catalog, CatalogModel
+
+
+@dataclass(frozen=True, slots=True)
+class ListModels:
+    """Tells what is on offer."""
+
+    catalog: Catalog
+
+    def __call__(self) -> Sequence[CatalogModel]:
+        """All models, the default one first."""
+        default = self.catalog.default
+        return [default, *(model for model in self.catalog.models.values() if model.name != default.name)]

@@ -1,0 +1,1 @@
+"""HTTP to addresses that others name: only public ones are fetched, within limits; needs aiohttp."""

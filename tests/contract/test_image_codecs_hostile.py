@@ -1,0 +1,131 @@
+"""Bytes that nobody vouches for: they end as an image or as ImageUnusable, in bounded memory, and the next ones are none the worse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.image.errors import CodecsOverloaded, ImageUnusable
+from services.image.model import Format, Size
+from services.image.ports import Original
+from services.image.providers.codecs.adapter import WorkerCodecs
+from services.kernel.errors import Unavailable
+from tests.fakes.foreign_images import NO_IMAGES, bombs, enormous, gif_of_many_frames, kinds, saved, scene
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MAX_PIXELS = 1_000_000
+MIB = 1024**2
+KINDS = kinds()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def codecs() -> AsyncIterator[WorkerCodecs]:
+    made = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS)
+    yield made
+    await made.aclose()
+
+
+async def adopted(codecs: WorkerCodecs, data: bytes) -> Original | str:
+    """The image, or why it is none."""
+    try:
+        return await codecs.adopt(data, {})
+    except ImageUnusable as failure:
+        return failure.metadata["detail"]
+
+
+def worker() -> psutil.Process:
+    """The process at work for these tests."""
+    found = [p for p in psutil.Process().children() if any("codecs.worker" in word for word in p.cmdline())]
+    return max(found, key=lambda process: process.create_time())
+
+
+@pytest.mark.parametrize("what", NO_IMAGES)
+async def test_what_is_no_image_is_refused(codecs: WorkerCodecs, what: str) -> None:
+    expected = "truncated" if what == "a signature" else "format"
+    assert await adopted(codecs, NO_IMAGES[what]) == expected
+
+
+async def test_what_claims_to_be_enormous_is_refused_unread(codecs: WorkerCodecs) -> None:
+    assert {kind: await adopted(codecs, data) for kind, data in enormous().items()} == dict.fromkeys(
+        enormous(), "pixels"
+    )
+
+
+async def test_every_kind_that_ends_early_is_refused(codecs: WorkerCodecs) -> None:
+    halves = {kind: data[: len(data) // 2] for kind, data in KINDS.items()}
+    refused = {kind: await adopted(codecs, data) for kind, data in halves.items() if "animated" not in kind}
+    assert refused == dict.fromkeys(refused, "truncated")
+
+
+async def test_bombs_unfold_into_nothing(codecs: WorkerCodecs) -> None:
+    await adopted(codecs, KINDS["png"])
+    pid = worker().pid
+    for data in bombs().values():
+        assert isinstance(await adopted(codecs, data), Original | str)
+    if sys.platform == "linux":
+        assert worker().pid == pid
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        assert peak * 1024 < 200 * MIB
+
+
+async def test_ten_thousand_frames_cost_what_one_does(codecs: WorkerCodecs) -> None:
+    found = await asyncio.wait_for(adopted(codecs, gif_of_many_frames()), 5)
+    assert isinstance(found, Original)
+    assert (found.width, found.height) == (2, 2)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(KINDS)), st.data())
+async def test_a_damaged_image_is_an_image_or_unusable(
+    codecs: WorkerCodecs, kind: str, drawn: st.DataObject
+) -> None:
+    data = bytearray(KINDS[kind])
+    for _ in range(drawn.draw(st.integers(1, 4))):
+        data[drawn.draw(st.integers(0, len(data) - 1))] = drawn.draw(st.integers(0, 255))
+    del data[drawn.draw(st.integers(len(data) // 4, len(data))) :]
+    found = await adopted(codecs, bytes(data))
+    assert found in ("format", "truncated", "pixels") or isinstance(found, Original)
+
+
+async def test_a_decoder_that_dies_makes_its_image_unusable_and_no_other(codecs: WorkerCodecs) -> None:
+    await adopted(codecs, KINDS["png"])
+    victim = worker()
+    victim.send_signal(signal.SIGSTOP)
+    lost = asyncio.create_task(adopted(codecs, KINDS["png"]))
+    next_one = asyncio.create_task(adopted(codecs, KINDS["jpeg"]))
+    await asyncio.sleep(0)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert await lost == "format"
+    assert isinstance(await next_one, Original)
+
+
+async def test_without_workers_nothing_is_drawn_or_converted() -> None:
+    codecs = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS)
+    await codecs.aclose()
+    for job in (
+        codecs.draw("a cat", Size(9, 9), "", 1),
+        codecs.convert(saved(scene(), "PNG"), Format.JPEG),
+        codecs.adopt(KINDS["png"], {}),
+    ):
+        with pytest.raises(Unavailable) as told:
+            await job
+        assert told.value.reason == "UNAVAILABLE"
+
+
+async def test_when_too_many_wait_the_next_one_is_told() -> None:
+    codecs = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS, queue=2)
+    jobs = [asyncio.create_task(codecs.draw("a cat", Size(9, 9), "", seed)) for seed in range(4)]
+    done = await asyncio.gather(*jobs, return_exceptions=True)
+    await codecs.aclose()
+    assert [type(outcome) for outcome in done] == [bytes, bytes, bytes, CodecsOverloaded]

@@ -1,0 +1,405 @@
+"""What providers behind HTTP promise, each on a server that keeps its protocol, and on servers that keep nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import struct
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.capabilities.upstream.errors import (
+    ProviderCredential,
+    ProviderFailure,
+    ProviderModelGone,
+    ProviderProtocol,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from services.image.errors import ImageUnusable
+from services.image.model import Size
+from services.image.ports import ImageProvider, ProviderCall
+from services.image.providers.adapters import Adapters
+from services.image.providers.catalog import Endpoint
+from services.image.providers.catalog_file import ChosenTimeouts, Protocol, ResponseFormat
+from services.image.providers.exchange import open_session
+from services.image.providers.procedural import ProceduralImages
+from services.infra.http.public import PublicFetch
+from services.settings import ImageSettings
+from tests.fakes.chat_play import until
+from tests.fakes.image_codecs import PlainCodecs, picture
+from tests.fakes.image_upstream import (
+    PROTOCOLS,
+    Asked,
+    ImageUpstream,
+    Play,
+    breaks_off,
+    busy,
+    claims,
+    drips,
+    floods,
+    hangs,
+    image_upstream,
+    images,
+    named,
+    redirects,
+    says,
+    sends,
+)
+
+KEY = "sk-very-secret-key-0123456789"
+CALL = ProviderCall("up/stream", "a cat & a dog? 100% ☂", "dogs", Size(16, 8), "", 7, 2)
+LIMIT = 100_000
+every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
+
+
+@asynccontextmanager
+async def providing(
+    protocol: str,
+    base_url: str,
+    *,
+    total: float = 5.0,
+    connect: float = 5.0,
+    limit: int = LIMIT,
+    **changes: Any,
+) -> AsyncIterator[ImageProvider]:
+    endpoint = Endpoint(
+        model="the-model",
+        provider="the-provider",
+        protocol=Protocol(protocol),
+        base_url=base_url,
+        key=KEY,
+        missing="",
+        image_origins=(),
+        response_format=ResponseFormat.B64_JSON,
+        quality="",
+        timeouts=ChosenTimeouts(connect, total),
+    )
+    fetch = PublicFetch(connect_seconds=connect)
+    try:
+        async with open_session() as session:
+            adapters = Adapters(session, fetch, ImageSettings(max_image_bytes=limit))
+            yield adapters(replace(endpoint, **changes))
+    finally:
+        await fetch.aclose()
+
+
+async def failure(
+    protocol: str, *plays: Play, call: ProviderCall = CALL, closes: int = 0, **changes: Any
+) -> tuple[ProviderFailure, ImageUpstream]:
+    """How a call fails; so many sockets are closed before they were answered on. Neither the failure nor what is logged of it has the key."""
+    async with image_upstream() as upstream:
+        upstream.answers(*plays)
+        async with providing(protocol, upstream.at(protocol), **changes) as provider:
+            with pytest.raises(ProviderFailure) as failed:
+                await provider.generate(call)
+            await until(lambda: upstream.closed == closes)
+    error = failed.value
+    assert KEY not in f"{error.message} {error.metadata} {error.said} {error.upstream_request_id}"
+    return error, upstream
+
+
+@every_protocol
+async def test_as_many_images_come_as_were_asked_for(protocol: str) -> None:
+    async with image_upstream() as upstream, providing(protocol, upstream.at(protocol)) as provider:
+        made = await provider.generate(CALL)
+    assert [one.data for one in made] == [picture(CALL.size, bytes([seed, 1, 2])) for seed in (7, 8)]
+    assert {one.headers["authorization"] for one in upstream.asked} == {f"Bearer {KEY}"}
+    assert {one.headers["accept-encoding"] for one in upstream.asked} == {"identity"}
+    assert [one.seed for one in upstream.asked] == [7, 8]
+
+
+async def test_what_openai_is_asked() -> None:
+    call = replace(CALL, seed=None, negative_prompt="", count=3)
+    async with image_upstream() as upstream:
+        upstream.answers(images(revised="a cat,\n and a dog\0"))
+        async with providing("openai", upstream.at("openai"), quality="high") as provider:
+            made = await provider.generate(call)
+    assert [one.revised_prompt for one in made] == ["a cat, and a dog"] * 3
+    asked = Asked(
+        "POST",
+        "/v1/images/generations",
+        upstream.asked[0].headers,
+        {
+            "model": "up/stream",
+            "prompt": call.prompt,
+            "n": 3,
+            "size": "16x8",
+            "response_format": "b64_json",
+            "quality": "high",
+        },
+    )
+    assert upstream.asked == [asked]
+
+
+async def test_a_model_that_refuses_a_response_format_is_not_told_one() -> None:
+    async with (
+        image_upstream() as upstream,
+        providing("openai", upstream.at("openai"), response_format=ResponseFormat.NONE) as provider,
+    ):
+        await provider.generate(replace(CALL, seed=None, negative_prompt="", count=1))
+    assert upstream.asked[0].content.keys() == {"model", "prompt", "n", "size"}
+
+
+async def test_what_pollinations_is_asked() -> None:
+    async with (
+        image_upstream() as upstream,
+        providing("pollinations", upstream.at("pollinations")) as provider,
+    ):
+        await provider.generate(replace(CALL, count=1))
+        await provider.generate(replace(CALL, prompt="..", count=1))
+        with pytest.raises(ProviderRefused, match="too long"):
+            await provider.generate(replace(CALL, prompt="☂" * 4000))
+    first, second = upstream.asked
+    assert (first.method, first.path) == ("GET", f"/prompt/{CALL.prompt}")
+    assert first.content == {
+        "model": "up/stream",
+        "width": "16",
+        "height": "8",
+        "nologo": "true",
+        "private": "true",
+        "seed": "7",
+        "negative_prompt": "dogs",
+    }
+    assert second.path == "/prompt/.. "
+
+
+async def test_what_hugging_face_is_asked() -> None:
+    async with image_upstream() as upstream, providing("huggingface", upstream.at("huggingface")) as provider:
+        await provider.generate(replace(CALL, count=1))
+    assert (upstream.asked[0].method, upstream.asked[0].path) == ("POST", "/hf/models/up/stream")
+    assert upstream.asked[0].content == {
+        "inputs": CALL.prompt,
+        "parameters": {"width": 16, "height": 8, "seed": 7, "negative_prompt": "dogs"},
+    }
+
+
+async def test_procedural_draws_the_same_again_and_another_for_each_seed() -> None:
+    provider = ProceduralImages(PlainCodecs())
+    made = await provider.generate(replace(CALL, count=3))
+    assert len({one.data for one in made}) == 3
+    assert await provider.generate(replace(CALL, seed=8, count=2)) == made[1:]
+
+
+@every_protocol
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ProviderRefused),
+        (401, ProviderCredential),
+        (402, ProviderCredential),
+        (403, ProviderCredential),
+        (404, ProviderModelGone),
+        (422, ProviderRefused),
+        (429, ProviderRateLimited),
+        (500, ProviderUnavailable),
+        (503, ProviderUnavailable),
+    ],
+)
+async def test_a_status_is_told_as_what_it_means(
+    protocol: str, status: int, kind: type[ProviderFailure]
+) -> None:
+    body = {"error": {"message": f"no such thing for {KEY}"}}
+    error, upstream = await failure(protocol, says(status, body, x_request_id=f"up-1 {KEY}"))
+    assert type(error) is kind
+    assert error.metadata["http_status"] == str(status)
+    assert (error.said, error.upstream_request_id) == ("no such thing for …", "up-1 …")
+    assert ("no such thing" in error.message) is (kind is ProviderRefused)
+    assert len(upstream.asked) == 1
+
+
+@every_protocol
+@pytest.mark.parametrize("status", [429, 503])
+async def test_the_pause_that_is_asked_for_is_told(protocol: str, status: int) -> None:
+    error, _ = await failure(protocol, busy(status, after="17"))
+    assert (error.asked_pause, error.retry_after) == (17, 17)
+    error, _ = await failure(protocol, busy(status, after=None))
+    assert (error.asked_pause, error.retry_after) == (None, 5)
+
+
+async def test_a_model_that_is_being_loaded_is_told_with_its_time() -> None:
+    error, _ = await failure("huggingface", says(503, {"error": "loading", "estimated_time": 20.5}))
+    assert (type(error), error.asked_pause, error.said) == (ProviderUnavailable, 20.5, "loading")
+
+
+async def test_a_quota_that_is_used_up_is_for_the_operator() -> None:
+    error, _ = await failure("openai", says(429, {"error": {"code": "insufficient_quota"}}))
+    assert type(error) is ProviderCredential
+
+
+@every_protocol
+@pytest.mark.parametrize("play", [claims(2 * 1024**3), floods()], ids=["claims", "floods"])
+async def test_what_is_too_large_is_not_read(protocol: str, play: Play) -> None:
+    tracemalloc.start()
+    try:
+        error, _ = await failure(protocol, play, closes=1)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "bytes")
+    # What is allowed for the answer, some copies of it, and the code that runs.
+    assert most < 4_000_000
+
+
+@every_protocol
+@pytest.mark.parametrize("play", [hangs(), drips()], ids=["silent", "drips"])
+async def test_an_attempt_ends_in_time_and_its_socket_with_it(protocol: str, play: Play) -> None:
+    error, _ = await failure(protocol, play, total=0.1, closes=1)
+    assert (type(error), error.metadata["stage"]) == (ProviderTimeout, "total")
+
+
+@every_protocol
+async def test_an_endpoint_that_lets_nobody_in_is_told_as_such(protocol: str) -> None:
+    # A backlog of none takes one, and leaves the next ones waiting.
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        socket.create_connection(full.getsockname()),
+    ):
+        base_url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        async with providing(protocol, base_url, connect=0.1) as provider:
+            with pytest.raises(ProviderTimeout) as late:
+                await provider.generate(CALL)
+    assert late.value.metadata["stage"] == "connect"
+
+
+@every_protocol
+async def test_an_endpoint_that_is_not_there_or_breaks_off_may_be_asked_again(protocol: str) -> None:
+    error, _ = await failure(protocol, breaks_off())
+    assert type(error) is ProviderUnavailable
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with providing(protocol, f"http://127.0.0.1:{unused.getsockname()[1]}") as provider:
+            with pytest.raises(ProviderUnavailable):
+                await provider.generate(CALL)
+
+
+@every_protocol
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"<html>we are sorry</html>", b"\n<svg xmlns='x'/>", b'{"error": "no"}'],
+    ids=["empty", "html", "svg", "json"],
+)
+async def test_a_text_in_the_place_of_an_image_is_no_image(protocol: str, data: bytes) -> None:
+    error, _ = await failure(protocol, sends(data))
+    assert type(error) is ProviderProtocol
+
+
+@every_protocol
+async def test_what_an_image_claims_to_be_is_not_believed(protocol: str) -> None:
+    data = picture(CALL.size)[:-20]
+    async with image_upstream() as upstream:
+        upstream.answers(sends(data, kind="text/html"))
+        async with providing(protocol, upstream.at(protocol)) as provider:
+            # The codecs find out what it is.
+            assert (await provider.generate(CALL))[0].data == data
+
+
+@every_protocol
+async def test_nothing_is_unpacked(protocol: str) -> None:
+    error, _ = await failure(protocol, says(200, b"\x1f\x8b" * 9, Content_Encoding="gzip"))
+    assert type(error) in (ProviderProtocol, ProviderUnavailable)
+
+
+@every_protocol
+async def test_a_redirect_leads_nowhere_near(protocol: str) -> None:
+    async with image_upstream() as inner:
+        error, _ = await failure(protocol, redirects(inner.origin + "/admin"))
+        assert inner.asked == []
+    if protocol == "pollinations":
+        assert (type(error), error.metadata["detail"]) == (ImageUnusable, "address")
+    else:
+        assert type(error) is ProviderModelGone
+
+
+@every_protocol
+async def test_whoever_cancels_has_the_socket_closed_at_once(protocol: str) -> None:
+    async with image_upstream() as upstream:
+        upstream.answers(hangs(after_headers=True))
+        async with providing(protocol, upstream.at(protocol)) as provider:
+            task = asyncio.create_task(provider.generate(CALL))
+            await until(lambda: bool(upstream.asked))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(lambda: upstream.closed == 1)
+
+
+async def test_an_image_by_its_address_is_fetched_where_that_is_allowed() -> None:
+    call = replace(CALL, seed=None, count=2)
+    async with image_upstream() as upstream, image_upstream() as store:
+        # A server may keep its images itself, and on others that its operator names.
+        upstream.answers(named(upstream.origin + "/1", store.origin + "/2"), images())
+        async with providing("openai", upstream.at("openai"), image_origins=(store.origin,)) as provider:
+            made = await provider.generate(call)
+        assert [one.data for one in made] == [picture(Size(8, 8), b"\0\1\2")] * 2
+        assert "authorization" not in store.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    "path", ["http://localhost:{port}/x", "file:///etc/passwd", "http://169.254.169.254/"]
+)
+async def test_an_address_that_is_not_public_is_not_fetched(path: str) -> None:
+    async with image_upstream() as store:
+        url = path.format(port=store.origin.rpartition(":")[2])
+        error, _ = await failure("openai", named(url, url), call=replace(CALL, seed=None))
+        assert store.asked == []
+    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "address")
+
+
+async def test_an_allowed_address_that_redirects_to_one_near_is_not_followed() -> None:
+    async with image_upstream() as near, image_upstream() as store:
+        store.answers(redirects(near.origin + "/secret"))
+        error, _ = await failure(
+            "openai", named(store.origin), call=replace(CALL, count=1), image_origins=(store.origin,)
+        )
+        assert near.asked == []
+    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "address")
+
+
+async def test_an_address_that_has_nothing_may_be_asked_again() -> None:
+    async with image_upstream() as store:
+        store.answers(says(404))
+        error, _ = await failure(
+            "openai", named(store.origin), call=replace(CALL, count=1), image_origins=(store.origin,)
+        )
+    assert type(error) is ProviderUnavailable
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b"[]",
+        b'{"data": null}',
+        b'{"data": [{"b64_json": 5}, {}]}',
+        b'{"data": [{}, {}]}',
+        b'{"data": [{"b64_json": "iVBO"}]}',
+        b'{"data": [{"b64_json": "no base64!"}, {"b64_json": "iVBO"}]}',
+        b'{"data": [{"b64_json": "iVB"}, {"b64_json": "iVBO"}]}',
+        b"[" * 100_000,
+    ],
+)
+async def test_what_is_no_list_of_as_many_images_is_no_answer(answer: bytes) -> None:
+    error, _ = await failure("openai", says(200, answer), call=replace(CALL, seed=None))
+    assert type(error) is ProviderProtocol
+
+
+async def test_large_images_come_whole_and_one_that_is_too_large_by_a_byte_does_not() -> None:
+    limit = 500_000
+    data = b"\x89" + struct.pack(">I", 7) * (limit // 4)
+    whole, larger = data[:limit], data[:limit] + b"\0"
+    async with image_upstream() as upstream:
+        upstream.answers(sends(whole))
+        async with providing("openai", upstream.at("openai"), limit=limit) as provider:
+            assert [one.data for one in await provider.generate(CALL)] == [whole, whole]
+    entries = [{"b64_json": base64.b64encode(larger).decode()}]
+    error, _ = await failure("openai", says(200, {"data": entries}), call=replace(CALL, count=1), limit=limit)
+    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "bytes")

@@ -1,0 +1,47 @@
+"""Pattern art is the same on every machine: the digests of its pixels are part of the promise."""
+
+import hashlib
+
+import pytest
+
+from services.image.providers.codecs.drawing import pictures
+from services.image.providers.codecs.drawing.chance import Chance
+from services.image.providers.codecs.drawing.palettes import STYLES
+from services.image.providers.codecs.drawing.pictures import FAMILIES, drawn
+
+GOLDEN = {}
+
+
+def digest(style: str, seed: int) -> str:
+    return hashlib.sha256(drawn("a cat", 96, 64, style, seed).tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(("style", "seed"), GOLDEN)
+def test_the_pixels_of_a_picture_never_change(style: str, seed: int) -> None:
+    assert digest(style, seed) == GOLDEN[style, seed]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (65, 64), (700, 3)])
+def test_any_size_can_be_drawn(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    for family in FAMILIES:
+        monkeypatch.setattr(pictures, "FAMILIES", (family,))
+        for style in ("", *STYLES):
+            assert drawn("a cat", *size, style, 1).shape == (size[1], size[0], 3)
+
+
+def test_a_picture_drawn_in_bands_has_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {style: drawn("a cat", 80, 80, style, 3).tobytes() for style in ("", "sketch", "watercolor")}
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 80 * 7)
+    assert {style: drawn("a cat", 80, 80, style, 3).tobytes() for style in whole} == whole
+
+
+def test_a_style_that_is_not_known_is_drawn_in_the_plain_way() -> None:
+    assert drawn("a cat", 8, 8, "cubist", 1).shape == (8, 8, 3)
+
+
+def test_seeds_reach_every_family() -> None:
+    found = set()
+    for seed in range(60):
+        key = hashlib.sha256(f"a cat\0\0{seed}".encode()).digest()
+        found.add(Chance(key).pick(FAMILIES))
+    assert found == set(FAMILIES)
