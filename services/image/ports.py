@@ -65,7 +65,7 @@ class ImageStore(Protocol):
         again: int = 0,
     ) -> bool:
         """The generation has ended without images; one transaction with its usage event. `free`: its claim is given up. `remove`: a REMOVE for
-        each of its image ids is to be filed, with `again`. False and True are as for `complete`."""
+        each of its image ids that is not in the index is to be filed, with `again`. False and True are as for `complete`."""
         ...
 
     async def silent(self, limit: int, *, but: str = "") -> Sequence[Generation]:
@@ -109,9 +109,9 @@ class ImageStore(Protocol):
     async def take(
         self, owner_id: str, ttl: timedelta, group: str = "", limit: int = 500
     ) -> Sequence[Filing]:
-        """Filings that are due now, of groups that nobody is at, this owner neither; those groups are this owner's for `ttl`. All due filings of a group that is taken are
-        given, up to `limit` in all, the oldest first. With a `group` those of it alone, due or not, and none when somebody is at
-        it or it has none."""
+        """Filings that are due now, of groups that nobody is at, this owner neither; those groups are this owner's for `ttl`. All due filings of
+        a group that is taken are given, up to `limit` in all, the oldest first. With a `group` those of it alone, due or not, and none when
+        somebody is at it or it has none."""
         ...
 
     async def waits(self, group: str) -> bool:

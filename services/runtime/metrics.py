@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -27,9 +26,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from services.kernel.startup import StartupError
+from services.runtime.lag import LoopLag
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-LAG_INTERVAL = 0.5
 FOLD = 512
 _Metrics = TypeVar("_Metrics")
 
@@ -115,9 +114,12 @@ class Metrics:
             ["service", "limit", "outcome"],
             registry=self.registry,
         )
-        self.loop_lag = Gauge(
-            "antiphon_event_loop_lag_seconds", "How late the event loop woke up last.", registry=self.registry
-        )
+        self._lag = LoopLag()
+        Gauge(
+            "antiphon_event_loop_lag_seconds",
+            "How late the event loop has been at most since this page was read last.",
+            registry=self.registry,
+        ).set_function(self._lag.take)
         self.healthy = Gauge(
             "antiphon_healthy",
             "1 while what a service depends on works.",
@@ -171,19 +173,13 @@ class Metrics:
     @asynccontextmanager
     async def watched_loop(self) -> AsyncIterator[None]:
         """Keep an eye on the event loop's lag."""
-        task = asyncio.create_task(self._watch_loop())
+        task = asyncio.create_task(self._lag.watch())
         try:
             yield
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-    async def _watch_loop(self) -> None:
-        while True:
-            due = time.monotonic() + LAG_INTERVAL
-            await asyncio.sleep(LAG_INTERVAL)
-            self.loop_lag.set(max(0.0, time.monotonic() - due))
 
 
 def _close(server: WSGIServer, thread: threading.Thread) -> None:

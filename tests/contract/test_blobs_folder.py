@@ -91,19 +91,55 @@ async def test_a_key_below_an_object_or_above_one_is_refused(blobs: FolderBlobs)
     assert await _keys(blobs) == ["a/b"]
 
 
-async def test_who_read_an_earlier_version_of_the_same_content_does_not_replace_it(
+async def test_no_two_writes_give_an_object_the_same_version(
     blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = time.time_ns()
-    versions = set()
-    # The clock stands, then goes back; numbers of files are given out again.
-    for moment, data in ((now, b"1"), (now, b"2"), (now, b"1"), (now - 10**9, b"2"), (now - 10**9, b"1")):
-        monkeypatch.setattr(time, "time_ns", lambda moment=moment: moment)
-        await blobs.put(_KEY, data, _PNG)
+    kept_by_the_kernel = os.utime
+
+    def kept_in_seconds(file: int, ns: tuple[int, int]) -> None:
+        seconds = ns[1] // 10**9 * 10**9
+        kept_by_the_kernel(file, ns=(seconds, seconds))
+
+    # A file system as there are some; numbers of files are given out again on all.
+    monkeypatch.setattr(os, "utime", kept_in_seconds)
+    now, versions = time.time_ns(), set()
+    for number in range(50):
+        # The clock stands, and goes back half-way.
+        monkeypatch.setattr(time, "time_ns", lambda back=number // 25: now - back * 10**9)
+        await blobs.put(_KEY, b"01"[number % 2 :][:1], _PNG)
         found = await blobs.get(_KEY, 10)
         assert found is not None
         versions.add(found.version)
-    assert len(versions) == 5
+    assert len(versions) == 50
+
+
+async def test_between_looking_and_writing_there_is_no_room_for_others(
+    blobs: FolderBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*_: object) -> None:
+        time.sleep(0.02)
+
+    other = FolderBlobs(root, 20.0)
+    monkeypatch.setattr("services.capabilities.blobs.stores.tree._stamp", slowly)
+    stores = (blobs, other, blobs, other)
+    assert sum(await asyncio.gather(*(store.create(_KEY, b"1", _PNG) for store in stores))) == 1
+    read = await blobs.get(_KEY, 10)
+    assert read is not None
+    replaced = (store.replace(_KEY, b"22", _PNG, read.version) for store in stores)
+    assert sum(await asyncio.gather(*replaced)) == 1
+    other.close()
+
+
+async def test_a_folder_that_is_removed_at_the_last_moment_is_made_again(
+    blobs: FolderBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removes(*_: object) -> None:
+        monkeypatch.undo()
+        os.rmdir(root / "a" / "b")
+
+    monkeypatch.setattr("services.capabilities.blobs.stores.tree._stamp", removes)
+    await blobs.put("a/b/c", b"1", _PNG)
+    assert await _keys(blobs) == ["a/b/c"]
 
 
 async def test_two_stores_on_one_folder_lose_no_line(blobs: FolderBlobs, root: Path) -> None:
@@ -181,8 +217,7 @@ async def test_what_nobody_waits_for_any_more_is_undone() -> None:
 
     threads = Threads(workers=1, queue=0, timeout=20.0)
     waiting = asyncio.create_task(threads.run(work, lambda _: undone.set()))
-    while not begun.is_set():
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(begun.wait, 20)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -209,7 +244,7 @@ async def test_a_folder_that_went_away_is_no_empty_store(blobs: FolderBlobs, roo
         await blobs.ping()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(_KEYS, unique=True, max_size=10))
 def test_all_that_is_there_is_listed_in_order(keys: list[str]) -> None:
     kept = [key for key in keys if not any(other.startswith(f"{key}/") for other in keys)]

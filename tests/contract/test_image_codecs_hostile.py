@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -49,6 +50,12 @@ def worker() -> psutil.Process:
     return max(found, key=lambda process: process.create_time())
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has held."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 @pytest.mark.parametrize("what", NO_IMAGES)
 async def test_what_is_no_image_is_refused(codecs: WorkerCodecs, what: str) -> None:
     expected = "truncated" if what == "a signature" else "format"
@@ -74,9 +81,7 @@ async def test_bombs_unfold_into_nothing(codecs: WorkerCodecs) -> None:
         assert isinstance(await adopted(codecs, data), Original | str)
     if sys.platform == "linux":
         assert worker().pid == pid
-        with open(f"/proc/{pid}/status", encoding="ascii") as status:
-            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-        assert peak * 1024 < 200 * MIB
+        assert peak_bytes(pid) < 200 * MIB
 
 
 async def test_ten_thousand_frames_cost_what_one_does(codecs: WorkerCodecs) -> None:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import socket
-import struct
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -25,21 +20,13 @@ from services.capabilities.upstream.errors import (
     ProviderUnavailable,
 )
 from services.image.errors import ImageUnusable
-from services.image.model import Size
-from services.image.ports import ImageProvider, ProviderCall
-from services.image.providers.adapters import Adapters
-from services.image.providers.catalog import Endpoint
-from services.image.providers.catalog_file import ChosenTimeouts, Protocol, ResponseFormat
-from services.image.providers.exchange import open_session
+from services.image.providers.catalog_file import ResponseFormat
 from services.image.providers.procedural import ProceduralImages
-from services.infra.http.public import PublicFetch
-from services.settings import ImageSettings
 from tests.fakes.chat_play import until
 from tests.fakes.image_codecs import PlainCodecs, picture
+from tests.fakes.image_providing import CALL, KEY, every_protocol, failure, providing
 from tests.fakes.image_upstream import (
-    PROTOCOLS,
     Asked,
-    ImageUpstream,
     Play,
     breaks_off,
     busy,
@@ -49,62 +36,10 @@ from tests.fakes.image_upstream import (
     hangs,
     image_upstream,
     images,
-    named,
     redirects,
     says,
     sends,
 )
-
-KEY = "sk-very-secret-key-0123456789"
-CALL = ProviderCall("up/stream", "a cat & a dog? 100% ☂", "dogs", Size(16, 8), "", 7, 2)
-LIMIT = 100_000
-every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
-
-
-@asynccontextmanager
-async def providing(
-    protocol: str,
-    base_url: str,
-    *,
-    total: float = 5.0,
-    connect: float = 5.0,
-    limit: int = LIMIT,
-    **changes: Any,
-) -> AsyncIterator[ImageProvider]:
-    endpoint = Endpoint(
-        model="the-model",
-        provider="the-provider",
-        protocol=Protocol(protocol),
-        base_url=base_url,
-        key=KEY,
-        missing="",
-        image_origins=(),
-        response_format=ResponseFormat.B64_JSON,
-        quality="",
-        timeouts=ChosenTimeouts(connect, total),
-    )
-    fetch = PublicFetch(connect_seconds=connect)
-    try:
-        async with open_session() as session:
-            adapters = Adapters(session, fetch, ImageSettings(max_image_bytes=limit))
-            yield adapters(replace(endpoint, **changes))
-    finally:
-        await fetch.aclose()
-
-
-async def failure(
-    protocol: str, *plays: Play, call: ProviderCall = CALL, closes: int = 0, **changes: Any
-) -> tuple[ProviderFailure, ImageUpstream]:
-    """How a call fails; so many sockets are closed before they were answered on. Neither the failure nor what is logged of it has the key."""
-    async with image_upstream() as upstream:
-        upstream.answers(*plays)
-        async with providing(protocol, upstream.at(protocol), **changes) as provider:
-            with pytest.raises(ProviderFailure) as failed:
-                await provider.generate(call)
-            await until(lambda: upstream.closed == closes)
-    error = failed.value
-    assert KEY not in f"{error.message} {error.metadata} {error.said} {error.upstream_request_id}"
-    return error, upstream
 
 
 @every_protocol
@@ -330,76 +265,3 @@ async def test_whoever_cancels_has_the_socket_closed_at_once(protocol: str) -> N
             with pytest.raises(asyncio.CancelledError):
                 await task
             await until(lambda: upstream.closed == 1)
-
-
-async def test_an_image_by_its_address_is_fetched_where_that_is_allowed() -> None:
-    call = replace(CALL, seed=None, count=2)
-    async with image_upstream() as upstream, image_upstream() as store:
-        # A server may keep its images itself, and on others that its operator names.
-        upstream.answers(named(upstream.origin + "/1", store.origin + "/2"), images())
-        async with providing("openai", upstream.at("openai"), image_origins=(store.origin,)) as provider:
-            made = await provider.generate(call)
-        assert [one.data for one in made] == [picture(Size(8, 8), b"\0\1\2")] * 2
-        assert "authorization" not in store.asked[0].headers
-
-
-@pytest.mark.parametrize(
-    "path", ["http://localhost:{port}/x", "file:///etc/passwd", "http://169.254.169.254/"]
-)
-async def test_an_address_that_is_not_public_is_not_fetched(path: str) -> None:
-    async with image_upstream() as store:
-        url = path.format(port=store.origin.rpartition(":")[2])
-        error, _ = await failure("openai", named(url, url), call=replace(CALL, seed=None))
-        assert store.asked == []
-    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "address")
-
-
-async def test_an_allowed_address_that_redirects_to_one_near_is_not_followed() -> None:
-    async with image_upstream() as near, image_upstream() as store:
-        store.answers(redirects(near.origin + "/secret"))
-        error, _ = await failure(
-            "openai", named(store.origin), call=replace(CALL, count=1), image_origins=(store.origin,)
-        )
-        assert near.asked == []
-    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "address")
-
-
-async def test_an_address_that_has_nothing_may_be_asked_again() -> None:
-    async with image_upstream() as store:
-        store.answers(says(404))
-        error, _ = await failure(
-            "openai", named(store.origin), call=replace(CALL, count=1), image_origins=(store.origin,)
-        )
-    assert type(error) is ProviderUnavailable
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"<html>",
-        b"[]",
-        b'{"data": null}',
-        b'{"data": [{"b64_json": 5}, {}]}',
-        b'{"data": [{}, {}]}',
-        b'{"data": [{"b64_json": "iVBO"}]}',
-        b'{"data": [{"b64_json": "no base64!"}, {"b64_json": "iVBO"}]}',
-        b'{"data": [{"b64_json": "iVB"}, {"b64_json": "iVBO"}]}',
-        b"[" * 100_000,
-    ],
-)
-async def test_what_is_no_list_of_as_many_images_is_no_answer(answer: bytes) -> None:
-    error, _ = await failure("openai", says(200, answer), call=replace(CALL, seed=None))
-    assert type(error) is ProviderProtocol
-
-
-async def test_large_images_come_whole_and_one_that_is_too_large_by_a_byte_does_not() -> None:
-    limit = 500_000
-    data = b"\x89" + struct.pack(">I", 7) * (limit // 4)
-    whole, larger = data[:limit], data[:limit] + b"\0"
-    async with image_upstream() as upstream:
-        upstream.answers(sends(whole))
-        async with providing("openai", upstream.at("openai"), limit=limit) as provider:
-            assert [one.data for one in await provider.generate(CALL)] == [whole, whole]
-    entries = [{"b64_json": base64.b64encode(larger).decode()}]
-    error, _ = await failure("openai", says(200, {"data": entries}), call=replace(CALL, count=1), limit=limit)
-    assert (type(error), error.metadata["detail"]) == (ImageUnusable, "bytes")

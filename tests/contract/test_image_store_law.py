@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.image.model import Filing, Generation, State
@@ -124,6 +124,7 @@ class Played:
 
 @pytest.mark.long
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("begin", 0, OWNERS[0]), ("restore", 0), ("end", 0, True, 0), ("restore", 0)])
 @given(STEPS)
 async def test_postgres_says_what_memory_says(indexes: ImageStores, steps: list[tuple[Any, ...]]) -> None:
     await indexes.empty()

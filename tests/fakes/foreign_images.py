@@ -83,10 +83,10 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def png_of(width: int, height: int, *more: bytes, data: bytes = b"") -> bytes:
-    """A PNG that claims this size."""
+def png_of(width: int, height: int, *more: bytes, packed: bytes) -> bytes:
+    """A PNG that claims this size, with these chunks and these compressed pixels."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return PNG + head + b"".join(more) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return PNG + head + b"".join(more) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def enormous() -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def enormous() -> dict[str, bytes]:
     gif[6:10] = struct.pack("<HH", 65535, 65535)
     webp = b"VP8X" + struct.pack("<I", 10) + bytes(4) + (16383).to_bytes(3, "little") * 2
     return {
-        "png": png_of(20_000, 20_000, data=bytes(1000)),
+        "png": png_of(20_000, 20_000, packed=zlib.compress(bytes(1000))),
         "jpeg": bytes(jpeg),
         "bmp": bytes(bmp),
         "gif": bytes(gif),
@@ -111,12 +111,12 @@ def enormous() -> dict[str, bytes]:
 def bombs() -> dict[str, bytes]:
     """Small PNGs that unfold into much beside their pixels."""
     packed = zlib.compress(bytes(64 * 1024**2), 1)
-    row = bytes(1 + 3)
+    row = zlib.compress(bytes(1 + 3))
     return {
-        "text": png_of(1, 1, chunk(b"zTXt", b"Comment\0\0" + packed), data=row),
-        "international text": png_of(1, 1, chunk(b"iTXt", b"Comment\0\1\0\0\0" + packed), data=row),
-        "profile": png_of(1, 1, chunk(b"iCCP", b"Profile\0\0" + packed), data=row),
-        "pixels": png_of(1, 1, data=bytes(64 * 1024**2)),
+        "text": png_of(1, 1, chunk(b"zTXt", b"Comment\0\0" + packed), packed=row),
+        "international text": png_of(1, 1, chunk(b"iTXt", b"Comment\0\1\0\0\0" + packed), packed=row),
+        "profile": png_of(1, 1, chunk(b"iCCP", b"Profile\0\0" + packed), packed=row),
+        "pixels": png_of(1, 1, packed=packed),
     }
 
 

@@ -147,7 +147,8 @@ class MemoryImageStore:
         claim = (generation.caller, generation.request_id)
         if free and self._claims.get(claim, ("",))[0] == generation_id:
             del self._claims[claim]
-        for image_id in generation.image_ids if remove else ():
+        gone = set(generation.image_ids) - self.images.keys() if remove else ()
+        for image_id in sorted(gone):
             self._file(image_id, "", generation.create_time, Change.REMOVE, again)
         return True
 

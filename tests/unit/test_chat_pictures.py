@@ -17,7 +17,13 @@ from services.chat.generation.tokens import picture_tokens
 from services.chat.model import Capability, Image, Message, Part, Picture, Role
 from services.chat.ports import CatalogModel
 from services.chat.usecases.context import build_context
-from services.kernel.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
+from services.kernel.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 from tests.fakes.chat_pictures import IMAGE_ID, PNG, at
 from tests.fakes.chat_play import ALICE, ANONYMOUS, Chat, ScriptedProvider, a_call, a_model, chat, until
 
@@ -134,6 +140,22 @@ async def test_a_picture_that_cannot_be_had_refuses_the_call_and_claims_nothing(
         assert not it.provider.plays
         it.pictures.hang(image)
         await it.begin(**call)
+
+
+async def test_a_key_shows_no_image_that_it_could_not_read() -> None:
+    key = replace(ALICE, api_key_id="k", scopes=frozenset({"chat.write"}))
+    async with chat(model=seeing()) as it:
+        made = it.pictures.hang(Image(image_id=IMAGE_ID, path="images[0]"))
+        public = it.pictures.hang(at("https://a.b/c", "images[0]"))
+        with pytest.raises(PermissionDenied) as refused:
+            await it.start(key, a_call(images=(made,)), None)
+        assert (refused.value.reason, refused.value.metadata) == ("SCOPE_REQUIRED", {"scope": "image.read"})
+        turns = (said("One", made), said("fine", role=Role.ASSISTANT), said(public, "So?"))
+        await it.begin(key, message=None, conversation=turns)
+        assert shown(it) == ["One", "[image]\n", "fine", public, "So?"]
+        assert [image for _, image in it.pictures.asked] == [public]
+        able = replace(key, scopes=frozenset({"chat.write", "image.read"}))
+        await it.begin(able, images=(made,))
 
 
 async def test_a_picture_of_an_earlier_turn_that_is_gone_is_told_in_a_word() -> None:

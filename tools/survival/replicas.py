@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -41,8 +41,12 @@ class ReplicaFailed(Exception):
 class Replica:
     """A suite at an address of its own that stays the same, however often its process ends."""
 
-    def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, environment: Mapping[str, str], services: Sequence[str] = ()
+    ) -> None:
+        """`services` are those that it serves; all when left out."""
         self.name = name
+        self._services = services
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._folder = folder
@@ -79,7 +83,7 @@ class Replica:
         self._began_at = len(self.log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "serve", "--port", str(self.port)],
+                [sys.executable, "-m", "services.cli", "serve", *self._services, "--port", str(self.port)],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -126,9 +130,19 @@ class Replica:
 def settings(
     folder: Path, upstream_url: str, lease_seconds: float, store: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of replicas of one deployment, whose calls nobody counts. `store` says where its records are."""
+    """The environment of replicas of one deployment with Chat. `store` says where its records are."""
     catalog = folder / "models.toml"
     catalog.write_text(_CATALOG.format(url=upstream_url), encoding="utf-8")
+    return {
+        **plain_settings(folder),
+        "ANTIPHON_CHAT__MODELS_FILE": str(catalog),
+        "ANTIPHON_CHAT__LEASE_TTL": f"{lease_seconds:g}",
+        **store,
+    }
+
+
+def plain_settings(folder: Path) -> dict[str, str]:
+    """The environment of replicas of one deployment, whose calls nobody counts."""
     return {
         **{name: os.environ[name] for name in _KEPT if name in os.environ},
         **{f"ANTIPHON_LIMITS__{field.name.upper()}": "0" for field in fields(LimitSettings)},
@@ -140,9 +154,6 @@ def settings(
         "ANTIPHON_METRICS__ADDRESS": "off",
         "ANTIPHON_SERVER__GRACE": "1",
         "ANTIPHON_LOG__FORMAT": "json",
-        "ANTIPHON_CHAT__MODELS_FILE": str(catalog),
-        "ANTIPHON_CHAT__LEASE_TTL": f"{lease_seconds:g}",
-        **store,
     }
 
 

@@ -12,7 +12,8 @@ import structlog
 from services.chat.errors import PicturesOverloaded
 from services.chat.model import Image, Picture
 from services.chat.ports import Pictures
-from services.kernel.errors import DeadlineExceeded, ServiceError
+from services.kernel.errors import DeadlineExceeded, PermissionDenied, ServiceError
+from services.kernel.principal import Principal
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +23,8 @@ _MOST_WAITING = 256
 _TURN_SECONDS = 10.0
 # What is held of all calls together; more only when a few pictures of the largest size need it.
 _MOST_BYTES = 256 * 1024**2
+# What DownloadImage takes of a key: a chat must not show what the key could not have downloaded.
+_IMAGE_SCOPE = "image.read"
 
 
 class Held:
@@ -59,13 +62,18 @@ class Gallery:
         self.held_bytes = 0
 
     async def show(
-        self, user_id: str, images: Collection[Image], needed: Collection[Image], end: float | None
+        self, principal: Principal, images: Collection[Image], needed: Collection[Image], end: float | None
     ) -> Held:
-        """The pictures of these references, for a person, empty for nobody; whoever gets them releases them.
+        """The pictures of these references, for a caller; whoever gets them releases them.
 
-        One that is `needed` is there, or this raises what `Pictures.fetch` does; others are left out where they can't be had. Raises
-        PicturesOverloaded, and DeadlineExceeded at `end`, in the loop's time; None without one.
+        One that is `needed` is there, or this raises what `Pictures.fetch` does, and PermissionDenied for an image that the caller's key may
+        not read; others are left out where they can't be had. Raises PicturesOverloaded, and DeadlineExceeded at `end`, in the loop's
+        time; None without one.
         """
+        if not _may_read_images(principal):
+            if any(image.image_id for image in needed):
+                raise _scope_lacks()
+            images = [image for image in images if not image.image_id]
         # Of two references to one image, that which brings its token counts.
         wanted = {image: image for image in sorted(images, key=lambda image: bool(image.owner_token))}
         musts = {image: image for image in needed}
@@ -75,7 +83,8 @@ class Gallery:
             try:
                 async with asyncio.timeout_at(end), asyncio.TaskGroup() as group:
                     for image, named in wanted.items():
-                        group.create_task(self._keep(held, user_id, musts.get(image, named), image in musts))
+                        asked = musts.get(image, named)
+                        group.create_task(self._keep(held, principal.user_id, asked, image in musts))
             except BaseExceptionGroup as failures:
                 raise failures.exceptions[0] from None
             except TimeoutError:
@@ -131,3 +140,15 @@ class Gallery:
             return picture
         finally:
             self.give_back(kept)
+
+
+def _may_read_images(principal: Principal) -> bool:
+    return principal.scopes is None or _IMAGE_SCOPE in principal.scopes
+
+
+def _scope_lacks() -> PermissionDenied:
+    return PermissionDenied(
+        f"This API key lacks the scope {_IMAGE_SCOPE}, which images of the image service take; name public ones, or use another key.",
+        reason="SCOPE_REQUIRED",
+        metadata={"scope": _IMAGE_SCOPE},
+    )

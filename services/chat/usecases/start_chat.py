@@ -72,8 +72,8 @@ class StartChat:
         """Returns the id of the generation that answers the call, once its first event is durable.
 
         `remaining` is the caller's deadline in seconds from now. Raises ModelNotFound, ModelNotReady, NotFound, AlreadyExists,
-        UnsupportedInput, ContextTooLong, InvalidArgument, ResourceExhausted and Unavailable, for pictures also FailedPrecondition and
-        DeadlineExceeded. Nothing is claimed until they are fetched.
+        UnsupportedInput, ContextTooLong, InvalidArgument, ResourceExhausted and Unavailable, for pictures also FailedPrecondition,
+        PermissionDenied and DeadlineExceeded. Nothing is claimed until they are fetched.
         """
         self._check_caller(principal, call)
         end = None if remaining is None else asyncio.get_running_loop().time() + time_to_make(remaining)
@@ -105,7 +105,7 @@ class StartChat:
             if wanted := [image for message in context for image in message.images]:
                 if (answered := await self._answered(principal, call)) is not None:
                     return answered
-                held = await self.gallery.show(principal.user_id, wanted, asked_images(turns), end)
+                held = await self.gallery.show(principal, wanted, asked_images(turns), end)
                 undo.callback(held.release)
                 # The fallbacks are shown the same, and where something is missing, words stand for it.
                 turns = without_unseen(turns, held.pictures)

@@ -66,7 +66,7 @@ class Exchange:
         self._key = key
         self._authorization = f"Bearer {key}" if key else ""
         # Where the API is, the operator says, so its images may be there, too.
-        self._origins = (base_url, *origins)
+        self._origins = origins
         self._model = model
         self._bounds = bounds
 
@@ -130,7 +130,7 @@ class Exchange:
     async def get_image(self, path: str) -> bytes:
         """The image that the API answers a GET with. Redirects are followed to public hosts, without the key."""
         try:
-            return await self._fetched(self._base_url + path, self._authorization)
+            return await self._fetched(self._base_url + path, self._authorization, trusted=True)
         except FetchFailed as error:
             if not error.status:
                 raise
@@ -138,7 +138,7 @@ class Exchange:
 
     async def named_image(self, url: str) -> bytes:
         """The image at an address that the API named."""
-        return await self._fetched(url, "")
+        return await self._fetched(url, "", trusted=False)
 
     def checked(self, data: bytes) -> bytes:
         """What may be an image. Providers tell of their failures in JSON or HTML also where an image should be; whatever else it is, the
@@ -150,7 +150,7 @@ class Exchange:
             raise failure
         return data
 
-    async def _fetched(self, url: str, authorization: str) -> bytes:
+    async def _fetched(self, url: str, authorization: str, *, trusted: bool) -> bytes:
         found = await self._fetch.fetch(
             url,
             limit=self._bounds.image_bytes,
@@ -158,6 +158,7 @@ class Exchange:
             accept=_ACCEPT,
             authorization=authorization,
             free_origins=self._origins,
+            trusted=trusted,
         )
         return self.checked(found.data)
 

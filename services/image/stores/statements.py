@@ -70,7 +70,8 @@ with ended as (
     insert into image.outbox (event_id, user_id, payload)
     select %(event_id)s::uuid, %(event_user_id)s, %(event)s from ended where %(event_id)s::uuid is not null
 ), gone as (
-    select image_id, '' as user_id, created_at from ended, unnest(image_ids) image_id where %(remove)s
+    select planned.image_id, '' as user_id, created_at from ended, unnest(image_ids) as planned (image_id)
+    where %(remove)s and not exists (select from image.images i where i.image_id = planned.image_id)
 ), removed as (
     {_INTO_FILINGS}
     select image_id, {_GROUP}, user_id, {_DAY}, 'remove', %(again)s from gone order by image_id

@@ -77,13 +77,15 @@ class PublicFetch:
         accept: str,
         authorization: str = "",
         free_origins: Collection[str] = (),
+        trusted: bool = False,
     ) -> Fetched:
-        """What is at `url`, at most `limit` bytes, within `seconds` in all. `authorization` is a header for the origin of `url` alone.
+        """What is at `url`, at most `limit` bytes, within `seconds` in all. `authorization` is a header for the origin of `url` alone. `trusted`: the
+        operator set `url`, so that it may be anywhere; what it redirects to may not, not even when that is in the same place.
         Raises NotPublic, TooLarge, FetchFailed and FetchTimedOut; whoever cancels it has the socket closed at once."""
         try:
             async with asyncio.timeout(seconds):
                 free = self._free.union(_origin(URL(text)) for text in free_origins)
-                return await self._fetched(url, free, limit, accept, authorization)
+                return await self._fetched(url, free, limit, accept, authorization, trusted)
         except aiohttp.ServerTimeoutError:
             raise FetchTimedOut("connect") from None
         except TimeoutError:
@@ -101,23 +103,33 @@ class PublicFetch:
         self._names.close()
 
     async def _fetched(
-        self, url: str, free: Collection[Origin], limit: int, accept: str, authorization: str
+        self,
+        url: str,
+        free: frozenset[Origin],
+        limit: int,
+        accept: str,
+        authorization: str,
+        trusted: bool,
     ) -> Fetched:
-        place = self._judged(url, free)
+        place = self._judged(url, free, trusted=trusted)
         first = _origin(place)
+        allowed = free | {first} if trusted else free
         for _ in range(_MOST_REDIRECTS + 1):
             headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "antiphon"}
             if authorization and _origin(place) == first:
                 headers["Authorization"] = authorization
-            async with self._session(_origin(place) in free).get(
+            async with self._session(_origin(place) in allowed).get(
                 place, headers=headers, allow_redirects=False
             ) as response:
                 if response.status not in _REDIRECTS:
                     return await _content(response, limit)
+                allowed = free
                 place = self._judged(response.headers.get("Location", ""), free, place)
         raise FetchFailed(f"it was redirected more than {_MOST_REDIRECTS} times")
 
-    def _judged(self, text: str, free: Collection[Origin], base: URL | None = None) -> URL:
+    def _judged(
+        self, text: str, free: Collection[Origin], base: URL | None = None, *, trusted: bool = False
+    ) -> URL:
         """The address, if it may be asked as far as it can be told without a look at names. Raises NotPublic."""
         if not text or len(text) > _LONGEST_ADDRESS:
             raise NotPublic("the address is empty, or too long")
@@ -128,7 +140,7 @@ class PublicFetch:
             raise NotPublic("the address is none of http or https") from None
         if place.user is not None or place.password is not None:
             raise NotPublic("the address has a name or a password in it")
-        if origin in free:
+        if trusted or origin in free:
             return place
         if port not in _LOW_PORTS and port < _FIRST_FREE_PORT:
             raise NotPublic(f"the port {port} is not one of {scheme}'s")

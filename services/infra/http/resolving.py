@@ -27,7 +27,7 @@ class SystemNames:
         """All addresses of the host. Raises OSError."""
         found = await asyncio.get_running_loop().run_in_executor(
             self._threads,
-            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG),
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
         )
         # Of link-local addresses the scope is a part.
         return [ip_address(str(entry[4][0])) for entry in found]

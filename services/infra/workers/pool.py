@@ -27,18 +27,25 @@ class Answers:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._done = False
+        self._over = False
 
     def __aiter__(self) -> AsyncIterator[Answer]:
         return self
 
     async def __anext__(self) -> Answer:
-        """Raises WorkerDied, JobTimedOut, JobRefused and JobFailed."""
-        answer = None if self._done else await self._worker.answer()
-        if answer is None:
-            self._done = True
+        """Raises WorkerDied, JobTimedOut, JobRefused and JobFailed, and nothing comes after that."""
+        if self._over:
             raise StopAsyncIteration
+        self._over = True
+        answer = await self._worker.answer()
+        if answer is None:
+            raise StopAsyncIteration
+        self._over = False
         return answer
+
+    def close(self) -> None:
+        """There are no more, for the worker is somebody else's."""
+        self._over = True
 
 
 class WorkerPool:
@@ -67,13 +74,8 @@ class WorkerPool:
         Raises PoolBusy, PoolClosed, WorkerDied and JobTimedOut, ValueError for what is too long for a frame.
         """
         await self._place()
-        worker: Worker | None = None
-        try:
-            worker = await self._worker()
-            await worker.begin(header, body)
-            yield Answers(worker)
-        finally:
-            self._release(worker)
+        async with self._begun(header, body) as answers:
+            yield answers
 
     async def ask(self, header: Mapping[str, Any], body: bytes = b"", *, let_finish: bool = False) -> Answer:
         """Do a job that gives one answer. Raises what `job` and its answers raise.
@@ -106,11 +108,21 @@ class WorkerPool:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _finish(self, header: Mapping[str, Any], body: bytes) -> Answer:
+        async with self._begun(header, body) as answers:
+            return await _only(answers)
+
+    @asynccontextmanager
+    async def _begun(self, header: Mapping[str, Any], body: bytes) -> AsyncIterator[Answers]:
+        """A job of whoever has a place, which is given back."""
         worker: Worker | None = None
         try:
             worker = await self._worker()
             await worker.begin(header, body)
-            return await _only(Answers(worker))
+            answers = Answers(worker)
+            try:
+                yield answers
+            finally:
+                answers.close()
         finally:
             self._release(worker)
 

@@ -50,7 +50,7 @@ def opened(key: str, name: str, folder: int) -> OpenFile | None:
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise _no_file() from None
+            raise foreign() from None
         raise
     try:
         found = os.fstat(descriptor)
@@ -59,7 +59,7 @@ def opened(key: str, name: str, folder: int) -> OpenFile | None:
             version, modified = version_of(found), found.st_mtime
             return OpenFile(descriptor, start, found.st_size - start, content_type, version, modified)
         if not stat.S_ISDIR(found.st_mode):
-            raise _no_file()
+            raise foreign()
     except BaseException:
         os.close(descriptor)
         raise
@@ -72,8 +72,9 @@ def version_of(found: os.stat_result) -> str:
     return f"{found.st_ino:x}.{found.st_mtime_ns:x}.{found.st_size:x}"
 
 
-def _no_file() -> StoreRefuses:
+def foreign() -> StoreRefuses:
+    """The failure of what is neither a file nor a folder."""
     return StoreRefuses(
         "There is a link or a device among the objects, which is not followed.",
-        "Replace it by the file itself.",
+        "Replace it by the file or the folder itself; to have objects elsewhere, set ANTIPHON_BLOBS__FOLDER, or mount a file system there.",
     )

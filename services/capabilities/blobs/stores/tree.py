@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from services.capabilities.blobs.errors import StoreAway, StoreRefuses
+from services.capabilities.blobs.errors import StoreAway
 from services.capabilities.blobs.model import segments_of
 from services.capabilities.blobs.stores.envelope import envelope_of
-from services.capabilities.blobs.stores.file import OpenFile, opened, version_of
+from services.capabilities.blobs.stores.file import OpenFile, foreign, opened, version_of
 from services.capabilities.blobs.stores.locks import locked
 
 WORK = "~work"
@@ -171,7 +171,7 @@ def _folder(name: str, above: int) -> int | None:
     except OSError:
         if stat.S_ISREG(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
             return None
-        raise _foreign() from None
+        raise foreign() from None
 
 
 def _made_folder(name: str, above: int) -> int:
@@ -194,7 +194,7 @@ def _present(name: str, folder: int) -> os.stat_result | None:
     if stat.S_ISDIR(found.st_mode):
         raise ValueError(f"{name!r} is a folder of objects, and a key can't be both")
     if not stat.S_ISREG(found.st_mode):
-        raise _foreign()
+        raise foreign()
     return found
 
 
@@ -223,13 +223,6 @@ def _write_all(file: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(file, left) :]
-
-
-def _foreign() -> StoreRefuses:
-    return StoreRefuses(
-        "There is a link or a device among the objects, which is not followed.",
-        "Replace it by the file or the folder itself; to have objects elsewhere, set ANTIPHON_BLOBS__FOLDER, or mount a file system there.",
-    )
 
 
 def _gone() -> StoreAway:

@@ -1,6 +1,7 @@
 """Fields over the picture: waves, distances and noise, in whole numbers.
 
-The shorter side of a picture is `SIDE` units long, whatever its pixels, so that a picture is the same at every size. A tone is a number of
+The shorter side of a picture is `SIDE` units long, whatever its pixels, so that a picture is the same at every size; the longer one at most
+four times that. A tone is a number of
 [0, TONES).
 """
 
@@ -32,7 +33,7 @@ class Canvas:
     @classmethod
     def of(cls, width: int, height: int, top: int, bottom: int) -> Canvas:
         """The rows from `top` until `bottom` of a picture of this size."""
-        side = min(width, height)
+        side = max(min(width, height), -(-max(width, height) // 4))
         columns = (np.arange(width, dtype=np.int64) * 2 + 1) * SIDE // (2 * side)
         rows = (np.arange(top, bottom, dtype=np.int64) * 2 + 1) * SIDE // (2 * side)
         return cls(columns[np.newaxis, :], rows[:, np.newaxis])

@@ -1,0 +1,39 @@
+"""How late the event loop gets round to what is due."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+# What keeps the loop busy for less than this may not be seen; what does so for longer is seen but for so much of it.
+INTERVAL = 0.01
+
+
+class LoopLag:
+    """Watches an event loop, and tells the longest time that it was late. Told from any thread, also while the loop is stuck."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._longest = 0.0
+        self._due: float | None = None
+
+    def take(self) -> float:
+        """The longest lag in seconds since this was asked before, the one under way included."""
+        now = time.monotonic()
+        with self._lock:
+            under_way = 0.0 if self._due is None else now - self._due
+            longest, self._longest = max(self._longest, under_way), 0.0
+        return longest
+
+    async def watch(self) -> None:
+        """Look, until cancelled."""
+        try:
+            while True:
+                self._due = time.monotonic() + INTERVAL
+                await asyncio.sleep(INTERVAL)
+                late = time.monotonic() - self._due
+                with self._lock:
+                    self._longest = max(self._longest, late)
+        finally:
+            self._due = None
