@@ -72,7 +72,7 @@ class Gallery:
         """
         if not _may_read_images(principal):
             if any(image.image_id for image in needed):
-                raise _scope_lacks()
+                raise _scope_required()
             images = [image for image in images if not image.image_id]
         # Of two references to one image, that which brings its token counts.
         wanted = {image: image for image in sorted(images, key=lambda image: bool(image.owner_token))}
@@ -146,7 +146,7 @@ def _may_read_images(principal: Principal) -> bool:
     return principal.scopes is None or _IMAGE_SCOPE in principal.scopes
 
 
-def _scope_lacks() -> PermissionDenied:
+def _scope_required() -> PermissionDenied:
     return PermissionDenied(
         f"This API key lacks the scope {_IMAGE_SCOPE}, which images of the image service take; name public ones, or use another key.",
         reason="SCOPE_REQUIRED",
