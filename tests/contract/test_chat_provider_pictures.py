@@ -16,7 +16,7 @@ from services.chat.model import Image, Message, Parameters, Picture, Role
 from services.chat.ports import ModelCall
 from services.chat.providers import sending
 from services.chat.providers.openai import OpenAIProvider
-from services.chat.providers.wire import request_body
+from services.chat.providers.request import request_body
 from tests.fakes.chat_endpoints import PATIENT, read, serving
 from tests.fakes.chat_pictures import JPEG, PNG, at
 from tests.fakes.chat_upstream import Exchange, stop, text

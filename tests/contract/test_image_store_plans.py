@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime
 
 from services.image.stores import book_statements, filing_statements, statements
+from services.infra.postgres.database import Database
 from services.kernel.ids import first_id_at, new_id
-from tests.fakes.image_stores import TTL, ImageStores
+from tests.fakes.image_stores import TTL
 
 ROWS = 3000
 FEW = 60
@@ -28,8 +29,7 @@ FILL = (
 )
 
 
-async def test_lists_and_sweeps_read_what_they_give(indexes: ImageStores) -> None:
-    assert indexes.database is not None
+async def test_lists_and_sweeps_read_what_they_give(migrated_url: str) -> None:
     values = {
         "now": NOW,
         "after": None,
@@ -49,7 +49,8 @@ async def test_lists_and_sweeps_read_what_they_give(indexes: ImageStores) -> Non
         "first": first_id_at(NOW),
         "last": first_id_at(NOW),
     }
-    async with indexes.database.connection() as connection:
+    # A database of its own: what other tests have left in indexes would be counted here.
+    async with Database(migrated_url) as database, database.connection() as connection:
         for statement in FILL:
             await connection.execute(statement.encode(), values)
         await connection.execute("analyze image.generations, image.images, image.filings")

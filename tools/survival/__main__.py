@@ -1,4 +1,4 @@
-"""`python -m tools.survival`: 20 clients stream while their server is killed with -9 (or paused past its lease), again and again."""
+"""`python -m tools.survival`: 20 clients stream, or have images made, while their server is killed with -9 (or paused past its lease), again and again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from services.infra.postgres.migrations import upgrade
 from services.kernel.secret import DeploymentSecret
 from tools import peers
 from tools.survival.clients import End
+from tools.survival.images.play import play, told
 from tools.survival.ledger import Ledger, MongoLedger, SqlLedger, database_of_its_own
 from tools.survival.people import ADMINISTRATOR, log_in, people
 from tools.survival.replicas import ROOT, Replica, ReplicaFailed, settings
@@ -33,7 +34,12 @@ _SHOWN_FAULTS = 20
 _EPILOG = """
 Two replicas serve one database; the first, the second, and then both are killed at a random moment and come back, or in turn
 paused, and the other one takes over. Clients come back by (generation_id, after_seq), or repeat their call with the same request_id, at
-either replica. At the end Chat's books, the usage events and their figures have to say the same, to the unit. Ends with 1 when anything did not hold, with 2 when it could not be tried.
+either replica. At the end Chat's books, the usage events and their figures have to say the same, to the unit.
+
+With --images callers have images made instead, delete some, and call some off. At the end the index, the objects, the histories, the usage events and their
+figures have to say the same, all that callers were told has to be there, and no request_id may have made two sets of images.
+
+Ends with 1 when anything did not hold, with 2 when it could not be tried.
 """
 
 
@@ -50,6 +56,10 @@ def _arguments() -> argparse.Namespace:
         default="postgres",
         help="where Chat and Analytics keep what they have",
     )
+    parser.add_argument(
+        "--images", action="store_true", help="callers of Image, which keeps its objects in a folder"
+    )
+    parser.add_argument("--s3", action="store_true", help="with --images: objects are kept in MinIO")
     parser.add_argument("--lease", type=float, default=2.0, help="seconds that a lease lasts (default 2)")
     parser.add_argument(
         "--late",
@@ -66,7 +76,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep", action="store_true", help="keep the folder of the run: the logs of both replicas"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.images and (arguments.pause or arguments.store != "postgres"):
+        parser.error("--images goes neither with --pause nor with another store than postgres")
+    if arguments.s3 and not arguments.images:
+        parser.error("--s3 goes with --images")
+    return arguments
 
 
 async def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Figures:
@@ -143,9 +158,9 @@ async def _folder(keep: bool) -> AsyncIterator[Path]:
         yield Path(made)
 
 
-def _print(figures: Figures, arguments: argparse.Namespace, seed: int) -> None:
+def _told(figures: Figures, arguments: argparse.Namespace, seed: int) -> Mapping[str, object]:
     ends, meter = figures.ends, figures.meter
-    lines: Mapping[str, object] = {
+    return {
         "rounds": f"{figures.rounds}, {'paused past the lease' if arguments.pause else 'killed with -9'}, {arguments.store}, seed {seed}",
         "streams": figures.streams,
         "resumed": figures.resumed,
@@ -175,12 +190,26 @@ def _print(figures: Figures, arguments: argparse.Namespace, seed: int) -> None:
         **({} if arguments.pause else {"the same with both killed": f"{figures.longest_dark:.2f} s"}),
         "seconds": f"{figures.seconds:.0f}",
     }
+
+
+def _print(lines: Mapping[str, object], faults: Sequence[str]) -> None:
     for name, value in lines.items():
         print(f"{name:40} {value}")
-    for fault in figures.faults[:_SHOWN_FAULTS]:
+    for fault in faults[:_SHOWN_FAULTS]:
         print(f"  FAULT {fault}")
-    if len(figures.faults) > _SHOWN_FAULTS:
-        print(f"  … and {len(figures.faults) - _SHOWN_FAULTS} more")
+    if len(faults) > _SHOWN_FAULTS:
+        print(f"  … and {len(faults) - _SHOWN_FAULTS} more")
+
+
+async def _played(
+    arguments: argparse.Namespace, seed: int, folder: Path
+) -> tuple[Mapping[str, object], Sequence[str]]:
+    """What is told of the rounds, and what did not hold in them."""
+    if arguments.images:
+        made = await play(arguments.rounds, arguments.clients, arguments.lease, seed, folder, s3=arguments.s3)
+        return told(made, seed, s3=arguments.s3), made.faults
+    figures = await _run(arguments, seed, folder)
+    return _told(figures, arguments, seed), figures.faults
 
 
 async def _main() -> int:
@@ -190,12 +219,12 @@ async def _main() -> int:
         if arguments.keep:
             print(f"logs: {folder}")
         try:
-            figures = await _run(arguments, seed, folder)
+            lines, faults = await _played(arguments, seed, folder)
         except (ReplicaFailed, peers.PeerMissing) as error:
             print(error, file=sys.stderr)
             return 2
-    _print(figures, arguments, seed)
-    return 1 if figures.faults else 0
+    _print(lines, faults)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from services.chat.model import Delta, Picture
 from services.chat.ports import Done, ModelCall
 from services.chat.providers import wire
 from services.chat.providers.reading import Reading
+from services.chat.providers.request import request_body
 from services.chat.providers.sending import Body
 from services.chat.providers.silence import Silence
 
@@ -121,7 +122,7 @@ class OpenAIProvider:
 
     async def _groups(self, call: ModelCall, reading: Reading) -> AsyncIterator[Sequence[Delta]]:
         async with asyncio.timeout(self._timeouts.connect) as limit:
-            async with await self._asked(wire.request_body(call), reading, limit, call.connected) as response:
+            async with await self._asked(request_body(call), reading, limit, call.connected) as response:
                 reading.upstream_request_id = self._said(response.headers.get("x-request-id", ""))
                 await self._check(response)
                 idle = self._timeouts.idle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from services.capabilities.upstream.errors import ModelNotReady, UnsupportedInput
@@ -126,6 +126,9 @@ class StartChat:
         """The id of the generation that has begun, here or by an earlier call. `undo` is left to be done unless it has begun here."""
         session, user_message, model = prepared.session, prepared.user_message, prepared.model
         now, opened = datetime.now(UTC), None
+        # The ids' order is the order of turns: the answer's comes right after the question's, however long its pictures have taken.
+        if user_message is not None:
+            user_message = replace(user_message, message_id=new_id())
         if session is None and user_message is not None:
             opened = Session(
                 session_id=new_id(),
@@ -139,7 +142,6 @@ class StartChat:
                 update_time=now,
             )
         session_id = session.session_id if session else opened.session_id if opened else ""
-        # The ids' order is the order of turns: the answer's comes right after the question's.
         message_id, generation_id = new_id(), new_id()
         generation = Generation(
             generation_id=generation_id,
@@ -286,7 +288,7 @@ class StartChat:
                 )
             return list(call.conversation), None
         parts: tuple[Part, ...] = (*call.images, call.message)
-        asked = Message(new_id() if principal.user_id else "", Role.USER, parts)
+        asked = Message("", Role.USER, parts)
         return [*history, asked], asked if principal.user_id else None
 
     async def _begin(self, new: NewGeneration) -> str | None:

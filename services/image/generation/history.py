@@ -25,10 +25,6 @@ async def edit(blobs: Blobs, key: str, add: Sequence[Image], remove: Collection[
         new = edited(old, add, remove)
         if new == old:
             return
-        if not new:
-            # Who edits is alone at this file, and what was the last line leaves nothing behind.
-            await blobs.delete([key])
-            return
         if found is None:
             if await blobs.create(key, new, JSON_LINES):
                 return

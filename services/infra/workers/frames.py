@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The beginning of a frame. Raises BrokenFrame when it is longer than any may be."""
+    """The beginning of a frame."""
 
     kind: Kind
     header_bytes: int
@@ -50,15 +50,15 @@ class Prefix:
 
     @classmethod
     def unpack(cls, data: bytes | bytearray) -> Prefix:
-        """From `PREFIX.size` bytes."""
-        kind, header_bytes, body_bytes = PREFIX.unpack(data)
-        if (
-            kind not in Kind._value2member_map_
-            or header_bytes > MOST_HEADER_BYTES
-            or body_bytes > MOST_BODY_BYTES
-        ):
+        """From `PREFIX.size` bytes. Raises BrokenFrame, also when the frame is longer than any may be."""
+        number, header_bytes, body_bytes = PREFIX.unpack(data)
+        try:
+            kind = Kind(number)
+        except ValueError as error:
+            raise BrokenFrame from error
+        if header_bytes > MOST_HEADER_BYTES or body_bytes > MOST_BODY_BYTES:
             raise BrokenFrame
-        return cls(Kind(kind), header_bytes, body_bytes)
+        return cls(kind, header_bytes, body_bytes)
 
 
 def packed(kind: Kind, header: Mapping[str, Any], body_bytes: int = 0) -> bytes:

@@ -49,8 +49,8 @@ class Answers:
 
 
 class WorkerPool:
-    """`size` processes at most, that start when they are wanted and end after `idle_seconds` without work. `queue` jobs wait, first come, first served;
-    a wait may be cancelled. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once
+    """`size` processes at most, that start when they are wanted and end after `idle_seconds` without work. `queue` jobs wait, first come, first
+    served; a wait may be cancelled. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once
     instead of waiting. `aclose` it when nobody will ask any more."""
 
     def __init__(self, program: Program, *, size: int, queue: int, idle_seconds: float = 300.0) -> None:
@@ -80,8 +80,8 @@ class WorkerPool:
     async def ask(self, header: Mapping[str, Any], body: bytes = b"", *, let_finish: bool = False) -> Answer:
         """Do a job that gives one answer. Raises what `job` and its answers raise.
 
-        When the caller is cancelled, the worker is killed; with `let_finish` it ends its job first, for nobody, and lives on, which is cheaper for
-        short ones.
+        When the caller is cancelled, the worker is killed; with `let_finish` it ends its job first, for nobody, and lives on, which is
+        cheaper for short ones.
         """
         if not let_finish:
             async with self.job(header, body) as answers:

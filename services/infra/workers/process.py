@@ -42,8 +42,8 @@ def module(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a worker runs, and what it may take: `job_seconds` for each job, `start_seconds` until it is ready, `memory_bytes` of addresses (None: as it
-    likes), `nice` steps behind the server when both want to compute."""
+    """What a worker runs, and what it may take: `job_seconds` for each job, `start_seconds` until it is ready, `memory_bytes` of addresses
+    (None: as it likes), `nice` steps behind the server when both want to compute."""
 
     command: Sequence[str]
     job_seconds: float
@@ -128,8 +128,8 @@ class Worker:
         await self._timed(self._send(frame, body))
 
     async def answer(self) -> Answer | None:
-        """What the job gives next; None when it is done. Time runs while the worker is waited for, and not between two calls. Raises WorkerDied, JobTimedOut,
-        JobRefused and JobFailed."""
+        """What the job gives next; None when it is done. Time runs while the worker is waited for, and not between two calls.
+        Raises WorkerDied, JobTimedOut, JobRefused and JobFailed."""
         kind, header, body = await self._timed(self._read())
         if kind is Kind.ANSWER:
             return Answer(header, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import uuid
 from collections.abc import Callable, Sequence
@@ -42,8 +41,8 @@ class Wish:
 
 @dataclass
 class Caller:
-    """One call, and what its caller was told. `images` are those of the answer, `deleted` the ids of those that it had removed, `told_gone` says that it
-    lost its server without having an answer, and never asked again."""
+    """One call, and what its caller was told. `images` are those of the answer, `deleted` the ids of those that it has removed. `left` says that it called
+    an attempt off, and `lost` that it lost its server and never asked again."""
 
     wish: Wish
     addresses: Sequence[str]
@@ -186,12 +185,3 @@ def wishes(tokens: Sequence[str], count: int, chance: random.Random) -> list[Wis
             )
         )
     return made
-
-
-async def all_run(callers: Sequence[Caller]) -> None:
-    """Have all of them call."""
-    with contextlib.ExitStack() as stack:
-        tasks = [asyncio.create_task(caller.run()) for caller in callers]
-        for task in tasks:
-            stack.callback(task.cancel)
-        await asyncio.gather(*tasks)

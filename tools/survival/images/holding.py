@@ -38,11 +38,11 @@ def hold_generations(index: Mapping[str, Row], generations: Sequence[Made], dele
     """A generation that was completed has its images but for the deleted ones, others have none; and none was made twice."""
     faults = []
     by_id = {one.generation_id: one for one in generations}
-    of_completed = {
-        image_id for one in generations if one.state == "completed" for image_id in one.image_ids
-    }
+    of_completed = {image_id for one in generations if one.state == "completed" for image_id in one.image_ids}
     if missing := len(of_completed - index.keys()) - deleted:
-        faults.append(f"{missing} images of completed generations are not in the index, and nobody deleted them")
+        faults.append(
+            f"{missing} images of completed generations are not in the index, and nobody deleted them"
+        )
     faults += [f"{one} is in the index, and was not completed" for one in sorted(index.keys() - of_completed)]
     faults += [
         f"{row.image_id} is in the index for a generation that is not its own"
@@ -64,7 +64,9 @@ def hold_events(generations: Sequence[Made], kept: Kept) -> list[str]:
     """Each generation has one usage event, and no other is there."""
     owned = Counter(one.event_id for one in generations)
     faults = [f"{owned.pop(None)} generations have no usage event"] if None in owned else []
-    faults += [f"the usage event {one} belongs to {count} generations" for one, count in owned.items() if count > 1]
+    faults += [
+        f"the usage event {one} belongs to {count} generations" for one, count in owned.items() if count > 1
+    ]
     if missing := owned.keys() - kept.event_ids:
         faults.append(f"{len(missing)} usage events have not come to Analytics")
     if foreign := kept.event_ids - owned.keys():
@@ -74,7 +76,7 @@ def hold_events(generations: Sequence[Made], kept: Kept) -> list[str]:
 
 def books_of(generations: Sequence[Made]) -> Mapping[Account, Tally]:
     """What the table of generations says of usage."""
-    place = [unit.value for unit in UNITS].index(Unit.IMAGES.value)
+    place = UNITS.index(Unit.IMAGES)
     rows = []
     for one in generations:
         amounts = [0] * len(UNITS)

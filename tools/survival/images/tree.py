@@ -50,7 +50,7 @@ def history_of(row: Row) -> str:
 
 def hold_tree(index: Mapping[str, Row], tree: Tree) -> list[str]:
     """The objects are those of the index, key for key, and say what it says; what does not hold."""
-    types = {}
+    types: dict[str, str] = {}
     for row in index.values():
         folder = folder_of(row)
         types |= {

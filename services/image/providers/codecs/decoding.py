@@ -30,7 +30,7 @@ def decoded(data: bytes, max_pixels: int) -> Image.Image:
         # Pillow reads a PNG without its end when no pixel is missing.
         raise _damaged()
     _check_pixels(_webp_size(data), max_pixels)
-    # Pillow's own limit guards what it checks while it decodes; the first check is ours, so that it is exact.
+    # Pillow checks every picture of a file against its limit, before it decodes; the worker makes its warnings errors.
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:

@@ -32,8 +32,8 @@ def cells(chance: Chance) -> Pattern:
 
 
 def _distances(canvas: Canvas, cell: int, salts: list[int]) -> tuple[Numbers, Numbers, Numbers]:
-    """The squares of the distances from the nearest point and the next one, and which the nearest is. Each point is looked at where it can matter:
-    in its own square and those around it."""
+    """The squares of the distances from the nearest point and the next one, and which the nearest is. Each point is looked
+    at where it can matter: in its own square and those around it."""
     x, y = canvas.x[0], canvas.y[:, 0]
     nearest = np.full((y.size, x.size), _FAR)
     second = np.full((y.size, x.size), _FAR)

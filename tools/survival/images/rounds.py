@@ -1,0 +1,184 @@
+"""Rounds in which servers are killed while callers have images made, and what all of them have to add up to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import grpc
+from antiphon.image.v1 import image_pb2, image_pb2_grpc
+
+from services.capabilities.blobs.ports import Blobs
+from services.kernel.secret import DeploymentSecret
+from tools.survival.balance import differences, hold_figures, hold_reconciled, told_books
+from tools.survival.images.callers import Caller, wishes
+from tools.survival.images.holding import books_of, hold_callers, hold_events, hold_generations
+from tools.survival.images.index import Index, Left, Made
+from tools.survival.images.tree import hold_tree, lines_of, tree_of, trees_of
+from tools.survival.replicas import Replica
+from tools.survival.stage import Meter
+from tools.survival.usage import Kept, UsageLedger, begun
+
+_POLL_SECONDS = 0.2
+# The lease of a group that a killed process was filing lasts for half a minute, and then comes the sweeper.
+_SETTLE_SECONDS = 90.0
+_SHARE_HELD_UP = 0.6
+# What is held up, in turn, until its server is killed: the end of a generation, with its index rows and its event; what comes between that and
+# the first word to the object store; what comes behind the last one; and the delivery of events.
+_HELD_UP = ("image.images", "image.filing_leases", "image.filings", "image.outbox", "analytics.events")
+_LONGEST_HELD_UP = 1.2
+# The first replica, the second, and both, one after the other.
+_TURNS = 3
+_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+
+
+@dataclass
+class Stage:
+    """Two replicas on one database and one object store, and what looks past them. `tokens` are those of people."""
+
+    replicas: tuple[Replica, Replica]
+    index: Index
+    blobs: Blobs
+    usage: UsageLedger
+    secret: DeploymentSecret
+    administrator: str
+    tokens: Sequence[str]
+
+
+@dataclass
+class Figures:
+    """What the rounds add up to. `faults` is empty when everything held."""
+
+    rounds: int = 0
+    callers: list[Caller] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    trees: int = 0
+    rows_of_people: int = 0
+    lines: int = 0
+    metered_images: int = 0
+    meter: Meter = field(default_factory=Meter)
+    settled_seconds: float = 0.0
+    seconds: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def told(self) -> int:
+        """How many images callers were told."""
+        return sum(len(caller.images) for caller in self.callers)
+
+    @property
+    def deleted(self) -> int:
+        """How many of them they have deleted."""
+        return sum(len(caller.deleted) for caller in self.callers)
+
+
+async def survive(stage: Stage, rounds: int, callers: int, seed: int) -> Figures:
+    """Play the rounds, wait until nothing is left to be done, and hold everything against everything."""
+    figures, chance = Figures(), random.Random(seed)  # noqa: S311 - nothing secret is drawn.
+    began, since = time.monotonic(), datetime.now(UTC)
+    for number in range(rounds):
+        first, second = stage.replicas if number % _TURNS != 1 else stage.replicas[::-1]
+        victims = stage.replicas if number % _TURNS == _TURNS - 1 else (first,)
+        played = _callers(stage.tokens, callers, chance, (first.address, second.address))
+        figures.callers += played
+        await _killed(stage, victims, played, chance, number)
+        figures.rounds += 1
+    await _settled(stage, figures)
+    await _hold(stage, figures, since)
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def _callers(
+    tokens: Sequence[str], count: int, chance: random.Random, addresses: tuple[str, str]
+) -> list[Caller]:
+    """Four of five ask the replica first that is to be killed."""
+    return [
+        Caller(wish, addresses if number % 5 else addresses[::-1], random.Random(chance.random()))  # noqa: S311
+        for number, wish in enumerate(wishes(tokens, count, chance))
+    ]
+
+
+async def _killed(
+    stage: Stage, victims: Sequence[Replica], callers: Sequence[Caller], chance: random.Random, number: int
+) -> None:
+    """Kill the victims at a moment when the callers are waiting for their images, and start them again."""
+    async with asyncio.TaskGroup() as tasks:
+        for caller in callers:
+            tasks.create_task(caller.run())
+        await asyncio.sleep(chance.uniform(0.02, 2.5))
+        async with contextlib.AsyncExitStack() as held_up:
+            if chance.random() < _SHARE_HELD_UP:
+                table = _HELD_UP[number % len(_HELD_UP)]
+                names = [victim.name for victim in victims]
+                await held_up.enter_async_context(stage.index.lost_writes(names, table))
+                await asyncio.sleep(chance.uniform(0.05, _LONGEST_HELD_UP))
+            for victim in victims:
+                victim.kill()
+        for victim in victims:
+            victim.start()
+        for victim in victims:
+            await victim.up()
+
+
+async def _settled(stage: Stage, figures: Figures) -> None:
+    """Start all of them once more, and wait until nothing runs, is to be filed, or waits for its delivery."""
+    for replica in stage.replicas:
+        replica.kill()
+    for replica in stage.replicas:
+        replica.start()
+    for replica in stage.replicas:
+        await replica.up()
+    began = time.monotonic()
+    while (left := await stage.index.left(hasten=True)) != Left(0, 0, 0):
+        if time.monotonic() - began > _SETTLE_SECONDS:
+            figures.faults.append(
+                f"{left.running} generations run, {left.filings} images are not filed, {left.events} usage events wait"
+            )
+            break
+        await asyncio.sleep(_POLL_SECONDS)
+    figures.settled_seconds = time.monotonic() - began
+
+
+async def _hold(stage: Stage, figures: Figures, since: datetime) -> None:
+    index, generations = await stage.index.rows(), await stage.index.generations()
+    tree, kept = await tree_of(stage.blobs), await stage.usage.kept()
+    figures.states = Counter(one.state for one in generations)
+    figures.rows, figures.trees, figures.lines = len(index), trees_of(tree), lines_of(tree)
+    figures.rows_of_people = sum(bool(row.user_id) for row in index.values())
+    figures.metered_images = sum(one.images for one in generations)
+    figures.faults += hold_callers(index, generations, figures.callers)
+    figures.faults += hold_generations(index, generations, figures.deleted)
+    figures.faults += hold_tree(index, tree)
+    figures.faults += await _hold_usage(stage, figures, generations, kept, since)
+    figures.faults += [f"{one.name} logged {line}" for one in stage.replicas for line in one.exceptions]
+
+
+async def _hold_usage(
+    stage: Stage, figures: Figures, generations: Sequence[Made], kept: Kept, since: datetime
+) -> list[str]:
+    """The table of generations = SummarizeUsage = events = figures = what Reconcile finds."""
+    meter = figures.meter
+    faults = hold_events(generations, kept) + hold_figures(kept, meter)
+    meter.rejected = kept.rejected
+    if kept.rejected:
+        faults.append(f"Analytics rejected {kept.rejected} events")
+    if figures.metered_images != figures.rows + figures.deleted:
+        faults.append(
+            f"{figures.metered_images} images were metered; {figures.rows} are there, and {figures.deleted} were deleted"
+        )
+    async with grpc.aio.insecure_channel(stage.replicas[1].address, _OPTIONS) as channel:
+        summarize = image_pb2_grpc.ImageServiceStub(channel).SummarizeUsage
+        books = await told_books(summarize, image_pb2.SummarizeUsageRequest(), stage.secret, since)
+        meter.books = sum(tally[0] for tally in books.values())
+        faults += differences("image.generations", books_of(generations), "SummarizeUsage", books)
+        faults += differences("SummarizeUsage", books, "events", begun(kept.events))
+        faults += await hold_reconciled(channel, stage.administrator, since, meter)
+    return faults
