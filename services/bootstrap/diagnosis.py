@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.bootstrap.findings import Finding, Verdict
 from services.bootstrap.models import models_found
+from services.bootstrap.objects import image_models_found, objects_found
 from services.bootstrap.recording import recording
 from services.bootstrap.resources import on_mongo, schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
@@ -62,9 +63,12 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             yield finding
     if on_mongo(settings) and settings.mongo.url is not None:
         yield await _mongo(settings, settings.mongo.url.get_secret_value())
+    if not _auth_is_elsewhere(settings):
+        yield await objects_found(settings)
     yield recording(settings)
     async for finding in models_found(settings, environ):
         yield finding
+    yield image_models_found(settings, environ)
     for name in SERVICES:
         peer: str | None = getattr(settings.peers, name)
         if peer is not None:

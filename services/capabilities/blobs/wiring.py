@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from services.capabilities.blobs.stores.s3 import S3Blobs
     from services.capabilities.blobs.stores.s3_account import S3Account
 
-__all__ = ["BlobsCheck", "build", "described"]
+__all__ = ["BlobsCheck", "bucket_exists", "build", "described", "folder_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _REGION = re.compile(r"[a-z0-9-]+")
 def described(settings: BlobSettings, data_dir: Path) -> str:
     """Where the objects are, for people; nothing of it is secret."""
     if not settings.is_s3:
-        return f"the folder {_folder_of(settings, data_dir)}"
+        return f"the folder {folder_of(settings, data_dir)}"
     address = urlsplit(_endpoint_of(settings))
     # One that the start refuses may have a password before its host.
     host = address.netloc.rpartition("@")[2]
@@ -54,14 +54,22 @@ async def build(
     if settings.is_s3:
         yield await _bucket(settings, described(settings, data_dir), patience)
         return
-    folder = await _folder(_folder_of(settings, data_dir), settings.timeout)
+    folder = await _folder(folder_of(settings, data_dir), settings.timeout)
     try:
         yield folder
     finally:
         await asyncio.to_thread(folder.close)
 
 
-def _folder_of(settings: BlobSettings, data_dir: Path) -> Path:
+async def bucket_exists(settings: BlobSettings) -> bool:
+    """Whether the bucket of the settings is there. Raises StartupError for settings that can't be, and Unavailable."""
+    from services.capabilities.blobs.stores.s3 import S3Blobs
+
+    return await S3Blobs(account_of(settings)).exists()
+
+
+def folder_of(settings: BlobSettings, data_dir: Path) -> Path:
+    """The folder of the objects, where they are in one."""
     return (settings.folder or data_dir / "blobs").absolute()
 
 
@@ -91,7 +99,7 @@ async def _folder(path: Path, timeout: float) -> FolderBlobs:
 
 
 async def _bucket(settings: BlobSettings, where: str, patience: float) -> S3Blobs:
-    account = _account(settings)
+    account = account_of(settings)
     # Who keeps objects in a folder need not wait for the client of S3.
     from services.capabilities.blobs.stores.s3 import S3Blobs
     from services.capabilities.blobs.stores.s3_bucket import make_bucket, try_conditions
@@ -119,7 +127,8 @@ async def _bucket(settings: BlobSettings, where: str, patience: float) -> S3Blob
             await asyncio.sleep(pause)
 
 
-def _account(settings: BlobSettings) -> S3Account:
+def account_of(settings: BlobSettings) -> S3Account:
+    # Raises StartupError.
     from services.capabilities.blobs.stores.s3_account import S3Account
 
     access_key, secret_key = settings.s3_access_key, settings.s3_secret_key

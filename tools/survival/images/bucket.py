@@ -77,7 +77,7 @@ def environment(settings: BlobSettings) -> Mapping[str, str]:
 
 def _is_ready(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{address}/minio/health/ready", timeout=2) as answer:  # noqa: S310 - our own process.
+        with urllib.request.urlopen(f"http://{address}/minio/health/ready", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
