@@ -7,10 +7,10 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Stage:
     url: str
     minio: Minio
     folder: Path
-    start_suite: Callable[..., SuiteProcess]
+    started: list[SuiteProcess] = field(default_factory=list)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -88,9 +88,11 @@ class Stage:
 
     def suite(self, name: str = "suite", **settings: str) -> SuiteProcess:
         """A suite that serves."""
-        return self.start_suite(
+        suite = SuiteProcess(
             self.folder / name, services=("auth", "image"), settings={**self.settings, **settings}
-        ).up()
+        )
+        self.started.append(suite)
+        return suite.up()
 
 
 @pytest.fixture
@@ -100,11 +102,12 @@ def bucket(minio: Minio) -> Bucket:
 
 
 @pytest.fixture
-def stage(
-    migrated_url: str, minio: Minio, tmp_path: Path, start_suite: Callable[..., SuiteProcess]
-) -> Stage:
-    """Where suites are started."""
-    return Stage(migrated_url, minio, tmp_path, start_suite)
+def stage(migrated_url: str, minio: Minio, tmp_path: Path) -> Iterator[Stage]:
+    """Where suites are started; those that still run are killed at the end."""
+    made = Stage(migrated_url, minio, tmp_path)
+    yield made
+    for suite in made.started:
+        suite.kill()
 
 
 @contextmanager
@@ -120,9 +123,7 @@ def bearer(token: str) -> Metadata:
 def generated(
     suite: SuiteProcess, metadata: Metadata | None, prompt: str = "a cat", count: int = 1
 ) -> list[image_pb2.Image]:
-    request = image_pb2.GenerateImageRequest(
-        prompt=prompt, size="256x256", model="procedural", count=count
-    )
+    request = image_pb2.GenerateImageRequest(prompt=prompt, size="256x256", model="procedural", count=count)
     with images_of(suite) as stub:
         return list(stub.GenerateImage(request, metadata=metadata, timeout=30).images)
 
@@ -130,9 +131,7 @@ def generated(
 def listed(suite: SuiteProcess, metadata: Metadata) -> list[image_pb2.Image]:
     with images_of(suite) as stub:
         return list(
-            stub.ListImages(
-                image_pb2.ListImagesRequest(page_size=100), metadata=metadata, timeout=30
-            ).images
+            stub.ListImages(image_pb2.ListImagesRequest(page_size=100), metadata=metadata, timeout=30).images
         )
 
 
@@ -211,9 +210,7 @@ def test_what_is_deleted_leaves_the_bucket_and_nothing_else_does(stage: Stage, b
     ana, ben = (bearer(suite.register(f"{name}@example.com")) for name in ("ana", "ben"))
     images = [generated(suite, who)[0] for who in (ana, ana, ben, ben, None)]
     with images_of(suite) as stub:
-        stub.DeleteImage(
-            image_pb2.DeleteImageRequest(image_id=images[0].image_id), metadata=ana, timeout=30
-        )
+        stub.DeleteImage(image_pb2.DeleteImageRequest(image_id=images[0].image_id), metadata=ana, timeout=30)
     eventually(lambda: bucket.keys() == trees(images[1:]), "the end of the image's objects")
     assert lines(bucket, images[0].user_id) == [images[1].image_id]
     assert suite.password is not None
@@ -253,9 +250,7 @@ def test_reindexing_brings_a_lost_index_back(stage: Stage, bucket: Bucket) -> No
     }
     assert listed(suite, ana) == before
     with images_of(suite) as stub:
-        request = image_pb2.GetImageRequest(
-            image_id=anonymous.image_id, owner_token=anonymous.owner_token
-        )
+        request = image_pb2.GetImageRequest(image_id=anonymous.image_id, owner_token=anonymous.owner_token)
         assert stub.GetImage(request, timeout=30).image.sha256 == anonymous.sha256
     assert bucket.keys() == keys
 
