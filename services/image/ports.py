@@ -40,7 +40,7 @@ class ImageStore(Protocol):
         ...
 
     async def generation(self, generation_id: str) -> Generation | None:
-        """A generation, whoever runs it."""
+        """A generation, whoever runs it. No store keeps its prompts: they are empty in what is read."""
         ...
 
     async def renew(self, owner_id: str, ttl: timedelta) -> None:

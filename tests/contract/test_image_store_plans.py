@@ -17,7 +17,7 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 # One image in three is of nobody, and one in a thousand of Ana; a hundredth of them is still to be filed, and one filing in ten of these is due.
 FILL = (
     f"""insert into image.generations
-        select gen_random_uuid(), '{{}}', '', '', '', null, '', '', '1x1', '', '', '', null, 1, 'completed', null, gen_random_uuid(), null,
+        select gen_random_uuid(), '{{}}', '', '', '', null, '1x1', '', '', '', null, 1, 'completed', null, gen_random_uuid(), null,
                %(now)s - n * interval '1 hour', %(now)s, gen_random_uuid(), 1, '', 1, 1 from generate_series(1, {ROWS}) n""",
     """insert into image.images
         select gen_random_uuid(), g.generation_id, case when n %% 1000 = 1 then 'ana' when n %% 3 = 0 then '' else 'u' || n end, '', '', '', '', '',

@@ -92,7 +92,9 @@ class MemoryImageStore:
             if earlier not in (None, generation.generation_id):
                 return earlier
             self._claims.setdefault(claim, (generation.generation_id, digest, self.now))
-        self._kept.setdefault(generation.generation_id, _Kept(generation, owner_id, self.now + ttl))
+        wordless = replace(generation.order, prompt="", negative_prompt="")
+        kept = replace(generation, order=wordless)
+        self._kept.setdefault(generation.generation_id, _Kept(kept, owner_id, self.now + ttl))
         return None
 
     @_reached

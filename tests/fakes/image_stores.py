@@ -107,7 +107,8 @@ def new_generation(
     user_id: str = "ana", *, count: int = 1, create_time: datetime | None = None, **changes: Any
 ) -> Generation:
     """A call of a person that begins."""
-    order = Order("a cat", "a dog", Size(512, 256), "ink", "procedural", "antiphon", 7, count)
+    # What was asked for in words stands with the images alone.
+    order = Order("", "", Size(512, 256), "ink", "procedural", "antiphon", 7, count)
     made = Generation(
         generation_id=new_id(),
         image_ids=tuple(new_id() for _ in range(count)),
@@ -131,8 +132,8 @@ def images_of(made: Generation) -> list[Image]:
             user_id=made.user_id,
             api_key_id=made.api_key_id,
             request_id=made.request_id,
-            prompt=order.prompt,
-            negative_prompt=order.negative_prompt,
+            prompt="a cat",
+            negative_prompt="a dog",
             size=str(order.size),
             style=order.style,
             model=order.model,

@@ -36,7 +36,7 @@ TYPES = {
     "jsonl": "application/x-ndjson",
 }
 
-Metadata = Sequence[tuple[str, str]]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Bucket:
@@ -202,7 +202,8 @@ def test_images_outlive_the_suite_that_made_them(stage: Stage, bucket: Bucket) -
         request = image_pb2.GetImageRequest(image_id=image[0].image_id)
         found = stub.GetImage(request, metadata=ana, timeout=30).image
     assert hashlib.sha256(fetched(found.download_url)[2]).hexdigest() == image[0].sha256
-    assert bucket.keys() == trees(image + other + generated(second, ana))
+    later = generated(second, ana)
+    assert bucket.keys() == trees(image + other + later)
 
 
 def test_what_is_deleted_leaves_the_bucket_and_nothing_else_does(stage: Stage, bucket: Bucket) -> None:

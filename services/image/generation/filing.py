@@ -27,6 +27,8 @@ _LEASE = timedelta(seconds=30)
 _ROUND_SECONDS = 20.0
 _SWEEP_SECONDS = 3.0
 _GROUPS_AT_ONCE = 8
+# So few that all their groups are done before the lease has ended.
+_SWEPT_AT_ONCE = 100
 _HELD_PAUSE_SECONDS = 0.03
 _LONGEST_PAUSE = timedelta(minutes=5)
 # Behind this a process that was stopped in the middle of writing is hardly there any more.
@@ -91,7 +93,7 @@ class Filer:
         """Do what is due, whoever it is of. Returns for how long there is nothing to do."""
         try:
             self._metrics.unfiled.set(await self._store.unfiled())
-            taken = await self._store.take(self._owner_id, _LEASE)
+            taken = await self._store.take(self._owner_id, _LEASE, limit=_SWEPT_AT_ONCE)
             if not taken:
                 return _SWEEP_SECONDS
             groups: dict[str, list[Filing]] = {}
@@ -144,27 +146,28 @@ class Filer:
     async def _done(self, filings: Sequence[Filing]) -> bool:
         """Do the filings of one group, which is this process's. Whether they were done."""
         try:
-            async with asyncio.timeout(_ROUND_SECONDS):
-                await self._apply(filings)
-                await self._store.filed(self._owner_id, filings, _AGAIN)
-            self._outage.over()
-            return True
-        except TimeoutError:
-            self._outage.pause("the object store takes too long")
-        except ServiceError as error:
-            self._outage.pause(error.message)
-        except Exception:
-            # What is wrong with these must not keep the others.
-            log.exception("images can't be filed", image_id=filings[0].image_id)
+            try:
+                async with asyncio.timeout(_ROUND_SECONDS):
+                    await self._apply(filings)
+                    await self._store.filed(self._owner_id, filings, _AGAIN)
+                self._outage.over()
+                return True
+            except TimeoutError:
+                self._outage.pause("the object store takes too long")
+            except ServiceError as error:
+                self._outage.pause(error.message)
+            except Exception:
+                # What is wrong with these must not keep the others.
+                log.exception("images can't be filed", image_id=filings[0].image_id)
+            attempts = max(filing.attempts for filing in filings)
+            pause = min(_LONGEST_PAUSE, timedelta(seconds=2 ** min(attempts, 10)))
+            with contextlib.suppress(ServiceError):
+                await self._store.failed(self._owner_id, filings, pause)
+            return False
         finally:
-            # Without the answer others wait until the lease has ended.
+            # Otherwise others would wait until the lease has ended.
             with contextlib.suppress(ServiceError):
                 await self._store.leave(self._owner_id, [filings[0].group])
-        attempts = max(filing.attempts for filing in filings)
-        pause = min(_LONGEST_PAUSE, timedelta(seconds=2 ** min(attempts, 10)))
-        with contextlib.suppress(ServiceError):
-            await self._store.failed(self._owner_id, filings, pause)
-        return False
 
     async def _apply(self, filings: Sequence[Filing]) -> None:
         added = [filing.image for filing in filings if filing.change is Change.ADD and filing.image]

@@ -187,14 +187,10 @@ class Maker:
     async def _completed(self, generation: Generation, images: list[Image], event: UsageEvent | None) -> bool:
         """Whether the images are in the index. A database that did not answer may have them all the same: it is asked until it says so."""
         ends = time.monotonic() + _INDEX_SECONDS
-        unsure = False
         while True:
             try:
-                if await self._store.complete(generation.generation_id, images, event):
-                    return True
-                return unsure and len(await self._store.images_of(generation.generation_id)) == len(images)
+                return await self._store.complete(generation.generation_id, images, event)
             except Unavailable as error:
-                unsure = True
                 if time.monotonic() > ends:
                     raise IndexLost(error.message) from None
             await asyncio.sleep(_INDEX_PAUSE_SECONDS)

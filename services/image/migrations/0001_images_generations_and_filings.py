@@ -16,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # `image_ids` are chosen at the beginning, so that whatever a generation leaves in the object store can be found. `expires_at` is until
+    # What was asked for in words stands with the images alone. `image_ids` are chosen at the beginning, so that whatever a generation leaves in the object store can be found. `expires_at` is until
     # when its owner has it, null once it has ended. The last columns say what its usage event says, so that it can be summed up.
     op.execute("""
         create table image.generations (
@@ -26,8 +26,6 @@ def upgrade() -> None:
             api_key_id text not null,
             caller text not null,
             request_id uuid,
-            prompt text not null,
-            negative_prompt text not null,
             size text not null,
             style text not null,
             model text not null,

@@ -25,7 +25,7 @@ with ended as (
     order by generation_id limit 200 for update
 )
 update image.generations g
-set user_id = '', api_key_id = '', caller = '', request_id = null, prompt = '', negative_prompt = '',
+set user_id = '', api_key_id = '', caller = '', request_id = null,
     failure = case when failure is null then null else jsonb_build_object(
         'code', failure->'code', 'reason', failure->'reason', 'message', '', 'metadata', '{}'::jsonb, 'retry_after', null) end
 from ended where g.generation_id = ended.generation_id

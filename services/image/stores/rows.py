@@ -14,7 +14,7 @@ from services.image.stores.statements import IMAGE_COLUMNS
 from services.kernel.failures import Failure
 
 _MICROSECOND = timedelta(microseconds=1)
-_GENERATION_COLUMNS = 17
+_GENERATION_COLUMNS = 15
 _FILING_COLUMNS = 8
 _SHA256 = IMAGE_COLUMNS.split(", ").index("sha256")
 
@@ -28,19 +28,19 @@ def generation(row: Sequence[Any]) -> Generation:
         api_key_id=row[3],
         request_id=row[4],
         order=Order(
-            prompt=row[5],
-            negative_prompt=row[6],
-            size=Size.parse(row[7]),
-            style=row[8],
-            model=row[9],
-            provider=row[10],
-            seed=row[11],
-            count=row[12],
+            prompt="",
+            negative_prompt="",
+            size=Size.parse(row[5]),
+            style=row[6],
+            model=row[7],
+            provider=row[8],
+            seed=row[9],
+            count=row[10],
         ),
-        state=State(row[13]),
-        failure=None if row[14] is None else Failure(**row[14]),
-        create_time=row[15],
-        end_time=row[16],
+        state=State(row[11]),
+        failure=None if row[12] is None else Failure(**row[12]),
+        create_time=row[13],
+        end_time=row[14],
     )
 
 
@@ -54,8 +54,6 @@ def generation_values(made: Generation) -> dict[str, Any]:
         "api_key_id": made.api_key_id,
         "caller": made.caller,
         "request_id": made.request_id or None,
-        "prompt": order.prompt,
-        "negative_prompt": order.negative_prompt,
         "size": str(order.size),
         "style": order.style,
         "model": order.model,

@@ -15,7 +15,7 @@ IMAGE_READ = ", ".join(
 )
 
 GENERATION_COLUMNS = """
-generation_id::text, image_ids::text[], user_id, api_key_id, coalesce(request_id::text, ''), prompt, negative_prompt, size, style,
+generation_id::text, image_ids::text[], user_id, api_key_id, coalesce(request_id::text, ''), size, style,
 model, provider, seed, count, state, failure, created_at, ended_at
 """
 
@@ -37,9 +37,9 @@ select image_id, {_GROUP}, user_id, {_DAY}, 'remove', 0 from gone order by image
 # -- generations
 
 BEGIN = """
-insert into image.generations (generation_id, image_ids, user_id, api_key_id, caller, request_id, prompt, negative_prompt, size, style,
+insert into image.generations (generation_id, image_ids, user_id, api_key_id, caller, request_id, size, style,
                                model, provider, seed, count, state, owner_id, expires_at, created_at)
-values (%(generation_id)s, %(image_ids)s::uuid[], %(user_id)s, %(api_key_id)s, %(caller)s, %(request_id)s, %(prompt)s, %(negative_prompt)s,
+values (%(generation_id)s, %(image_ids)s::uuid[], %(user_id)s, %(api_key_id)s, %(caller)s, %(request_id)s,
         %(size)s, %(style)s, %(model)s, %(provider)s, %(seed)s, %(count)s, 'running', %(owner_id)s, clock_timestamp() + %(ttl)s, %(created_at)s)
 on conflict (generation_id) do nothing
 """

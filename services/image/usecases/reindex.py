@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -53,10 +53,10 @@ class Reindex:
         async for image in self._images(found):
             waiting.append(image)
             if len(waiting) == _RESTORED_AT_ONCE:
-                found.added += await self.store.restore(waiting)
+                found.added += await self._restored(waiting)
                 waiting = []
                 on_progress(len(found.ids))
-        found.added += await self.store.restore(waiting)
+        found.added += await self._restored(waiting)
         on_progress(len(found.ids))
         missing = [image async for image in self._without_object(found.ids, began)]
         removed = 0
@@ -87,6 +87,16 @@ class Reindex:
                 continue
             found.ids.add(image.image_id)
             yield image
+
+    async def _restored(self, images: Sequence[Image]) -> int:
+        """Put these into the index, and tell how many were missing there. One that was being removed since its record was read must not come back."""
+        added = await self.store.restore(images)
+        if added:
+            for image in images:
+                async with self.blobs.open(keys_of(image).record) as opened:
+                    if opened is None:
+                        added -= await self.store.delete(image.image_id, None)
+        return added
 
     async def _without_object(self, seen: set[str], began: datetime) -> AsyncIterator[Image]:
         """The images of the index whose original is not in the object store."""
