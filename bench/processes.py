@@ -42,6 +42,18 @@ class Process:
         times = self._usage.cpu_times()
         return float(times.user + times.system)
 
+    def worker_seconds(self) -> float:
+        """Processor time that the processes have taken so far which it has started and which run."""
+        return sum(sum(child.cpu_times()[:2]) for child in self._usage.children())
+
+    def peak_mebibytes(self) -> float:
+        """The most memory that it has had; where the system does not say, what it has now."""
+        return _peak(self._usage)
+
+    def worker_peaks(self) -> list[float]:
+        """The same of each process that it has started and that runs."""
+        return [_peak(child) for child in self._usage.children()]
+
     async def said(self, pattern: str) -> str:
         """The first group of `pattern`, once it is found in what the program says. Raises BenchmarkFailed when it ends or takes too long."""
         deadline = time.monotonic() + _START_SECONDS
@@ -98,6 +110,15 @@ def _start(
             stderr=output,
         )
     return Process(name, process, log)
+
+
+def _peak(process: psutil.Process) -> float:
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        status = ""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else float(process.memory_info().rss) / 2**20
 
 
 def module(name: str, *arguments: str) -> list[str]:

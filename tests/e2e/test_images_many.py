@@ -64,7 +64,10 @@ async def generated(stub: Any, person: Any, number: int) -> image_pb2.Image:
     request = image_pb2.GenerateImageRequest(
         prompt=f"picture {number}", size="256x256", model="procedural", seed=number
     )
-    (image,) = (await stub.GenerateImage(request, metadata=person, timeout=SECONDS)).images
+    answer: image_pb2.GenerateImageResponse = await stub.GenerateImage(
+        request, metadata=person, timeout=SECONDS
+    )
+    (image,) = answer.images
     return image
 
 

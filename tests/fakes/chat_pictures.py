@@ -10,6 +10,20 @@ from services.kernel.errors import NotFound
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(100, 200))
 IMAGE_ID = "0198c5a2-7d0e-7b5c-9a41-0c6b1f0a5d11"
+CATALOG = """
+[providers.stage]
+base_url = "{}"
+
+[[models]]
+name = "seeing"
+provider = "stage"
+capabilities = ["vision"]
+
+[[models]]
+name = "blind"
+provider = "stage"
+"""
+"""A model that sees and one that does not, to be completed with their address."""
 
 
 def at(uri: str, path: str = "") -> Image:

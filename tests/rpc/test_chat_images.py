@@ -9,25 +9,12 @@ from typing import Any
 import pytest
 from antiphon.chat.v1 import chat_pb2
 
-from tests.fakes.chat_pictures import IMAGE_ID
+from tests.fakes.chat_pictures import CATALOG, IMAGE_ID
 from tests.fakes.chat_stage import Stage
 from tests.fakes.served_suite import Person, Served, events_of, failure, words
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
-CATALOG = """
-[providers.stage]
-base_url = "{}"
-
-[[models]]
-name = "seeing"
-provider = "stage"
-capabilities = ["vision"]
-
-[[models]]
-name = "blind"
-provider = "stage"
-"""
 USER = chat_pb2.MESSAGE_ROLE_USER
 # Nobody has it: the top-level domain is reserved for that (RFC 2606).
 ELSEWHERE = chat_pb2.Image(uri="https://pictures.invalid/a.png")

@@ -14,11 +14,11 @@ import pytest
 from antiphon.chat.v1 import chat_pb2
 from antiphon.image.v1 import image_pb2
 
+from tests.fakes.chat_pictures import CATALOG
 from tests.fakes.chat_stage import Stage
 from tests.fakes.served_suite import Person, Serve, Served, events_of, failure, somebody, words
-from tests.rpc.test_chat_images import CATALOG
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 Start = Callable[..., Any]
 
@@ -47,7 +47,7 @@ def start(request: pytest.FixtureRequest, serve: Serve, model: Stage, tmp_path: 
 
 
 async def made(suite: Served, person: Person | None) -> image_pb2.Image:
-    request = image_pb2.GenerateImageRequest(prompt="a cat", size="512x512", model="procedural")
+    request = image_pb2.GenerateImageRequest(prompt="a cat", size="512x512", model="procedural", seed=2)
     answer = await suite.images.GenerateImage(request, metadata=person.metadata if person else ())
     return answer.images[0]
 
