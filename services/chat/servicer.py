@@ -23,11 +23,11 @@ from services.chat.usecases.generations import (
     AwaitGeneration,
     CancelGeneration,
     FindGeneration,
-    ResumeTokens,
     WatchGeneration,
 )
 from services.chat.usecases.start_chat import StartChat
 from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
+from services.kernel.ownership import OwnerTokens
 from services.kernel.principal import Principal
 from services.kernel.request import current
 
@@ -50,7 +50,7 @@ class UseCases:
 class ChatServicer(SessionServicer):
     """Serves the whole contract."""
 
-    def __init__(self, use: UseCases, catalog: Catalog, tokens: ResumeTokens, digest_key: bytes) -> None:
+    def __init__(self, use: UseCases, catalog: Catalog, tokens: OwnerTokens, digest_key: bytes) -> None:
         super().__init__(use.sessions)
         self._use = use
         self._catalog = catalog

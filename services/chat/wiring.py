@@ -41,7 +41,6 @@ from services.chat.usecases.generations import (
     AwaitGeneration,
     CancelGeneration,
     FindGeneration,
-    ResumeTokens,
     WatchGeneration,
 )
 from services.chat.usecases.messages import CreateMessage, GetMessage, ListMessages
@@ -60,6 +59,7 @@ from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.infra.http.public import PublicFetch
 from services.infra.postgres.database import Database
 from services.kernel.ids import new_id
+from services.kernel.ownership import OwnerTokens
 from services.kernel.paging import PageTokens
 from services.kernel.secret import DeploymentSecret
 from services.runtime.metrics import Metrics
@@ -163,7 +163,7 @@ async def _built(
         used: WeakSet[object] = WeakSet()
         catalog = _catalog(chat, environ, http, used)
         reload = CatalogReload(NAME, catalog, lambda: _catalog(chat, environ, http, used))
-        tokens = ResumeTokens(secret.derive("chat.resume"))
+        tokens = OwnerTokens(secret.derive("chat.resume"))
         pages = PageTokens(secret.derive("chat.pages"))
         digest_key = secret.derive("chat.digests")
         find = FindGeneration(records, generations, tokens)

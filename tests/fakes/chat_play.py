@@ -41,11 +41,12 @@ from services.chat.model import (
     TextDelta,
 )
 from services.chat.ports import CatalogModel, Done, Flush, ModelCall
-from services.chat.usecases.generations import CancelGeneration, FindGeneration, ResumeTokens, WatchGeneration
+from services.chat.usecases.generations import CancelGeneration, FindGeneration, WatchGeneration
 from services.chat.usecases.showing import Gallery
 from services.chat.usecases.start_chat import StartChat
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
+from services.kernel.ownership import OwnerTokens
 from services.kernel.principal import ANONYMOUS, Kind, Principal
 from tests.fakes.chat_memory import MemoryRecordStore
 from tests.fakes.chat_pictures import HungPictures
@@ -243,7 +244,7 @@ class Chat:
     watch: WatchGeneration
     find: FindGeneration
     cancel: CancelGeneration
-    tokens: ResumeTokens
+    tokens: OwnerTokens
     remote: RemoteTails
     pictures: HungPictures
     gallery: Gallery
@@ -311,7 +312,7 @@ async def chat(
     model = model or a_model()
     provider = model.provider
     assert isinstance(provider, ScriptedProvider)
-    tokens = ResumeTokens(b"k" * 32)
+    tokens = OwnerTokens(b"k" * 32)
     find = FindGeneration(store, generations, tokens)
     pictures = HungPictures()
     gallery = Gallery(pictures, 1_000, most_bytes=most_picture_bytes)

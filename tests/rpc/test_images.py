@@ -269,7 +269,7 @@ async def test_a_size_a_style_and_a_model_that_are_none_are_told_with_those_that
         ({"negative_prompt": "dogs"}, "negative_prompt", "leave it out"),
         ({"prompt": "\0"}, "prompt", "NUL"),
     ):
-        refused = await failure(suite.images.GenerateImage(asked(**changes), metadata=ana.metadata))  # type: ignore[arg-type]
+        refused = await failure(suite.images.GenerateImage(asked(**changes), metadata=ana.metadata))
         assert refused.code.name == "INVALID_ARGUMENT"
         assert refused.fields == (field,)
         assert known in refused.text or field == "count"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -29,25 +27,11 @@ from services.chat.model import (
 from services.chat.ports import RecordStore
 from services.kernel.errors import NotFound, Unavailable
 from services.kernel.failures import error_of
+from services.kernel.ownership import OwnerTokens
 from services.kernel.principal import Principal
 
 _POLL_SECONDS = 0.05
 _CANCEL_POLLS = 400
-
-
-class ResumeTokens:
-    """Tokens that stand for the owner of an anonymous caller's generation. They are computed, never stored."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def make(self, generation_id: str) -> str:
-        """The token of a generation."""
-        return hmac.digest(self._key, generation_id.encode(), hashlib.sha256).hex()[:40]
-
-    def fits(self, token: str, generation_id: str) -> bool:
-        """Whether `token` is the generation's."""
-        return hmac.compare_digest(token.encode(), self.make(generation_id).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,7 @@ class FindGeneration:
 
     records: RecordStore
     generations: Generations
-    tokens: ResumeTokens
+    tokens: OwnerTokens
 
     async def __call__(self, principal: Principal, generation_id: str, resume_token: str) -> Generation:
         """The generation as far as it is durable. Raises NotFound when there is none, or when it is not the caller's."""
