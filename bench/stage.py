@@ -18,6 +18,7 @@ from services.infra.postgres.embedded import EmbeddedPostgres
 from services.infra.postgres.migrations import upgrade
 
 MODEL = "bench"
+_SERVICES = ("auth", "chat", "analytics")
 _CATALOG = """
 [providers.bench]
 base_url = "{url}"
@@ -63,7 +64,7 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
         postgres = EmbeddedPostgres(folder / "data")
         stack.push_async_callback(postgres.stop)
         database = await postgres.start()
-        await upgrade(database, ("auth", "chat", "analytics"))
+        await upgrade(database, _SERVICES)
         environment = {
             "DATABASE_URL": database,
             "ANTIPHON_SECRET_KEY": secrets.token_urlsafe(48),
@@ -79,7 +80,7 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
         suites = []
         for name, program in (("suite", "services.cli"), ("unrecorded", "bench.unrecorded")):
             process = await stack.enter_async_context(
-                running(name, module(program, "serve"), folder, cores.server, environment)
+                running(name, module(program, "serve", *_SERVICES), folder, cores.server, environment)
             )
             suites.append(Suite(await process.said(r"address  (\S+)"), process))
         yield Stage(suites[0], suites[1], url, await _log_in(suites[0].address), environment)
@@ -89,7 +90,7 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
 async def replica(stage: Stage, cores: Cores) -> AsyncIterator[Suite]:
     """Another suite like the stage's, on its database, while the block runs. It is not kept apart from the clients."""
     with work_folder() as folder:
-        command = module("services.cli", "serve")
+        command = module("services.cli", "serve", *_SERVICES)
         async with running("replica", command, Path(folder), cores.others, stage.environment) as process:
             yield Suite(await process.said(r"address  (\S+)"), process)
 

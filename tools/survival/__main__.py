@@ -22,7 +22,7 @@ from tools.survival.clients import End
 from tools.survival.images.play import play, told
 from tools.survival.ledger import Ledger, MongoLedger, SqlLedger, database_of_its_own
 from tools.survival.people import ADMINISTRATOR, log_in, people
-from tools.survival.replicas import ROOT, Replica, ReplicaFailed, settings
+from tools.survival.replicas import ROOT, SERVICES, Replica, ReplicaFailed, settings
 from tools.survival.rounds import survive
 from tools.survival.stage import Deployment, Figures
 from tools.survival.upstream import counting_upstream
@@ -88,7 +88,7 @@ async def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Figure
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(counting_upstream())
         url = await stack.enter_async_context(EmbeddedPostgres(folder / "database").running())
-        await upgrade(url, ("auth", "chat", "analytics"))
+        await upgrade(url, SERVICES)
         store = {"DATABASE_URL": url}
         ledger: Ledger = SqlLedger(url)
         usage: UsageLedger = SqlUsageLedger(url)
@@ -104,7 +104,7 @@ async def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Figure
         stack.push_async_callback(usage.close)
         environment = settings(folder, upstream.url, arguments.lease, store)
         first, second = (
-            Replica(name, folder, {**environment, "DATABASE_URL": _named(url, name)})
+            Replica(name, folder, {**environment, "DATABASE_URL": _named(url, name)}, SERVICES)
             for name in ("first", "second")
         )
         for replica in (first, second):

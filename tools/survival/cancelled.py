@@ -25,7 +25,7 @@ from services.infra.postgres.embedded import EmbeddedPostgres
 from services.infra.postgres.migrations import upgrade
 from tools.survival.ledger import SqlLedger
 from tools.survival.people import people
-from tools.survival.replicas import ROOT, Replica, free_port, settings
+from tools.survival.replicas import ROOT, SERVICES, Replica, free_port, settings
 from tools.survival.upstream import CountingUpstream, counting_upstream
 from tools.survival.usage import SqlUsageLedger
 
@@ -183,13 +183,13 @@ async def cancel_streams(streams: int, wave: int, warm: int, folder: Path, seed:
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(counting_upstream())
         url = await stack.enter_async_context(EmbeddedPostgres(folder / "database").running())
-        await upgrade(url, ("auth", "chat", "analytics"))
+        await upgrade(url, SERVICES)
         ledger = SqlLedger(url)
         stack.push_async_callback(ledger.close)
         metrics = free_port()
         environment = settings(folder, upstream.url, 10.0, {"DATABASE_URL": url})
         replica = Replica(
-            "suite", folder, {**environment, "ANTIPHON_METRICS__ADDRESS": f"127.0.0.1:{metrics}"}
+            "suite", folder, {**environment, "ANTIPHON_METRICS__ADDRESS": f"127.0.0.1:{metrics}"}, SERVICES
         )
         stack.push_async_callback(asyncio.to_thread, replica.stop)
         replica.start()

@@ -148,16 +148,20 @@ class SqlLedger:
                 sql.SQL("lock table {} in share mode").format(sql.Identifier(*table.split(".")))
             )
             yield
-            # A statement that was sent is carried out although its sender is dead, unless its connection ends first.
-            await connection.execute(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = any (%s)",
-                (list(replicas),),
-            )
+            await end_connections(connection, replicas)
 
     async def close(self) -> None:
         """End its connection."""
         if self._connection is not None:
             await self._connection.close()
+
+
+async def end_connections(connection: psycopg.AsyncConnection[Any], replicas: Sequence[str]) -> None:
+    """End those of dead replicas: a statement that was sent is carried out although its sender is dead, unless its connection ends first."""
+    await connection.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = any (%s)",
+        (list(replicas),),
+    )
 
 
 def _waiting(rows: Iterable[tuple[str, bool]]) -> Waiting:

@@ -18,6 +18,9 @@ from pathlib import Path
 from services.settings import LimitSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("auth", "chat", "analytics")
+"""What the deployments of Chat serve."""
+
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.02

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from tools.survival.ledger import SqlLedger
+from tools.survival.ledger import SqlLedger, end_connections
+
+FILED = "what is filed"
+"""What may be held up beside tables."""
+
+_LOOK_SECONDS = 0.003
 
 _IMAGES = """
 select image_id::text, generation_id::text, user_id, (created_at at time zone 'utc')::date, encode(sha256, 'hex'), size_bytes
@@ -90,9 +97,28 @@ class Index:
         assert row is not None
         return Left._make(row)
 
-    def lost_writes(self, replicas: Sequence[str], table: str) -> AbstractAsyncContextManager[None]:
-        """Hold writes into a table up, and have dead replicas lose them: see `Ledger`."""
-        return self._tables.lost_writes(replicas, table)
+    @asynccontextmanager
+    async def held_up(self, replicas: Sequence[str], what: str, seconds: float) -> AsyncIterator[None]:
+        """Hold writes up for so long, and go on to do so while the block runs, in which the replicas have to be killed: with its end they lose what they
+        wanted to write. `what` is a table, or FILED: then what is filed is done, and can't be forgotten."""
+        if what == FILED:
+            async with self._unforgotten(replicas, seconds):
+                yield
+            return
+        async with self._tables.lost_writes(replicas, what):
+            await asyncio.sleep(seconds)
+            yield
+
+    @asynccontextmanager
+    async def _unforgotten(self, replicas: Sequence[str], seconds: float) -> AsyncIterator[None]:
+        end = time.monotonic() + seconds
+        async with await psycopg.AsyncConnection.connect(self._url) as connection:
+            while time.monotonic() < end:
+                # Each statement sees the filings that have come meanwhile, and keeps them until the end.
+                await connection.execute("select from image.filings for update skip locked")
+                await asyncio.sleep(_LOOK_SECONDS)
+            yield
+            await end_connections(connection, replicas)
 
     async def _read(self, statement: str) -> list[tuple[Any, ...]]:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:

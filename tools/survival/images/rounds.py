@@ -19,7 +19,7 @@ from services.kernel.secret import DeploymentSecret
 from tools.survival.balance import differences, hold_figures, hold_reconciled, told_books
 from tools.survival.images.callers import Caller, wishes
 from tools.survival.images.holding import books_of, hold_callers, hold_events, hold_generations
-from tools.survival.images.index import Index, Left, Made
+from tools.survival.images.index import FILED, Index, Left, Made
 from tools.survival.images.tree import hold_tree, lines_of, tree_of, trees_of
 from tools.survival.replicas import Replica
 from tools.survival.stage import Meter
@@ -28,11 +28,11 @@ from tools.survival.usage import Kept, UsageLedger, begun
 _POLL_SECONDS = 0.2
 # The lease of a group that a killed process was filing lasts for half a minute, and then comes the sweeper.
 _SETTLE_SECONDS = 90.0
-_SHARE_HELD_UP = 0.6
-# What is held up, in turn, until its server is killed: the end of a generation, with its index rows and its event; what comes between that and
-# the first word to the object store; what comes behind the last one; and the delivery of events.
-_HELD_UP = ("image.images", "image.filing_leases", "image.filings", "image.outbox", "analytics.events")
-_LONGEST_HELD_UP = 1.2
+_SHARE_HELD_UP = 0.75
+# What is held up, in turn, until its server is killed: what comes behind the last word to the object store; the end of a generation, with its
+# index rows and its event; what comes between that and the first word to the object store; and the delivery of events.
+_HELD_UP = (FILED, "image.images", "image.filing_leases", "image.outbox", "analytics.events")
+_LONGEST_WAIT, _LONGEST_HELD_UP = 1.5, 1.2
 # The first replica, the second, and both, one after the other.
 _TURNS = 3
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
@@ -113,13 +113,13 @@ async def _killed(
     async with asyncio.TaskGroup() as tasks:
         for caller in callers:
             tasks.create_task(caller.run())
-        await asyncio.sleep(chance.uniform(0.02, 2.5))
+        await asyncio.sleep(chance.uniform(0.02, _LONGEST_WAIT))
         async with contextlib.AsyncExitStack() as held_up:
             if chance.random() < _SHARE_HELD_UP:
-                table = _HELD_UP[number % len(_HELD_UP)]
+                what = _HELD_UP[number % len(_HELD_UP)]
                 names = [victim.name for victim in victims]
-                await held_up.enter_async_context(stage.index.lost_writes(names, table))
-                await asyncio.sleep(chance.uniform(0.05, _LONGEST_HELD_UP))
+                seconds = chance.uniform(0.1, _LONGEST_HELD_UP)
+                await held_up.enter_async_context(stage.index.held_up(names, what, seconds))
             for victim in victims:
                 victim.kill()
         for victim in victims:
