@@ -3,7 +3,7 @@
 NotFound ─────────── ModelNotFound
 FailedPrecondition ─ ImagesDeleted
 ResourceExhausted ── TooManyGenerations, CodecsOverloaded
-Unavailable ──────── ImageUnusable
+Unavailable ──────── ImageUnusable, NotStored
 Aborted ──────────── GenerationInterrupted
 """
 
@@ -34,6 +34,15 @@ class ImageUnusable(ProviderFailure, errors.Unavailable):
 
     def __init__(self, message: str, detail: str) -> None:
         super().__init__(message, metadata={"detail": detail})
+
+
+class NotStored(errors.Unavailable):
+    """The images were made, and the object store did not take them."""
+
+    reason = "IMAGES_NOT_STORED"
+
+    def __init__(self) -> None:
+        super().__init__("the images were made and can't be stored now; nothing was used, try again later")
 
 
 class TooManyGenerations(errors.ResourceExhausted):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -43,8 +43,9 @@ class ImageStore(Protocol):
         """A generation, whoever runs it. No store keeps its prompts: they are empty in what is read."""
         ...
 
-    async def renew(self, owner_id: str, ttl: timedelta) -> None:
-        """All running generations of this owner are its own for `ttl` more, on the database's clock."""
+    async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
+        """These generations, as far as they run under this owner, are its own for `ttl` more, on the database's clock. Others of its generations
+        are not: what it does not know of any more is for whoever ends what is silent."""
         ...
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:
@@ -88,6 +89,11 @@ class ImageStore(Protocol):
     async def delete(self, image_id: str, user_id: str | None) -> bool:
         """The image is out of the index, and a REMOVE of it is to be filed at once, in the place of an ADD that was; one transaction. False when
         there is no such image of this person; None: anybody's."""
+        ...
+
+    async def forget(self, image_ids: Collection[str]) -> int:
+        """These images are out of the index, and tell how many are; their objects stay as they are, and `restore` brings them back. Those for which
+        something is to be filed are left alone."""
         ...
 
     async def restore(self, images: Sequence[Image]) -> int:
@@ -175,10 +181,11 @@ class ProviderImage:
 class ImageProvider(Protocol):
     """A model that makes images."""
 
-    async def generate(self, call: ProviderCall) -> Sequence[ProviderImage]:
-        """As many images as were asked for, all or none; one attempt, without retries. Whoever cancels it has its sockets closed at once. Reads no more
-        than it was allowed. Raises ProviderFailure: ProviderRefused, ProviderCredential, ProviderModelGone, ProviderRateLimited,
-        ProviderUnavailable, ProviderProtocol, ProviderTimeout, ImageUnusable (`bytes`, `address`)."""
+    def generate(self, call: ProviderCall) -> AsyncIterator[ProviderImage]:
+        """As many images as were asked for, in their order, each as soon as it has come; one attempt, without retries. Whoever asks for the next
+        one has let go of the last. Whoever stops reading closes the iterator, and then its sockets are closed at once. Reads no more than
+        it was allowed. Raises ProviderFailure: ProviderRefused, ProviderCredential, ProviderModelGone, ProviderRateLimited,
+        ProviderUnavailable, ProviderProtocol, ProviderTimeout, ImageUnusable (`bytes`, `address`); one that is built in also Unavailable."""
         ...
 
 

@@ -6,8 +6,9 @@ import asyncio
 import threading
 import time
 
-# What keeps the loop busy for less than this may not be seen; what does so for longer is seen but for so much of it.
-INTERVAL = 0.01
+# What holds the loop for less than this may not be seen, and of what holds it for longer so much may be missing. An idle process is woken
+# as often.
+INTERVAL = 0.02
 
 
 class LoopLag:

@@ -114,7 +114,10 @@ async def test_a_silent_owner_is_told_from_one_at_work(image_stores: ImageStores
     await image_stores.pass_time(TTL * 2)
     assert await store.silent(10) == [one, two]
     assert await store.silent(1) == [one]
-    await store.renew(mine, TTL)
+    await store.renew(theirs, TTL, [one.generation_id])
+    await store.renew(mine, TTL, [two.generation_id])
+    assert await store.silent(10) == [one, two]
+    await store.renew(mine, TTL, [one.generation_id, two.generation_id])
     assert await store.silent(10) == [two]
 
 

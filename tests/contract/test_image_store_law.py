@@ -80,7 +80,7 @@ class Played:
         )
 
     async def _renew(self, owner_id: str) -> None:
-        await self.store.renew(owner_id, TTL)
+        await self.store.renew(owner_id, TTL, [call.generation_id for call in self.calls])
 
     async def _delete(self, call: int, user_id: str | None) -> object:
         return await self.store.delete(self.calls[call].image_ids[0], user_id)

@@ -1,5 +1,6 @@
 """Codecs that keep their promises in this process and in well under a millisecond: they take PNG alone, and decode no pixels."""
 
+import asyncio
 import hashlib
 import struct
 import zlib
@@ -35,17 +36,26 @@ def facts_of(png: bytes) -> dict[str, str]:
 
 
 class PlainCodecs:
-    """`image.ports.Codecs`. With `full` they take nothing, with `dead` every worker dies; `adopted` counts what was adopted."""
+    """`image.ports.Codecs`. With `full` they take nothing, with `dead` every worker dies; `adopted` counts what was adopted. An image waits at
+    `gate` before it is adopted while that is closed, and `waiting` says how many do."""
 
     def __init__(self, *, max_pixels: int = 16_777_216) -> None:
         self.max_pixels = max_pixels
         self.full = False
         self.dead = False
         self.adopted = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
 
     async def adopt(self, data: bytes, facts: Mapping[str, str]) -> Original:
         """See `image.ports.Codecs`."""
         self._look()
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
         if not data.startswith(_SIGNATURE):
             raise ImageUnusable("what the provider sent is no image of a known format", "format")
         chunks = list(_chunks(data))

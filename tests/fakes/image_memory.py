@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -115,9 +115,9 @@ class MemoryImageStore:
         return kept.generation if kept else None
 
     @_reached
-    async def renew(self, owner_id: str, ttl: timedelta) -> None:
-        for kept in self._kept.values():
-            if kept.owner_id == owner_id:
+    async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
+        for generation_id, kept in self._kept.items():
+            if kept.owner_id == owner_id and generation_id in generation_ids:
                 kept.expires = self.now + ttl
 
     @_reached
@@ -213,6 +213,13 @@ class MemoryImageStore:
     def _delete(self, image: Image) -> None:
         del self.images[image.image_id]
         self._file(image.image_id, image.user_id, image.create_time, Change.REMOVE)
+
+    @_reached
+    async def forget(self, image_ids: Collection[str]) -> int:
+        gone = set(image_ids) & self.images.keys() - self.filings.keys()
+        for image_id in gone:
+            del self.images[image_id]
+        return len(gone)
 
     @_reached
     async def restore(self, images: Sequence[Image]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -36,21 +36,30 @@ SMALL, MIDDLE, LARGE = Size(256, 256), Size(512, 512), Size(1024, 1024)
 
 
 class ScriptedProvider:
-    """Makes pictures of one colour; raises `failures` first, one a call; waits at `gate` while that is closed. `calls` were asked, `cancelled` of them
-    called off."""
+    """Makes pictures of one colour, each an image after the other. Raises `failures` first, one an attempt, behind so many images as `late` says;
+    waits at `gate` before each image while that is closed. `calls` were asked, `cancelled` of them called off."""
 
     def __init__(self) -> None:
         self.calls: list[ProviderCall] = []
         self.failures: list[Exception] = []
+        self.late = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = 0
         self.cancelled = 0
         self.data: bytes | None = None
 
-    async def generate(self, call: ProviderCall) -> Sequence[ProviderImage]:
+    async def generate(self, call: ProviderCall) -> AsyncIterator[ProviderImage]:
         """See `image.ports.ImageProvider`."""
         self.calls.append(call)
+        for index in range(call.count):
+            await self._opened()
+            if self.failures and index == self.late:
+                raise self.failures.pop(0)
+            data = picture(call.size) if self.data is None else self.data
+            yield ProviderImage(data, f"revised {call.prompt}")
+
+    async def _opened(self) -> None:
         self.waiting += 1
         try:
             await self.gate.wait()
@@ -59,10 +68,6 @@ class ScriptedProvider:
             raise
         finally:
             self.waiting -= 1
-        if self.failures:
-            raise self.failures.pop(0)
-        data = picture(call.size) if self.data is None else self.data
-        return [ProviderImage(data, f"revised {call.prompt}")] * call.count
 
 
 @dataclass
@@ -129,6 +134,7 @@ class ImageStage:
     retries: int = 0
     most: int = 100
     at_once: int = 8
+    lease: timedelta = LEASE
     catalog: ScriptedCatalog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,7 +163,7 @@ class ImageStage:
             meter,
             metrics,
             owner_id=owner_id,
-            lease=LEASE,
+            lease=self.lease,
             most=self.most,
             at_once=self.at_once,
         )

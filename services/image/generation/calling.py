@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
 
 from services.capabilities.upstream.errors import (
     ProviderFailure,
@@ -27,15 +29,26 @@ async def generated(
     retries: int,
     failed: Callable[[ProviderFailure], None],
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> Sequence[ProviderImage]:
-    """What the model makes, as many images as were asked for. A provider that is busy or can't be reached is asked again, so often at most,
-    after a pause that it may choose; one that was silent is not: it may be at work on the call, and be paid for it.
+) -> AsyncIterator[ProviderImage]:
+    """What the model makes, each image as soon as it has come. A provider that is busy or can't be reached is asked again, so often at
+    most, after a pause that it may choose, and for what is missing alone; one that was silent is not: it may be at work on the call, and be
+    paid for it.
 
-    `failed` is told of each attempt that failed. Raises ProviderFailure with the model's and the provider's names. Whoever awaits it bounds the whole by the caller's deadline.
+    `failed` is told of each attempt that failed. Raises ProviderFailure with the model's and the provider's names. Whoever iterates closes
+    the iterator, and bounds the whole.
     """
+    made = 0
     for attempt in range(retries + 1):
+        seed = None if call.seed is None else call.seed + made
+        left = replace(call, count=call.count - made, seed=seed)
         try:
-            return await _once(model, call)
+            async with aclosing(_once(model, left)) as images:
+                async for image in images:
+                    made += 1
+                    yield image
+                    # Nobody else is to hold it while the next one is made.
+                    del image
+            return
         except ProviderFailure as error:
             error.metadata = {"model": model.name, "provider": model.provider_name, **error.metadata}
             failed(error)
@@ -43,21 +56,33 @@ async def generated(
             if attempt == retries or pause > _LONGEST_ASKED_PAUSE or not isinstance(error, _PASSING):
                 raise
         await sleep(pause)
-    raise AssertionError("the last attempt returns or raises")
 
 
-async def _once(model: CatalogModel, call: ProviderCall) -> Sequence[ProviderImage]:
-    try:
-        async with asyncio.timeout(model.timeout):
-            images = await model.provider.generate(call)
-    except TimeoutError:
-        raise ProviderTimeout(
-            f"the model's provider has made no image within {model.timeout:g} s; try again, or a smaller size",
-            metadata={"stage": "total"},
-        ) from None
-    if len(images) != call.count:
-        raise ProviderProtocol(f"the model's provider made {len(images)} images instead of {call.count}")
-    return images
+async def _once(model: CatalogModel, call: ProviderCall) -> AsyncIterator[ProviderImage]:
+    """One attempt. What is done with an image while it is held does not count as the provider's time."""
+    loop, used, made = asyncio.get_running_loop(), 0.0, 0
+    images = model.provider.generate(call)
+    async with aclosing(images):  # type: ignore[type-var]
+        while made < call.count:
+            began = loop.time()
+            try:
+                async with asyncio.timeout(model.timeout - used):
+                    image = await anext(images, None)
+            except TimeoutError:
+                raise _silent(model) from None
+            used += loop.time() - began
+            if image is None:
+                raise ProviderProtocol(f"the model's provider made {made} images instead of {call.count}")
+            made += 1
+            yield image
+            del image
+
+
+def _silent(model: CatalogModel) -> ProviderTimeout:
+    return ProviderTimeout(
+        f"the model's provider has not made the images within {model.timeout:g} s; try again, or a smaller size",
+        metadata={"stage": "total"},
+    )
 
 
 def _pause(error: ProviderFailure, attempt: int) -> float:

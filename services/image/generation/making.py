@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,14 +15,14 @@ from services.capabilities.blobs.ports import Blobs
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.model import UsageEvent, UsageStatus
 from services.capabilities.upstream.errors import ProviderFailure
-from services.image.errors import ImageUnusable
+from services.image.errors import ImageUnusable, NotStored
 from services.image.generation.calling import generated
 from services.image.generation.endings import usage_event
 from services.image.generation.metrics import ImageMetrics
 from services.image.generation.objects import JSON, PNG, Keys, input_json
 from services.image.generation.together import together
 from services.image.model import Generation, Image
-from services.image.ports import CatalogModel, Codecs, ImageStore, Original, ProviderCall, ProviderImage
+from services.image.ports import CatalogModel, Codecs, ImageStore, Original, ProviderCall
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 
@@ -35,10 +36,14 @@ _INDEX_PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a provider has made, fit to be kept."""
+    """An image whose objects are stored: its size in pixels, the SHA-256 and the bytes of its original, and what its provider says of the
+    prompt that it used instead."""
 
-    originals: Sequence[Original]
-    revised_prompts: Sequence[str]
+    width: int
+    height: int
+    sha256: str
+    size_bytes: int
+    revised_prompt: str
 
 
 class Superseded(Exception):
@@ -50,7 +55,7 @@ class IndexLost(Unavailable):
 
 
 class Maker:
-    """Makes images, in two steps: what can be called off at any moment, and what is brought to its end."""
+    """Makes images, in two steps: what can be called off, until the last image has come back, and what is brought to its end."""
 
     def __init__(
         self,
@@ -71,8 +76,19 @@ class Maker:
         self._retries = retries
         self._embed_metadata = embed_metadata
 
-    async def make(self, generation: Generation, model: CatalogModel) -> Made:
-        """Have the images made and decoded. Raises ProviderFailure, CodecsOverloaded and Unavailable."""
+    async def make(
+        self,
+        generation: Generation,
+        model: CatalogModel,
+        *,
+        touched: Callable[[], None],
+        arrived: Callable[[], None],
+    ) -> Sequence[Made]:
+        """Have the images made, decoded, and their objects stored, one after the other, so that one at a time is in memory.
+
+        `touched` is called before the first object is written, `arrived` when the last image has come back: from then on it is not
+        to be called off. Raises ProviderFailure, NotStored and Unavailable.
+        """
         order = generation.order
         style = model.styles.get(order.style, "")
         call = ProviderCall(
@@ -84,38 +100,42 @@ class Maker:
             seed=order.seed,
             count=order.count,
         )
+        made: list[Made] = []
         began = time.perf_counter()
-        images = await generated(model, call, self._retries, self._failed)
-        asked = time.perf_counter()
-        self._metrics.seconds.labels("provider").observe(asked - began)
-        originals = []
-        # One after the other: who asks for many does not take the codecs from others.
-        for index, image in enumerate(images):
-            originals.append(await self._adopted(generation, model, index, image))
-        self._metrics.seconds.labels("decode").observe(time.perf_counter() - asked)
-        return Made(originals, [image.revised_prompt for image in images])
+        async with aclosing(generated(model, call, self._retries, self._failed)) as images:  # type: ignore[type-var]
+            while len(made) < order.count:
+                image = await anext(images)
+                began = self._observe("provider", began)
+                if len(made) + 1 == order.count:
+                    arrived()
+                revised, data = image.revised_prompt, image.data
+                del image
+                original = await self._adopted(generation, model, len(made), data)
+                del data
+                began = self._observe("decode", began)
+                touched()
+                await self._store_objects(generation, len(made), original)
+                began = self._observe("objects", began)
+                made.append(
+                    Made(original.width, original.height, original.sha256, len(original.png), revised)
+                )
+                del original
+        return made
 
-    async def keep(self, generation: Generation, made: Made) -> list[Image]:
-        """Store the objects and the index. Behind this the images are there for their owner.
-
-        Raises Unavailable when the objects can't be stored, Superseded when the generation was taken from this process, and IndexLost.
-        """
+    async def keep(self, generation: Generation, made: Sequence[Made]) -> list[Image]:
+        """Have the images in the index. Behind this they are there for their owner. Raises Superseded when the generation was taken from this
+        process, and IndexLost."""
         began = time.perf_counter()
-        await self._store_objects(generation, made)
-        stored = time.perf_counter()
-        self._metrics.seconds.labels("objects").observe(stored - began)
         now = datetime.now(UTC)
-        images = [
-            _image(generation, made, index, _milliseconds(generation.create_time, now))
-            for index in range(generation.order.count)
-        ]
+        milliseconds = _milliseconds(generation.create_time, now)
+        images = [_image(generation, one, index, milliseconds) for index, one in enumerate(made)]
         event = self._meter.taken(
             usage_event(generation, UsageStatus.SUCCESS, "", len(images), new_id(), now)
         )
         if not await self._completed(generation, images, event):
             raise Superseded
         self._meter.stored(event)
-        self._metrics.seconds.labels("index").observe(time.perf_counter() - stored)
+        self._observe("index", began)
         return images
 
     async def remove_objects(self, generation: Generation) -> None:
@@ -130,17 +150,26 @@ class Maker:
             "a provider made no image",
             model=model,
             reason=error.reason,
+            detail=error.metadata.get("detail", ""),
+            http_status=error.metadata.get("http_status", ""),
             said=error.said,
             upstream_request_id=error.upstream_request_id,
         )
 
+    def _observe(self, stage: str, began: float) -> float:
+        """A stage is over that began then. Returns when the next one begins."""
+        now = time.perf_counter()
+        self._metrics.seconds.labels(stage).observe(now - began)
+        return now
+
     async def _adopted(
-        self, generation: Generation, model: CatalogModel, index: int, image: ProviderImage
+        self, generation: Generation, model: CatalogModel, index: int, data: bytes
     ) -> Original:
         try:
-            return await self._codecs.adopt(image.data, self._facts(generation, index))
+            return await self._codecs.adopt(data, self._facts(generation, index))
         except ImageUnusable as error:
             error.metadata = {"model": model.name, "provider": model.provider_name, **error.metadata}
+            self._failed(error)
             raise
 
     def _facts(self, generation: Generation, index: int) -> dict[str, str]:
@@ -157,32 +186,24 @@ class Maker:
         }
         return {keyword: text for keyword, text in facts.items() if text}
 
-    async def _store_objects(self, generation: Generation, made: Made) -> None:
+    async def _store_objects(self, generation: Generation, index: int, original: Original) -> None:
+        image_id = generation.image_ids[index]
+        keys = _keys(generation, image_id)
         for attempt in range(1, _OBJECT_ATTEMPTS + 1):
             try:
                 await together(
                     [
-                        work
-                        for index, image_id in enumerate(generation.image_ids)
-                        for work in self._puts(generation, index, image_id, made.originals[index])
+                        self._blobs.put(keys.input, input_json(generation, image_id, index), JSON),
+                        self._blobs.put(keys.original, original.png, PNG),
+                        self._blobs.put(keys.thumbnail, original.thumbnail, PNG),
                     ]
                 )
                 return
-            except Unavailable:
-                # The images were made, and maybe paid for: the store gets another chance.
+            except Unavailable as error:
+                # The image was made, and maybe paid for: the store gets another chance.
                 if attempt == _OBJECT_ATTEMPTS:
-                    raise
+                    raise NotStored from error
             await asyncio.sleep(_OBJECT_PAUSE_SECONDS * attempt)
-
-    def _puts(
-        self, generation: Generation, index: int, image_id: str, original: Original
-    ) -> list[Coroutine[None, None, None]]:
-        keys = _keys(generation, image_id)
-        return [
-            self._blobs.put(keys.input, input_json(generation, image_id, index), JSON),
-            self._blobs.put(keys.original, original.png, PNG),
-            self._blobs.put(keys.thumbnail, original.thumbnail, PNG),
-        ]
 
     async def _completed(self, generation: Generation, images: list[Image], event: UsageEvent | None) -> bool:
         """Whether the images are in the index. A database that did not answer may have them all the same: it is asked until it says so."""
@@ -205,7 +226,7 @@ def _milliseconds(start: datetime, end: datetime) -> int:
 
 
 def _image(generation: Generation, made: Made, index: int, milliseconds: int) -> Image:
-    order, original = generation.order, made.originals[index]
+    order = generation.order
     return Image(
         image_id=generation.image_ids[index],
         generation_id=generation.generation_id,
@@ -220,11 +241,11 @@ def _image(generation: Generation, made: Made, index: int, milliseconds: int) ->
         provider=order.provider,
         seed=None if order.seed is None else order.seed + index,
         index=index,
-        width=original.width,
-        height=original.height,
-        sha256=original.sha256,
-        size_bytes=len(original.png),
-        revised_prompt=made.revised_prompts[index],
+        width=made.width,
+        height=made.height,
+        sha256=made.sha256,
+        size_bytes=made.size_bytes,
+        revised_prompt=made.revised_prompt,
         processing_time_ms=milliseconds,
         create_time=generation.create_time,
     )

@@ -60,4 +60,6 @@ def _digest(request: image_pb2.GenerateImageRequest, key: bytes) -> bytes:
     body = image_pb2.GenerateImageRequest()
     body.CopyFrom(request)
     body.ClearField("request_id")
+    # To say nothing is to say one.
+    body.count = body.count or 1
     return body_digest(key, body.SerializeToString(deterministic=True))

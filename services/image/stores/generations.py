@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,9 +60,11 @@ class SqlGenerations(SqlPart):
         row = await self._one(statements.GENERATION, {"generation_id": generation_id})
         return None if row is None else rows.generation(row)
 
-    async def renew(self, owner_id: str, ttl: timedelta) -> None:
+    async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
         """As the port says."""
-        await self._do(statements.RENEW, {"owner_id": owner_id, "ttl": ttl})
+        if generation_ids:
+            values = {"owner_id": owner_id, "ttl": ttl, "generation_ids": list(generation_ids)}
+            await self._do(statements.RENEW, values)
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:
         """As the port says."""

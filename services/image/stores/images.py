@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from services.image.model import Image
@@ -53,6 +53,10 @@ class SqlImages(SqlPart):
     async def delete(self, image_id: str, user_id: str | None) -> bool:
         """As the port says."""
         return await self._do(statements.DELETE, {"image_id": image_id, "user_id": user_id}) > 0
+
+    async def forget(self, image_ids: Collection[str]) -> int:
+        """As the port says."""
+        return await self._do(statements.FORGET, {"image_ids": sorted(image_ids)}) if image_ids else 0
 
     async def restore(self, images: Sequence[Image]) -> int:
         """As the port says."""

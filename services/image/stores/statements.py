@@ -51,7 +51,8 @@ select resource_id::text, digest from image.claims where caller = %(caller)s and
 GENERATION = f"select {GENERATION_COLUMNS} from image.generations where generation_id = %(generation_id)s"
 
 RENEW = """
-update image.generations set expires_at = clock_timestamp() + %(ttl)s where owner_id = %(owner_id)s and state = 'running'
+update image.generations set expires_at = clock_timestamp() + %(ttl)s
+where generation_id = any(%(generation_ids)s::uuid[]) and owner_id = %(owner_id)s and state = 'running'
 """
 
 # The row that runs is ended by one: whoever waited for another's end finds it running no more, and nothing of this is done.
@@ -132,6 +133,12 @@ with gone as (
     delete from image.images where image_id = %(image_id)s and (%(user_id)s::text is null or user_id = %(user_id)s)
     returning image_id, user_id, created_at
 ) {_REMOVE_GONE}
+"""
+
+# No removal goes with it: whoever says that the objects are gone may have looked in the wrong place.
+FORGET = """
+delete from image.images i
+where i.image_id = any(%(image_ids)s::uuid[]) and not exists (select from image.filings f where f.image_id = i.image_id)
 """
 
 EXPIRE = f"""

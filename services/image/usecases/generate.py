@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.image.errors import ImagesDeleted
-from services.image.generation.generations import Generations
+from services.image.errors import GenerationInterrupted, ImagesDeleted
+from services.image.generation.generations import Generations, in_time
 from services.image.model import ANONYMOUS, Generation, Image, ImageCall, State
 from services.image.ports import ImageStore
 from services.image.usecases.ordering import PlaceOrder
-from services.kernel.errors import DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
+from services.kernel.errors import Cancelled, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from services.kernel.failures import MASKED, error_of
 from services.kernel.ids import is_random_uuid, new_id
 from services.kernel.metering import Question
 from services.kernel.principal import Principal
 from services.kernel.request import current_or_none
 
-_MARGIN_SECONDS, _MARGIN_SHARE = 0.1, 0.05
-_POLL_SECONDS = 0.2
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 _ATTEMPTS = 3
 
 
@@ -39,37 +38,37 @@ class GenerateImage:
         """The images, stored. `remaining` is the caller's deadline in seconds from now.
 
         Raises ModelNotFound, ModelNotReady, UnsupportedInput, InvalidArgument, AlreadyExists, ImagesDeleted, TooManyGenerations,
-        ProviderFailure, CodecsOverloaded, DeadlineExceeded, Cancelled, Aborted and Unavailable. Whoever cancels this calls the images off,
+        ProviderFailure, NotStored, DeadlineExceeded, Cancelled, Aborted and Unavailable. Whoever cancels this calls the images off,
         unless others wait for them, or they have come already.
         """
         _check_caller(principal, call)
-        end = None if remaining is None else asyncio.get_running_loop().time() + _in_time(remaining)
+        end = None if remaining is None else asyncio.get_running_loop().time() + in_time(remaining)
         for _ in range(_ATTEMPTS):
-            earlier = await self._begun(principal, call, end)
+            earlier = await self._begun(principal, call)
             if isinstance(earlier, Generation):
-                return await self.generations.outcome(earlier.generation_id)
+                return await self.generations.outcome(earlier.generation_id, end)
             images = await self._found(earlier, call, end)
             if images is not None:
                 return images
             # Whoever had it made has called it off, or its server died: the id is free again.
         raise Unavailable("an earlier call with this request_id is still being ended; try again")
 
-    async def _begun(self, principal: Principal, call: ImageCall, end: float | None) -> Generation | str:
+    async def _begun(self, principal: Principal, call: ImageCall) -> Generation | str:
         """The generation that this call has begun, or the id of the one that an earlier call has."""
+        _tell(False)
         try:
             order, model = self.order(principal, call)
-            with self.generations.admitted():
-                now = datetime.now(UTC)
-                generation = Generation(
-                    generation_id=new_id(),
-                    image_ids=tuple(new_id() for _ in range(order.count)),
-                    user_id=principal.user_id,
-                    api_key_id=principal.api_key_id,
-                    request_id=call.request_id,
-                    order=order,
-                    state=State.RUNNING,
-                    create_time=now,
-                )
+            generation = Generation(
+                generation_id=new_id(),
+                image_ids=tuple(new_id() for _ in range(order.count)),
+                user_id=principal.user_id,
+                api_key_id=principal.api_key_id,
+                request_id=call.request_id,
+                order=order,
+                state=State.RUNNING,
+                create_time=datetime.now(UTC),
+            )
+            with self.generations.admitted(generation.generation_id):
                 earlier = await self._begin(generation, call.digest)
         except ServiceError:
             # What would refuse a new call keeps nobody from the images of an earlier one.
@@ -81,7 +80,7 @@ class GenerateImage:
         _tell(True)
         if earlier is not None:
             return earlier
-        self.generations.start(generation, model, end)
+        self.generations.start(generation, model)
         return generation
 
     async def _begin(self, generation: Generation, digest: bytes) -> str | None:
@@ -95,10 +94,19 @@ class GenerateImage:
         _tell(self._has_begun(begin, generation.generation_id))
         try:
             return await asyncio.shield(begin)
+        except Unavailable:
+            # The store may have it although it did not say so.
+            self.generations.drop(generation)
+            raise
         except asyncio.CancelledError:
 
             def begun(ended: asyncio.Task[str | None]) -> None:
-                if not ended.cancelled() and ended.exception() is None and ended.result() is None:
+                refused = not ended.cancelled() and ended.exception() is not None
+                if (
+                    ended.cancelled()
+                    or isinstance(ended.exception(), Unavailable)
+                    or (not refused and ended.result() is None)
+                ):
                     self.generations.drop(generation)
 
             begin.add_done_callback(begun)
@@ -127,14 +135,13 @@ class GenerateImage:
 
     async def _found(self, generation_id: str, call: ImageCall, end: float | None) -> Sequence[Image] | None:
         """The images of an earlier call, once they are there; None when it was ended without any by somebody else's will."""
-        loop = asyncio.get_running_loop()
+        loop, pause = asyncio.get_running_loop(), _POLL_SECONDS
         while True:
             if self.generations.is_here(generation_id):
                 try:
-                    async with asyncio.timeout_at(end):
-                        return await self.generations.outcome(generation_id)
-                except TimeoutError:
-                    raise _late() from None
+                    return await self.generations.outcome(generation_id, end)
+                except (Cancelled, GenerationInterrupted):
+                    return None
             generation = await self.store.generation(generation_id)
             if generation is None or generation.state in (State.CANCELLED, State.INTERRUPTED):
                 return None
@@ -146,19 +153,15 @@ class GenerateImage:
             if generation.state is State.FAILED:
                 raise error_of(generation.failure or MASKED)
             # Another process is at it.
-            if end is not None and loop.time() + _POLL_SECONDS > end:
+            if end is not None and loop.time() + pause > end:
                 raise _late()
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
 
 def _check_caller(principal: Principal, call: ImageCall) -> None:
     if not principal.user_id and call.request_id and not is_random_uuid(call.request_id):
         raise InvalidArgument.field("request_id", "has to be a random UUID (version 4) without a credential")
-
-
-def _in_time(remaining: float) -> float:
-    """The seconds that the images may take for a caller who waits for so long, and is to be told why when that is not enough."""
-    return remaining - min(_MARGIN_SECONDS, remaining * _MARGIN_SHARE)
 
 
 def _late() -> DeadlineExceeded:

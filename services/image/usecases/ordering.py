@@ -22,7 +22,7 @@ class PlaceOrder:
 
     def __call__(self, principal: Principal, call: ImageCall) -> tuple[Order, CatalogModel]:
         """What is to be made, and by which model. Raises ModelNotFound, ModelNotReady, UnsupportedInput and InvalidArgument."""
-        model = self.catalog.find(call.model)
+        model = self._model(principal, call)
         if not call.prompt.strip():
             raise InvalidArgument.field("prompt", "says nothing; tell what the image is to show")
         if call.style and call.style not in model.styles:
@@ -52,6 +52,17 @@ class PlaceOrder:
         )
         return order, model
 
+    def _model(self, principal: Principal, call: ImageCall) -> CatalogModel:
+        if call.model or not principal.is_anonymous:
+            return self.catalog.find(call.model)
+        return anonymous_default(self.catalog)
+
+
+def anonymous_default(catalog: Catalog) -> CatalogModel:
+    """The model of calls without a credential that name none: the first ready one that has a size for them."""
+    models = catalog.models.values()
+    return next((model for model in models if model.ready and model.anonymous_sizes), catalog.default)
+
 
 def _size(principal: Principal, call: ImageCall, model: CatalogModel) -> Size:
     allowed = model.anonymous_sizes if principal.is_anonymous else model.sizes
@@ -74,7 +85,9 @@ def _seed(call: ImageCall, count: int) -> int:
     if call.seed is None:
         return random.randrange(_SEEDS - count)  # noqa: S311 - it is told to everybody.
     # The following images have the following numbers.
-    return min(call.seed, _SEEDS - count)
+    if call.seed + count > _SEEDS:
+        raise InvalidArgument.field("seed", f"with a count of {count} has to be at most {_SEEDS - count}")
+    return call.seed
 
 
 def _choice(model: CatalogModel, what: str, known: list[str]) -> str:

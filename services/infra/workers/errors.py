@@ -1,6 +1,6 @@
 """How a job of a worker fails.
 
-WorkerFailure ── PoolBusy, PoolClosed, JobTimedOut, WorkerDied, JobRefused, JobFailed
+WorkerFailure ── PoolBusy, PoolClosed, NoWorker, JobTimedOut, WorkerDied, JobRefused, JobFailed
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ class PoolBusy(WorkerFailure):
 
 
 class PoolClosed(WorkerFailure):
-    """The pool takes no jobs any more."""
+    """The pool takes no jobs any more, and has ended those that ran."""
+
+
+class NoWorker(WorkerFailure):
+    """No worker can be started, or none gets ready; the job was not begun."""
 
 
 class JobTimedOut(WorkerFailure):
@@ -23,7 +27,7 @@ class JobTimedOut(WorkerFailure):
 
 
 class WorkerDied(WorkerFailure):
-    """The worker ended, or broke the protocol, before the job was done; or none can be started."""
+    """The worker ended, or broke the protocol, before the job was done."""
 
 
 class JobRefused(WorkerFailure):

@@ -1,4 +1,4 @@
-"""A pool of worker processes, with a bounded queue before it."""
+"""A pool of worker processes, with a queue before it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from services.infra.workers.errors import PoolBusy, PoolClosed, WorkerDied, WorkerFailure
+from services.infra.workers.errors import NoWorker, PoolBusy, PoolClosed, WorkerDied, WorkerFailure
 from services.infra.workers.frames import Answer
 from services.infra.workers.process import Program, Worker
 
@@ -50,8 +50,9 @@ class Answers:
 
 class WorkerPool:
     """`size` processes at most, that start when they are wanted and end after `idle_seconds` without work. `queue` jobs wait, first come, first
-    served; a wait may be cancelled. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once
-    instead of waiting. `aclose` it when nobody will ask any more."""
+    served; a wait may be cancelled. Urgent ones go before all of them, in their own order, and are never too many: whoever asks for those
+    bounds them. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once instead of
+    waiting. `aclose` it when nobody will ask any more."""
 
     def __init__(self, program: Program, *, size: int, queue: int, idle_seconds: float = 300.0) -> None:
         self._program = program
@@ -59,6 +60,7 @@ class WorkerPool:
         self._idle_seconds = idle_seconds
         self._free = size
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._urgent: deque[asyncio.Future[None]] = deque()
         self._idle: list[Worker] = []
         self._timers: dict[Worker, asyncio.TimerHandle] = {}
         self._workers: set[Worker] = set()
@@ -68,34 +70,39 @@ class WorkerPool:
         self._closed = False
 
     @asynccontextmanager
-    async def job(self, header: Mapping[str, Any], body: bytes = b"") -> AsyncIterator[Answers]:
+    async def job(
+        self, header: Mapping[str, Any], body: bytes = b"", *, urgent: bool = False
+    ) -> AsyncIterator[Answers]:
         """Do a job while the block runs. Whoever leaves it early, or is cancelled in it, has the worker killed.
 
-        Raises PoolBusy, PoolClosed, WorkerDied and JobTimedOut, ValueError for what is too long for a frame.
+        Raises PoolBusy unless it is urgent, PoolClosed, NoWorker, WorkerDied and JobTimedOut, ValueError for what is too long for a frame.
         """
-        await self._place()
+        await self._place(urgent)
         async with self._begun(header, body) as answers:
             yield answers
 
-    async def ask(self, header: Mapping[str, Any], body: bytes = b"", *, let_finish: bool = False) -> Answer:
+    async def ask(
+        self, header: Mapping[str, Any], body: bytes = b"", *, let_finish: bool = False, urgent: bool = False
+    ) -> Answer:
         """Do a job that gives one answer. Raises what `job` and its answers raise.
 
         When the caller is cancelled, the worker is killed; with `let_finish` it ends its job first, for nobody, and lives on, which is
         cheaper for short ones.
         """
         if not let_finish:
-            async with self.job(header, body) as answers:
+            async with self.job(header, body, urgent=urgent) as answers:
                 return await _only(answers)
-        await self._place()
+        await self._place(urgent)
         return await asyncio.shield(self._own(self._finish(header, body)))
 
     async def aclose(self) -> None:
-        """End the workers, whatever they do; jobs fail with WorkerDied, those that wait with PoolClosed. Takes seconds at most."""
+        """End the workers, whatever they do; all jobs fail with PoolClosed. Takes seconds at most."""
         self._closed = True
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_exception(PoolClosed("the server is stopping"))
-        self._waiting.clear()
+        for queue in (self._urgent, self._waiting):
+            for waiting in queue:
+                if not waiting.done():
+                    waiting.set_exception(PoolClosed("the server is stopping"))
+            queue.clear()
         for worker in list(self._workers):
             self._bury(worker)
         until = asyncio.get_running_loop().time() + _CLOSE_SECONDS
@@ -123,6 +130,10 @@ class WorkerPool:
                 yield answers
             finally:
                 answers.close()
+        except WorkerDied:
+            # Not by what it did.
+            self._look_open()
+            raise
         finally:
             self._release(worker)
 
@@ -132,30 +143,32 @@ class WorkerPool:
 
     # -- places: as many jobs are at work as there may be workers
 
-    async def _place(self) -> None:
+    async def _place(self, urgent: bool) -> None:
         self._look_open()
         if self._free:
             self._free -= 1
             return
-        if len(self._waiting) >= self._queue:
+        if not urgent and len(self._waiting) >= self._queue:
             raise PoolBusy(f"{self._queue} jobs wait already")
+        queue = self._urgent if urgent else self._waiting
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        queue.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._vacate()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
+            elif turn in queue:
+                queue.remove(turn)
             raise
 
     def _vacate(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        for queue in (self._urgent, self._waiting):
+            while queue:
+                turn = queue.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
         self._free += 1
 
     # -- workers: whoever has a place has one
@@ -176,7 +189,7 @@ class WorkerPool:
             pause = self._next_start - loop.time()
             if pause > 0:
                 if self._failed_starts >= _ENOUGH_FAILURES:
-                    raise WorkerDied("workers do not start; the log says why")
+                    raise NoWorker("workers do not start; the log says why")
                 await asyncio.sleep(pause)
                 continue
             try:
@@ -188,7 +201,7 @@ class WorkerPool:
                 self._next_start = loop.time() + min(longer, _LONGEST_PAUSE)
                 _log.warning("A worker did not start: %s", error)
                 if self._failed_starts >= _ENOUGH_FAILURES:
-                    raise
+                    raise NoWorker("workers do not start; the log says why") from error
                 continue
             self._failed_starts = 0
             return worker

@@ -17,7 +17,7 @@ from services.infra.workers.process import Program, module
 from services.kernel.errors import Unavailable
 
 _PROGRAM = "services.image.providers.codecs.worker"
-_QUEUE_PER_WORKER = 250
+_QUEUE_PER_WORKER = 16
 # How long a job may take: some time on a busy machine, and more for very large images, which take a second for nine million pixels.
 _JOB_SECONDS = 30.0
 _PIXELS_PER_SECOND = 1_000_000
@@ -36,7 +36,7 @@ class WorkerCodecs:
     """
 
     def __init__(self, *, workers: int, max_pixels: int, queue: int | None = None) -> None:
-        """At most `queue` jobs wait; without it some for each worker."""
+        """At most `queue` conversions wait; without it some for each worker."""
         program = Program(
             module(_PROGRAM),
             job_seconds=_JOB_SECONDS + max_pixels / _PIXELS_PER_SECOND,
@@ -56,7 +56,7 @@ class WorkerCodecs:
             "thumbnail": THUMBNAIL_PIXELS,
         }
         try:
-            answer = await self._pool.ask(header, data, let_finish=True)
+            answer = await self._pool.ask(header, data, let_finish=True, urgent=True)
         except JobRefused as error:
             raise ImageUnusable(error.message, error.reason) from error
         except (JobTimedOut, WorkerDied) as error:
@@ -78,7 +78,8 @@ class WorkerCodecs:
                 "height": size.height,
                 "style": style,
                 "seed": seed,
-            }
+            },
+            urgent=True,
         )
         return answer.body
 
@@ -93,9 +94,9 @@ class WorkerCodecs:
         """End the workers, whatever they do."""
         await self._pool.aclose()
 
-    async def _asked(self, header: Mapping[str, Any], body: bytes = b"") -> Answer:
+    async def _asked(self, header: Mapping[str, Any], body: bytes = b"", *, urgent: bool = False) -> Answer:
         try:
-            return await self._pool.ask(header, body, let_finish=True)
+            return await self._pool.ask(header, body, let_finish=True, urgent=urgent)
         except WorkerFailure as error:
             raise _translated(error) from error
 
