@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.bootstrap.findings import Finding, Verdict
+from services.bootstrap.image_models import image_models_found
 from services.bootstrap.models import models_found
-from services.bootstrap.objects import image_models_found, objects_found
+from services.bootstrap.objects import objects_found
 from services.bootstrap.recording import recording
 from services.bootstrap.resources import on_mongo, schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
@@ -66,13 +67,18 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     if not _auth_is_elsewhere(settings):
         yield await objects_found(settings)
     yield recording(settings)
-    async for finding in models_found(settings, environ):
+    async for finding in _models(settings, environ):
         yield finding
-    yield image_models_found(settings, environ)
     for name in SERVICES:
         peer: str | None = getattr(settings.peers, name)
         if peer is not None:
             yield await _peer(name, peer)
+
+
+async def _models(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
+    for findings in (models_found(settings, environ), image_models_found(settings, environ)):
+        async for finding in findings:
+            yield finding
 
 
 def _look(name: str, look: Callable[[], Finding]) -> Finding:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from services.chat.model import Picture
 from services.chat.ports import PictureTooLarge
+from services.image.errors import CodecsOverloaded
 from services.image.model import Format
+from services.kernel.errors import Unavailable
 from services.kernel.principal import ANONYMOUS, Kind, Principal
 
 if TYPE_CHECKING:
@@ -29,7 +31,11 @@ class LocalImages:
         return await self._downloaded(image, Format.JPEG, limit)
 
     async def _downloaded(self, image: Image, format_: Format, limit: int) -> Picture:
-        async with self._images.download(image, format_, thumbnail=False) as download:
-            if download.size_bytes > limit:
-                raise PictureTooLarge
-            return Picture(b"".join([chunk async for chunk in download.chunks]), download.content_type)
+        try:
+            async with self._images.download(image, format_, thumbnail=False) as download:
+                if download.size_bytes > limit:
+                    raise PictureTooLarge
+                return Picture(b"".join([chunk async for chunk in download.chunks]), download.content_type)
+        except CodecsOverloaded as error:
+            # The chat's own limits are not reached.
+            raise Unavailable("too many images are being converted now; try again") from error

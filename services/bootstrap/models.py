@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from services.bootstrap.findings import Finding, Verdict
+from services.bootstrap.providers import Asked, provider_found
 from services.kernel.startup import StartupError
 from services.settings import Settings
 
 if TYPE_CHECKING:
     from services.chat.ports import CatalogModel, Provider
     from services.chat.providers.catalog import Endpoint, FileCatalog
-
-_PROVIDER_SECONDS = 5.0
-_NAMED = 3
 
 
 async def models_found(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
@@ -40,45 +38,15 @@ async def models_found(settings: Settings, environ: Mapping[str, str]) -> AsyncI
     for model in catalog.models.values():
         if model.ready and model.provider_name in endpoints:
             ready.setdefault(model.provider_name, []).append(model)
-    looks = [_provider(endpoints[name], models) for name, models in ready.items()]
-    for finding in await asyncio.gather(*looks):
-        yield finding
-
-
-async def _provider(endpoint: Endpoint, models: list[CatalogModel]) -> Finding:
-    """Whether the provider answers and takes the key, and whether it has the models. It is asked for its list, which costs nothing."""
-    from services.capabilities.upstream.keys import normalized
-    from services.chat.providers.probing import Answer, listed
-
-    name, found = f"provider {endpoint.name}", await listed(endpoint, _PROVIDER_SECONDS)
-    # An address may hold a password.
-    address = normalized(endpoint.base_url)
-    if found.answer is Answer.NONE:
-        return Finding(
-            name,
-            Verdict.BAD,
-            f"{address} can't be asked: {found.detail}",
-            "Start it, or correct its base_url.",
-        )
-    if found.answer is Answer.REFUSED:
-        return Finding(name, Verdict.BAD, f"{address} does not accept the key", "Set another key for it.")
-    if found.answer is Answer.UNLISTED:
-        return Finding(
-            name,
-            Verdict.NOTE,
-            f"{address} answers, and does not list its models ({found.detail})",
-            "All is well if calls are answered; else see whether base_url lacks its /v1.",
-        )
-    missing = [model.upstream for model in models if model.upstream not in found.models]
-    if missing:
-        has = ", ".join(sorted(found.models)[:_NAMED]) + (" …" if len(found.models) > _NAMED else "")
-        return Finding(
-            name,
-            Verdict.NOTE,
-            f"{address} does not list {', '.join(missing)}; it has {has or 'no models'}",
+    looks = [
+        provider_found(
+            Asked(name, endpoints[name].base_url, endpoints[name].key, [model.upstream for model in models]),
             "Write its models into a catalog of your own, ANTIPHON_CHAT__MODELS_FILE (docs/models.md); some servers take any name.",
         )
-    return Finding(name, Verdict.GOOD, address)
+        for name, models in ready.items()
+    ]
+    for finding in await asyncio.gather(*looks):
+        yield finding
 
 
 def _catalog(settings: Settings, catalog: FileCatalog) -> Finding:

@@ -1,12 +1,10 @@
-"""What the doctor says of the object store, and of the models that fill it."""
+"""What the doctor says of the object store."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from services.bootstrap.findings import Finding, Verdict
 from services.capabilities.blobs import wiring
@@ -14,10 +12,7 @@ from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
 from services.settings import Settings
 
-if TYPE_CHECKING:
-    from services.image.ports import ProviderCall, ProviderImage
-
-_OBJECTS, _MODELS = "objects", "image models"
+_OBJECTS = "objects"
 _SECONDS = 5.0
 
 
@@ -52,35 +47,3 @@ def _folder(path: Path) -> Finding:
     return Finding(
         _OBJECTS, Verdict.BAD, wrong, "Choose another one with ANTIPHON_BLOBS__FOLDER, or set S3_ENDPOINT."
     )
-
-
-def image_models_found(settings: Settings, environ: Mapping[str, str]) -> Finding:
-    """Which image models are ready. Nobody is asked: no provider of images has a list that costs nothing and tells."""
-    from services.image.providers.catalog import PROCEDURAL, configured_catalog
-
-    uncalled = _Uncalled()
-    try:
-        catalog = configured_catalog(settings, environ, lambda _: uncalled, uncalled)
-    except StartupError as error:
-        return Finding(_MODELS, Verdict.BAD, error.message, error.advice)
-    models = catalog.models.values()
-    ready = [model.name for model in models if model.ready]
-    waiting = sorted({model.not_ready_reason for model in models if not model.ready})
-    if ready == [PROCEDURAL]:
-        return Finding(
-            _MODELS,
-            Verdict.NOTE,
-            "only procedural is ready, which draws patterns",
-            f"For a real one: {'; or '.join(waiting)}."
-            if waiting
-            else "Add one to ANTIPHON_IMAGE__MODELS_FILE.",
-        )
-    return Finding(_MODELS, Verdict.GOOD, f"ready: {', '.join(ready)}")
-
-
-class _Uncalled:
-    """The provider of a model that is only looked at."""
-
-    async def generate(self, call: ProviderCall) -> Sequence[ProviderImage]:
-        """Nobody calls it."""
-        raise AssertionError("the doctor has no images made")

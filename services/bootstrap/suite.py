@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.bootstrap.catalogs import check_catalogs
 from services.bootstrap.resources import OpenDatabase, on_mongo, open_database, schemas_of
 from services.bootstrap.secret import deployment_secret
 from services.kernel.startup import StartupError
@@ -108,6 +109,7 @@ async def serving(
             "Set ANTIPHON_PEERS__AUTH=host:port, or serve auth too.",
         )
     schemas = schemas_of(settings, services)
+    check_catalogs(settings, services)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         # Ports first: that they are taken should not be learnt after a database was started.

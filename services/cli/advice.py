@@ -34,7 +34,12 @@ _ADVICE_ON_IMAGES = {
     "UNSUPPORTED_INPUT": "`antiphon image models` shows what each model takes.",
     "GENERATION_INTERRUPTED": "Nothing was kept; generate it again.",
     "IMAGE_UNUSABLE": "Generate it again, or have another model make it: antiphon image models",
+    "IMAGES_NOT_STORED": "The operator of the server has to look after its object store.",
 }
+# The provider would name such an address again.
+_ON_ADDRESSES = (
+    "The operator of the server lists the provider's own origin in `image_origins` (docs/image-models.md)."
+)
 # What gRPC says of a name without an address.
 _NO_SUCH_HOST = ("DNS resolution failed", "Name resolution", "Domain name not found", "name resolution")
 
@@ -83,6 +88,7 @@ _ARGUMENTS = {
     "nano_usd": "USD",
     "negative_prompt": "--negative",
     "owner_token": "--owner-token",
+    "uri": "--image-url",
     "project": "the project",
     "prompt": "the prompt",
     "query": "the words",
@@ -132,30 +138,53 @@ def advice_on(error: AntiphonError, server: str) -> str:
         for each in error.violations
         if each.field not in error.message
     ]
-    if error.reason in _ENDED:
-        lines.append(_renewal_of_access())
-    elif isinstance(error, Unimplemented):
-        lines.append(_where_it_is_served())
-    elif error.reason == "CREDENTIAL_MISSING":
-        lines += [_ADVICE[error.reason], *_logins_elsewhere(server)]
-    elif isinstance(error, NotFound) and error.resource is not None and error.resource.type in _THINGS:
-        lines.append(_THINGS[error.resource.type][1])
-    elif error.reason == "SCOPE_REQUIRED":
-        lines.append(_way_to_scope(error.metadata.get("scope", "SCOPE")))
-    elif error.reason == "ROLE_REQUIRED":
-        lines.append(
-            f"It takes the role {error.metadata.get('role', 'admin')}; `antiphon whoami` shows yours."
-        )
-    elif error.reason == "MODEL_NOT_READY" and error.metadata.get("detail"):
-        lines.append(error.metadata["detail"])
-    elif known := _by_reason(error.reason):
-        lines.append(known)
-    if error.retry_after is not None and "try again in" not in error.message:
+    lines += _by_kind(error, server)
+    if error.earlier is not None and error.reason == "RATE_LIMITED":
+        lines.append(f"That was told to a repetition; the first try failed so: {error.earlier.message}")
+    if error.retry_after is not None and "try again in" not in error.message and not _names_an_address(error):
         # Rounded up: a second too early is too early.
         lines.append(f"Try again in {max(1, math.ceil(error.retry_after))} s.")
     if error.code.name in ("INTERNAL", "UNKNOWN") and error.request_id:
         lines.append(f"The server's log has the details under the request id {error.request_id}.")
     return "\n".join(lines)
+
+
+def _by_kind(error: AntiphonError, server: str) -> list[str]:
+    """What its kind of failure advises."""
+    if error.reason in _ENDED:
+        return [_renewal_of_access()]
+    if isinstance(error, Unimplemented):
+        return [_where_it_is_served()]
+    if error.reason == "CREDENTIAL_MISSING":
+        return [_ADVICE[error.reason], *_logins_elsewhere(server)]
+    if isinstance(error, NotFound) and error.resource is not None and error.resource.type in _THINGS:
+        return [_way_to_thing(error.resource.type, server)]
+    if error.reason == "SCOPE_REQUIRED":
+        return [_way_to_scope(error.metadata.get("scope", "SCOPE"))]
+    if error.reason == "ROLE_REQUIRED":
+        return [f"It takes the role {error.metadata.get('role', 'admin')}; `antiphon whoami` shows yours."]
+    if error.reason == "MODEL_NOT_READY" and error.metadata.get("detail", "") not in error.message:
+        return [error.metadata["detail"]]
+    if _names_an_address(error):
+        return [_ON_ADDRESSES]
+    return [advice] if (advice := _by_reason(error.reason)) else []
+
+
+def _names_an_address(error: AntiphonError) -> bool:
+    return error.reason == "IMAGE_UNUSABLE" and error.metadata.get("detail") == "address"
+
+
+def _way_to_thing(kind: str, server: str) -> str:
+    if kind == "image.image" and not _has_a_login(server):
+        # There is no list for who is nobody.
+        return "One that was made without a login needs --owner-token; your own ones need a login: antiphon login EMAIL"
+    return _THINGS[kind][1]
+
+
+def _has_a_login(server: str) -> bool:
+    from services.cli.credentials import servers_with_a_login
+
+    return bool(os.environ.get("ANTIPHON_TOKEN")) or server in servers_with_a_login()
 
 
 def _by_reason(reason: str) -> str:

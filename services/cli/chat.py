@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from services.cli.answer import Answer, answer_for
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.output import CommandFailed, as_dict, note, print_json
+from services.cli.output import MISUSE, CommandFailed, as_dict, note, print_json
 from services.cli.texts import check_image_id, check_session_id, no_text
 
 if TYPE_CHECKING:
@@ -62,10 +63,21 @@ def chat(
             callback=_check_image_ids,
         ),
     ] = None,
+    owner_token: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--owner-token",
+            metavar="TOKEN",
+            help="What goes with an image that was made without a login; one for each --image-id, in their order.",
+            show_default=False,
+        ),
+    ] = None,
     image_url: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL", help="A public picture to look at; may be given again.", show_default=False
+            metavar="URL",
+            help="A public picture to look at; may be given again.",
+            show_default=False,
         ),
     ] = None,
     no_stream: Annotated[
@@ -99,7 +111,7 @@ def chat(
     }
     with calling(server, as_json) as client:
         question = _question(text or [], as_json)
-        images = _images(image_id or [], image_url or [])
+        images = _images(image_id or [], owner_token or [], image_url or [])
         if images:
             options["images"] = images
         if count:
@@ -123,12 +135,29 @@ def chat(
                 raise typer.Exit(130)
 
 
-def _images(ids: Sequence[str], addresses: Sequence[str]) -> list[chat_pb2.Image]:
+def _images(ids: Sequence[str], tokens: Sequence[str], addresses: Sequence[str]) -> list[chat_pb2.Image]:
+    if len(tokens) > len(ids):
+        raise CommandFailed(
+            "--owner-token goes with an --image-id, and there are more of the former",
+            "antiphon chat --image-id IMAGE --owner-token TOKEN TEXT",
+            status=MISUSE,
+        )
+    for address in addresses:
+        if not address.lower().startswith(("http://", "https://")):
+            raise CommandFailed(
+                f"--image-url: {address!r} is no http or https address",
+                "A file can't be shown; put it where the server can fetch it, or have the image made: antiphon image generate",
+                status=MISUSE,
+            )
     if not (ids or addresses):
         return []
     from antiphon.chat.v1 import chat_pb2
 
-    return [chat_pb2.Image(image_id=id_) for id_ in ids] + [chat_pb2.Image(uri=uri) for uri in addresses]
+    pairs = itertools.zip_longest(ids, tokens, fillvalue="")
+    return [
+        *(chat_pb2.Image(image_id=id_, owner_token=token) for id_, token in pairs),
+        *(chat_pb2.Image(uri=uri) for uri in addresses),
+    ]
 
 
 def _with_images(question: str, images: Sequence[chat_pb2.Image]) -> list[chat_pb2.Message]:

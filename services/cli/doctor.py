@@ -56,8 +56,9 @@ async def _findings(settings: Settings, *, tell: bool) -> list[Finding]:
     async for finding in diagnose(settings, environment()):
         findings.append(finding)
         if tell:
-            print(f"{_MARKS[finding.verdict.value]} {finding.name}: {finding.detail}", flush=True)
-            for line in finding.advice.splitlines():
+            first, *more = finding.detail.splitlines() or [""]
+            print(f"{_MARKS[finding.verdict.value]} {finding.name}: {first}", flush=True)
+            for line in (*more, *finding.advice.splitlines()):
                 print(f"  {line}")
     return findings
 

@@ -80,10 +80,12 @@ def _print_list(client: Client, images: Sequence[image_pb2.Image], *, with_peopl
     headers = ["IMAGE", "TIME", *(["USER"] if with_people else []), "SIZE", "MODEL", "PROMPT"]
     emails = emails_of(client, dict.fromkeys(each.user_id for each in images)) if with_people else {}
     nobody = "(anonymous)" if on_terminal else ""
+    # A terminal has little room, and its reader's clock; whoever reads a pipe may be elsewhere.
+    time = local_time if on_terminal else exact_time
     rows = [
         (
             image.image_id,
-            local_time(image.create_time),
+            time(image.create_time),
             *([emails.get(image.user_id, image.user_id) or nobody] if with_people else []),
             image.size,
             image.model,

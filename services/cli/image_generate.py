@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,11 +22,16 @@ from services.cli.waiting import Waiting
 if TYPE_CHECKING:
     from antiphon.image.v1 import image_pb2
 
-    from antiphon_client import Client
+    from antiphon_client import AntiphonError, Client
 
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 MOST_IMAGES = 10
 LARGEST_SEED = 2**32 - 1
+SOUGHT_SECONDS = 10.0
+"""How long a server that is lost while it makes images is sought."""
+_PAUSE_SECONDS = 0.5
+# What gRPC says where there was no server in the first place.
+_NEVER_THERE = ("ailed to connect", "resolution", "not found", "andshake")
 
 
 def generate_image(
@@ -85,15 +92,22 @@ def generate_image(
         text = _prompt(prompt)
         wanted = _size(size)
         destination = Destination.of(output, form, force=force, as_json=as_json, count=count)
-        with Waiting("making the image" if count == 1 else f"making {count} images"):
-            images = client.generate_images(
-                text,
-                negative_prompt=negative,
-                size=wanted,
-                style=style,
-                model=model,
-                seed=seed,
-                count=count,
+        with Waiting("making the image" if count == 1 else f"making {count} images") as waiting:
+            # The same id in each try: what an earlier one has made is found by it.
+            request_id = str(uuid.uuid4())
+            images = _sought(
+                lambda: client.generate_images(
+                    text,
+                    negative_prompt=negative,
+                    size=wanted,
+                    style=style,
+                    model=model,
+                    seed=seed,
+                    count=count,
+                    request_id=request_id,
+                ),
+                server,
+                waiting,
             )
         if destination is None:
             _show(images, [], as_json)
@@ -102,6 +116,42 @@ def generate_image(
                     note(f"To fetch it: {_way_to(image, Path('image.png'))}")
             return
         _save(client, images, destination, server, as_json)
+
+
+def _sought(
+    generate: Callable[[], Sequence[image_pb2.Image]], server: str, waiting: Waiting
+) -> Sequence[image_pb2.Image]:
+    """The images, also when the server is lost while it makes them and comes back soon."""
+    from antiphon_client.errors import Unavailable
+
+    ends = 0.0
+    while True:
+        try:
+            return generate()
+        except Unavailable as error:
+            if not (ends or _lost_under_way(error)) or not _may_come_back(error):
+                raise
+            if not ends:
+                ends = time.monotonic() + SOUGHT_SECONDS
+                waiting.remark("the connection was lost; asking again")
+            elif time.monotonic() > ends:
+                raise CommandFailed(
+                    f"the server was lost while it made the images: {describe(error, server)}",
+                    "They may be there all the same: `antiphon image list` shows them, with a login.",
+                    reason="SERVER_LOST",
+                    code=error.code.name,
+                ) from error
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _lost_under_way(error: AntiphonError) -> bool:
+    """Whether the first try had come to a server."""
+    met = error.earlier or error
+    return _may_come_back(met) and not any(sign in met.message for sign in _NEVER_THERE)
+
+
+def _may_come_back(error: AntiphonError) -> bool:
+    return error.reason in ("", "SHUTTING_DOWN")
 
 
 def _save(
@@ -143,6 +193,11 @@ def _save(
         note(kept)
         raise
     _show(images, done, as_json)
+    if not as_json:
+        for image, path in places:
+            if image.owner_token:
+                # It is told once, and nobody can find the image without it.
+                note(f"To fetch it again: {_way_to(image, path)}")
 
 
 def _show(images: Sequence[image_pb2.Image], files: Sequence[Path], as_json: bool) -> None:

@@ -51,6 +51,19 @@ def _row(model: image_pb2.Model, *, is_default: bool) -> tuple[str, ...]:
         ", ".join(model.styles),
         str(model.maximum_count),
         ", ".join(name for name, taken in takes.items() if taken),
-        ", ".join(f"{each.size} {dollars(each.nano_usd_per_image)}".strip() for each in model.prices),
-        (model.description or model.display_name) if model.ready else model.not_ready_reason,
+        ", ".join(_price(each, alone=len(model.prices) == 1) for each in model.prices),
+        _about(model),
     )
+
+
+def _price(price: image_pb2.ModelPrice, *, alone: bool) -> str:
+    size = price.size or ("" if alone else "else")
+    return f"{size} {dollars(price.nano_usd_per_image)}".strip()
+
+
+def _about(model: image_pb2.Model) -> str:
+    about: str = model.description or model.display_name
+    if model.ready:
+        return about
+    # What the model is, too: whether it is worth it, who is to set something wants to know.
+    return ". ".join(filter(None, (model.not_ready_reason, model.description)))

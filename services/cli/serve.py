@@ -23,7 +23,8 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 def serve(
     service: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE", help="auth, chat, analytics; all when left out.")
+        list[str] | None,
+        typer.Argument(metavar="SERVICE", help="auth, chat, image, analytics; all when left out."),
     ] = None,
     host: Annotated[
         str | None,
@@ -84,6 +85,7 @@ def serve(
 def announce(suite: Suite, administrator: Administrator | None) -> None:
     """Tell on standard output where the suite is, and, on the first start, how to get in."""
     from services.bootstrap.suite import METERED
+    from services.capabilities.blobs.wiring import described
 
     settings = suite.settings
     lines = [
@@ -92,6 +94,8 @@ def announce(suite: Suite, administrator: Administrator | None) -> None:
         f"  data     {suite.data}",
         f"  process  {os.getpid()}",
     ]
+    if "image" in suite.services:
+        lines.insert(3, f"  objects  {described(settings.blobs, settings.data_dir)}")
     if suite.metrics_port is not None:
         host = settings.metrics.address.rpartition(":")[0]
         lines.append(f"  metrics  http://{host}:{suite.metrics_port}/metrics")

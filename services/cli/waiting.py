@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from services.cli.output import for_programs
+from services.cli.output import for_programs, note
 
 _SECONDS = 0.1
 _TO_THE_LINE_S_BEGINNING, _CLEARED = "\r", "\x1b[K"
@@ -29,6 +29,12 @@ class Waiting:
     def say(self, what: str) -> None:
         """Shows this from now on."""
         self._what = what
+
+    def remark(self, what: str) -> None:
+        """Shows this from now on; where nothing is shown it is noted, once."""
+        self._what = what
+        if not self._drawn:
+            note(f"({what} …)")
 
     def _draw(self) -> None:
         began = time.monotonic()

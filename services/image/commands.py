@@ -11,7 +11,7 @@ from services.infra.postgres.database import Database
 
 
 async def reindex_images(
-    database: Database, blobs: Blobs, *, prune: bool, on_progress: Callable[[int], None]
+    database: Database, blobs: Blobs, *, prune: bool, sure: bool, on_progress: Callable[[int], None]
 ) -> Reindexed:
     """Make the index of images anew from the objects; see `Reindex`. Raises Unavailable."""
-    return await Reindex(SqlImageStore(database), blobs)(prune=prune, on_progress=on_progress)
+    return await Reindex(SqlImageStore(database), blobs)(prune=prune, sure=sure, on_progress=on_progress)

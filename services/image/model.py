@@ -51,7 +51,8 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class ImageCall:
-    """What a caller asks for, as it asks. `digest` is that of the body; empty texts, None and 0 stand for what the model has as its default."""
+    """What a caller asks for, as it asks. `digest` is that of the body; empty texts, None and 0 stand for what the model has as its
+    default."""
 
     request_id: str
     digest: bytes
@@ -66,8 +67,8 @@ class ImageCall:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be made, with all defaults filled in. `seed` is that of the first image, the next ones have the next numbers; None for a model
-    that takes none."""
+    """What is to be made, with all defaults filled in. `seed` is that of the first image, the next ones have the next numbers; None for a
+    model that takes none."""
 
     prompt: str
     negative_prompt: str
@@ -148,17 +149,21 @@ class Change(Enum):
     """What is still to be done for an image in the object store; the values are those of the table."""
 
     ADD = "add"
+    """It is in the index: its record and its line are to be written."""
     REMOVE = "remove"
+    """It was in the index, and all of it is to go."""
+    DISCARD = "discard"
+    """It never was in the index, as far as the index knows: what is there of it is to go, unless it has a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filing:
-    """A change of an image's objects that is due: to write its record and its line in the history, or to remove all of it.
+    """A change of an image's objects that is due.
 
     Filings of one `group` are done by one process at a time: those of a person's day, `{user_id}/{yyyy-mm-dd}`, share a history file; every
-    image of anonymous callers, or of a generation that failed, is a group by itself: `/{image_id}`. `revision` grows when another change takes
-    its place. `image` is there for those to add. `again` says how often the removal is to be repeated later: whoever was paused may
-    still write.
+    image of anonymous callers, or of a generation that failed, is a group by itself: `/{image_id}`. `revision` grows when another change
+    takes its place. `image` is there for those to add. `again` says how often it is to be repeated later: whoever was paused may still
+    write.
     """
 
     image_id: str

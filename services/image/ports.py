@@ -44,14 +44,14 @@ class ImageStore(Protocol):
         ...
 
     async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
-        """These generations, as far as they run under this owner, are its own for `ttl` more, on the database's clock. Others of its generations
-        are not: what it does not know of any more is for whoever ends what is silent."""
+        """These generations, as far as they run under this owner, are its own for `ttl` more, on the database's clock. Others of its
+        generations are not: what it does not know of any more is for whoever ends what is silent."""
         ...
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:
-        """The images are in the index, what was used is in the outbox, the generation is completed, and an ADD for each image is to be filed;
-        one transaction. False when the generation does not run any more, and then nothing is changed; True also when this very end, by its
-        event, is stored already. `event` is None where nothing is metered."""
+        """The images are in the index, what was used is in the outbox, the generation is completed, and an ADD for each image is to be
+        filed; one transaction. False when the generation does not run any more, and then nothing is changed; True also when this very end,
+        by its event, is stored already. `event` is None where nothing is metered."""
         ...
 
     async def end(
@@ -65,8 +65,9 @@ class ImageStore(Protocol):
         remove: bool,
         again: int = 0,
     ) -> bool:
-        """The generation has ended without images; one transaction with its usage event. `free`: its claim is given up. `remove`: a REMOVE for
-        each of its image ids that is not in the index is to be filed, with `again`. False and True are as for `complete`."""
+        """The generation has ended without images; one transaction with its usage event. `free`: its claim is given up. `remove`: a DISCARD
+        for each of its image ids that is not in the index is to be filed, with `again`; a REMOVE that is to be filed stays one. False and
+        True are as for `complete`."""
         ...
 
     async def silent(self, limit: int, *, but: str = "") -> Sequence[Generation]:
@@ -87,18 +88,19 @@ class ImageStore(Protocol):
         ...
 
     async def delete(self, image_id: str, user_id: str | None) -> bool:
-        """The image is out of the index, and a REMOVE of it is to be filed at once, in the place of an ADD that was; one transaction. False when
-        there is no such image of this person; None: anybody's."""
+        """The image is out of the index, and a REMOVE of it is to be filed at once, in the place of an ADD that was; one transaction. False
+        when there is no such image of this person; None: anybody's."""
         ...
 
     async def forget(self, image_ids: Collection[str]) -> int:
-        """These images are out of the index, and tell how many are; their objects stay as they are, and `restore` brings them back. Those for which
-        something is to be filed are left alone."""
+        """These images are out of the index, and tell how many are; their objects stay as they are, and `restore` brings them back. Those
+        for which something is to be filed are left alone."""
         ...
 
     async def restore(self, images: Sequence[Image]) -> int:
         """Put images into the index that are missing there, and tell how many were. Those that are to be removed stay out, as long as their
-        REMOVE is to be filed; of one whose removal is done nobody knows any more that it was."""
+        REMOVE is to be filed; of one whose removal is done nobody knows any more that it was. A DISCARD keeps none out: it spares what has
+        a record, by which whoever restores knows it."""
         ...
 
     async def expire(self, before: datetime, limit: int) -> int:
@@ -106,35 +108,37 @@ class ImageStore(Protocol):
         ...
 
     async def prune(self, generations_before: datetime, claims_older: timedelta, limit: int) -> int:
-        """Forget some ended generations that were made before this moment and have no images any more, and some old claims; tell how many. Calls that keep
-        images are walked past in parts, so 0 means that there is nothing to do for now."""
+        """Forget some ended generations that were made before this moment and have no images any more, and some old claims; tell how many.
+        Calls that keep images are walked past in parts, so 0 means that there is nothing to do for now."""
         ...
 
     # -- filing
 
     async def take(
-        self, owner_id: str, ttl: timedelta, group: str = "", limit: int = 500
+        self, lease_id: str, ttl: timedelta, group: str = "", limit: int = 500
     ) -> Sequence[Filing]:
-        """Filings that are due now, of groups that nobody is at, this owner neither; those groups are this owner's for `ttl`. All due filings of
-        a group that is taken are given, up to `limit` in all, the oldest first. With a `group` those of it alone, due or not, and none when
-        somebody is at it or it has none."""
+        """Filings that are due now, of groups that nobody is at; those groups have this lease for `ttl`. A lease's id is a new one each
+        time, so that nobody takes another's for its own, of the same process neither. All due filings of a group that is taken are given,
+        up to `limit` in all, the oldest first. With a `group` those of it alone, due or not, and none when somebody is at it or it has
+        none."""
         ...
 
     async def waits(self, group: str) -> bool:
         """Whether filings of a group are still to be done, by whomever."""
         ...
 
-    async def filed(self, owner_id: str, done: Sequence[Filing], repeat: timedelta) -> None:
-        """These are done: they are forgotten, or due once more after `repeat` where `again` is left. One that has another revision by now stays. An ADD
-        that is not to be found any more, and whose image is not either, was overtaken by a removal: a REMOVE is to be filed once more."""
+    async def filed(self, done: Sequence[Filing], repeat: timedelta) -> None:
+        """These are done: they are forgotten, or due once more after `repeat` where `again` is left. One that has another revision by now
+        stays. An ADD that is not to be found any more, and whose image is not either, was overtaken by a removal: a REMOVE is to be filed
+        once more."""
         ...
 
-    async def failed(self, owner_id: str, filings: Sequence[Filing], pause: timedelta) -> None:
+    async def failed(self, filings: Sequence[Filing], pause: timedelta) -> None:
         """These could not be done now, and are due again after `pause`; `attempts` grows."""
         ...
 
-    async def leave(self, owner_id: str, groups: Sequence[str]) -> None:
-        """Others may be at these groups from now on."""
+    async def leave(self, lease_id: str, groups: Sequence[str]) -> None:
+        """Others may be at these groups from now on. Those that have another lease by now keep it."""
         ...
 
     async def unfiled(self) -> int:
@@ -182,10 +186,11 @@ class ImageProvider(Protocol):
     """A model that makes images."""
 
     def generate(self, call: ProviderCall) -> AsyncIterator[ProviderImage]:
-        """As many images as were asked for, in their order, each as soon as it has come; one attempt, without retries. Whoever asks for the next
-        one has let go of the last. Whoever stops reading closes the iterator, and then its sockets are closed at once. Reads no more than
-        it was allowed. Raises ProviderFailure: ProviderRefused, ProviderCredential, ProviderModelGone, ProviderRateLimited,
-        ProviderUnavailable, ProviderProtocol, ProviderTimeout, ImageUnusable (`bytes`, `address`); one that is built in also Unavailable."""
+        """As many images as were asked for, in their order, each as soon as it has come; one attempt, without retries. Whoever asks for the
+        next one has let go of the last. Whoever stops reading closes the iterator, and then its sockets are closed at once. Reads no more
+        than it was allowed. Raises ProviderFailure: ProviderRefused, ProviderCredential, ProviderModelGone, ProviderRateLimited,
+        ProviderUnavailable, ProviderProtocol, ProviderTimeout, ImageUnusable (`bytes`, `address`); one that is built in also
+        Unavailable."""
         ...
 
 
@@ -237,8 +242,8 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An image that is fit to be kept: PNG with nothing foreign in it, its thumbnail (PNG, at most 256 pixels wide and high), its size in pixels,
-    and the SHA-256 of `png` in hexadecimal digits."""
+    """An image that is fit to be kept: PNG with nothing foreign in it, its thumbnail (PNG, at most 256 pixels wide and high), its size in
+    pixels, and the SHA-256 of `png` in hexadecimal digits."""
 
     png: bytes
     thumbnail: bytes
@@ -248,21 +253,26 @@ class Original:
 
 
 class Codecs(Protocol):
-    """Work on pixels, in processes of its own: none of it holds the loop. All methods raise CodecsOverloaded when too many wait,
-    and Unavailable when a worker died."""
+    """Work on pixels, in processes of its own: none of it holds the loop. All methods raise Unavailable when no worker can be had.
+
+    `adopt` and `draw` go before `convert`, in their own order, and are never refused because others wait: whoever asks for them bounds how
+    many there are.
+    """
 
     async def adopt(self, data: bytes, facts: Mapping[str, str]) -> Original:
         """Decode an image wholly, whatever it claims to be, drop its metadata, and write `facts` into it as PNG texts (iTXt), by keyword.
 
-        Takes PNG, JPEG, WebP, GIF (its first frame), BMP and AVIF. Raises ImageUnusable with `format` for anything else, `truncated` for one that can't be
-        read to its end, `pixels` for more pixels than are allowed, before they are decoded.
+        Takes PNG, JPEG, WebP, GIF (its first frame), BMP and AVIF. Raises ImageUnusable with `format` for anything else, also for one that
+        brings its worker down, `truncated` for one that can't be read to its end, `pixels` for more pixels than are allowed, before they
+        are decoded.
         """
         ...
 
     async def draw(self, prompt: str, size: Size, style: str, seed: int) -> bytes:
-        """Pattern art, PNG; the same for the same arguments, on every machine."""
+        """Pattern art, PNG; the same for the same arguments, on every machine. Raises Unavailable also when its worker died."""
         ...
 
     async def convert(self, png: bytes, format_: Format) -> tuple[bytes, str]:
-        """An original in another format, and the SHA-256 of that in hexadecimal digits."""
+        """An original in another format, and the SHA-256 of that in hexadecimal digits. Raises CodecsOverloaded when too many conversions
+        wait, and Unavailable also when its worker died."""
         ...

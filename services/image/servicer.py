@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,14 +13,19 @@ from antiphon.image.v1 import image_pb2
 from services.capabilities.blobs.ports import Blobs
 from services.image.mapping.requests import format_of, image_call, moment
 from services.image.mapping.resources import image_to_proto, model_to_proto, summary_to_proto
-from services.image.model import Image
+from services.image.model import Format, Image
 from services.image.usecases.download import DownloadImage
 from services.image.usecases.finding import DeleteImage, FindImage, ListImages
 from services.image.usecases.generate import GenerateImage
 from services.image.usecases.models import ListModels
+from services.image.usecases.pacing import paced
 from services.image.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.kernel.ownership import OwnerTokens
 from services.kernel.request import current
+
+# How long a reader may take for a piece of at most 64 KiB, and for a whole image: nothing is held for longer.
+_PIECE_SECONDS = 60.0
+_DOWNLOAD_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,17 @@ class ImageServicer:
     ) -> AsyncIterator[image_pb2.DownloadImageResponse]:
         """Its bytes, and last their digest."""
         image = await self._use.find(current().principal, request.image_id.lower(), request.owner_token)
-        download = self._use.download(image, format_of(request.format), thumbnail=request.thumbnail)
-        async with download as sent:
+        pieces = self._pieces(image, format_of(request.format), thumbnail=request.thumbnail)
+        async with aclosing(
+            paced(pieces, "download", each=_PIECE_SECONDS, whole=_DOWNLOAD_SECONDS)
+        ) as messages:
+            async for message in messages:
+                yield message
+
+    async def _pieces(
+        self, image: Image, format_: Format, *, thumbnail: bool
+    ) -> AsyncGenerator[image_pb2.DownloadImageResponse]:
+        async with self._use.download(image, format_, thumbnail=thumbnail) as sent:
             first = True
             async for chunk in sent.chunks:
                 message = image_pb2.DownloadImageResponse(chunk=chunk)

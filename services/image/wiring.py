@@ -34,6 +34,7 @@ from services.image.providers.procedural import ProceduralImages
 from services.image.servicer import ImageServicer, UseCases
 from services.image.stores.deletions import SqlDeletions
 from services.image.stores.records import SqlImageStore
+from services.image.usecases.converting import Conversions
 from services.image.usecases.download import DownloadImage
 from services.image.usecases.finding import DeleteImage, FindImage, ListImages
 from services.image.usecases.generate import GenerateImage
@@ -59,6 +60,8 @@ NAME = "image"
 # However long the images have taken, what they used gets a moment to be delivered.
 _SHORTEST_FLUSH_SECONDS = 1.0
 _ERASED_AT_ONCE = 100
+# While one is worked on, the next one's original is read.
+_CONVERSIONS_PER_WORKER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class _Parts:
         settings, catalog = self.settings.image, load()
         store, owner_id = SqlImageStore(self.database), new_id()
         figures = ImageMetrics(CollectorRegistry() if self.metrics is None else self.metrics.registry)
-        filer = Filer(store, self.blobs, owner_id, figures)
+        filer = Filer(store, self.blobs, figures)
         maker = Maker(
             store,
             self.blobs,
@@ -214,7 +217,12 @@ class _Parts:
             find=FindImage(store, OwnerTokens(self.secret.derive("image.owners"))),
             list_images=ListImages(store, PageTokens(self.secret.derive("image.pages"))),
             delete=DeleteImage(store, filer),
-            download=DownloadImage(store, self.blobs, self.codecs),
+            download=DownloadImage(
+                store,
+                self.blobs,
+                self.codecs,
+                Conversions(_CONVERSIONS_PER_WORKER * self.settings.image.workers),
+            ),
             list_models=ListModels(catalog),
             summarize_usage=SummarizeUsage(store),
             redeliver_usage=RedeliverUsage(store, self.settings.analytics.enabled),

@@ -23,7 +23,7 @@ class LimitSettings:
     admin: int = _calls(100, "Calls a minute of administrators' RPCs, per caller")
     chat: int = _calls(60, "Answers of Chat a minute, per caller")
     chat_anonymous: int = _calls(10, "The same without a credential, per address")
-    image: int = _calls(10, "Generated images a minute, per caller")
+    image: int = _calls(10, "Calls a minute that make images, however many each, per caller")
     image_anonymous: int = _calls(2, "The same without a credential, per address")
     speech: int = _calls(20, "Conversions to speech a minute, per caller")
     speech_anonymous: int = _calls(4, "The same without a credential, per address")

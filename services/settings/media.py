@@ -26,7 +26,7 @@ class BlobSettings:
     """The object store: a folder, unless an S3 endpoint or key is set."""
 
     folder: Path | None = setting(
-        PATH, None, "Folder of the objects; without it `blobs` in the data directory. Not used with S3."
+        PATH, None, "Folder of the objects; without it `blobs` in the data directory. Not with S3."
     )
     s3_endpoint: str | None = setting(
         WEB_ADDRESS,
@@ -56,7 +56,7 @@ class BlobSettings:
     @property
     def is_s3(self) -> bool:
         """Whether objects are kept in S3."""
-        return self.s3_endpoint is not None or self.s3_access_key is not None
+        return any(each is not None for each in (self.s3_endpoint, self.s3_access_key, self.s3_secret_key))
 
 
 @dataclass(frozen=True, slots=True)

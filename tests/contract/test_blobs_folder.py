@@ -196,6 +196,36 @@ async def test_a_disk_that_does_not_answer_is_not_waited_for(
         blobs.close()
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("step", ["os.fsync", "services.capabilities.blobs.stores.tree._stamp"])
+async def test_a_write_that_was_given_up_does_not_come_behind_its_removal(
+    blobs: FolderBlobs, root: Path, monkeypatch: pytest.MonkeyPatch, step: str, cancelled: bool
+) -> None:
+    goes_on, begun = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        begun.set()
+        goes_on.wait(20)
+
+    monkeypatch.setattr(step, wait)
+    slow = FolderBlobs(root, 20.0 if cancelled else 0.05)
+    writing = asyncio.create_task(slow.put(_KEY, b"1", _PNG))
+    assert await asyncio.to_thread(begun.wait, 20)
+    if cancelled:
+        writing.cancel()
+    with pytest.raises((StoreAway, asyncio.CancelledError)):
+        await writing
+    # It is before the lock, or has looked for the last time and holds it: then the removal waits.
+    removal = asyncio.create_task(blobs.delete([_KEY]))
+    if step == "os.fsync":
+        await removal
+    goes_on.set()
+    await removal
+    slow.close()
+    assert await _keys(blobs) == []
+    assert _drafts(root) == []
+
+
 async def test_no_more_calls_wait_than_may() -> None:
     goes_on = threading.Event()
     threads = Threads(workers=1, queue=1, timeout=20.0)

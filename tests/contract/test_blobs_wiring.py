@@ -20,7 +20,9 @@ from services.capabilities.blobs.errors import (
 )
 from services.capabilities.blobs.stores.s3_failures import NoSuchObject, Unmet, failure_of
 from services.capabilities.blobs.stores.turns import Turns
+from services.capabilities.blobs.watched import WatchedBlobs
 from services.capabilities.blobs.wiring import BlobsCheck, build, described
+from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
 from services.settings import BlobSettings, SecretStr
 from tests.fakes.blobs_memory import MemoryBlobs
@@ -89,6 +91,8 @@ async def test_a_folder_that_is_a_file_stops_the_start(tmp_path: Path) -> None:
     ("changes", "named"),
     [
         ({"s3_access_key": None}, "S3_SECRET_KEY"),
+        ({"s3_access_key": None, "s3_endpoint": None}, "S3_ACCESS_KEY"),
+        ({"folder": Path("/srv/objects")}, "ANTIPHON_BLOBS__FOLDER"),
         ({"s3_secret_key": None}, "S3_SECRET_KEY"),
         ({"s3_bucket": "No/Bucket"}, "S3_BUCKET"),
         ({"s3_region": "</x>"}, "S3_REGION"),
@@ -163,7 +167,7 @@ def test_an_answer_that_is_no_failure_is_told_apart() -> None:
 
 async def test_the_check_asks_now_and_then_and_says_what_is_wrong() -> None:
     blobs, now = MemoryBlobs(), 0.0
-    check = BlobsCheck(blobs, fresh_seconds=5.0, clock=lambda: now)
+    check = BlobsCheck(WatchedBlobs(blobs), fresh_seconds=5.0, clock=lambda: now)
     assert await asyncio.gather(*(check.check() for _ in range(10))) == [None] * 10
     assert blobs.calls == [("ping", "")]
     blobs.fail_next(2, "ping")
@@ -175,6 +179,37 @@ async def test_the_check_asks_now_and_then_and_says_what_is_wrong() -> None:
     assert await check.check() == first
     now = 15.0
     assert await check.check() is None
+
+
+async def test_a_store_that_takes_no_writes_is_told_once_and_shown_until_it_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, now = MemoryBlobs(), 0.0
+    blobs = WatchedBlobs(store, clock=lambda: now)
+    check = BlobsCheck(blobs)
+    store.fail_next(5, "put")
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await blobs.put("a", b"123", "text/plain")
+    (told,) = caplog.records
+    assert told.levelname == "WARNING"
+    # Where there is room for little things, there need not be any for others.
+    await blobs.put("b", b"1", "text/plain")
+    assert await check.check() == blobs.refusing == told.__dict__["why"]
+    await blobs.put("a", b"123", "text/plain")
+    assert await check.check() is None
+    assert len(caplog.records) == 2
+
+
+async def test_what_failed_long_ago_keeps_nobody_from_trying_again() -> None:
+    store, now = MemoryBlobs(), 0.0
+    blobs = WatchedBlobs(store, clock=lambda: now)
+    store.fail_next(1, "create")
+    with pytest.raises(Unavailable):
+        await blobs.create("a", b"123", "text/plain")
+    assert blobs.refusing
+    now = 60.0
+    assert blobs.refusing is None
 
 
 async def test_no_more_calls_wait_for_their_turn_than_may() -> None:

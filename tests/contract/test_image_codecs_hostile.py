@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from services.image.errors import CodecsOverloaded, ImageUnusable
 from services.image.model import Format, Size
 from services.image.ports import Original
+from services.image.providers.codecs import adapter
 from services.image.providers.codecs.adapter import WorkerCodecs
 from services.kernel.errors import Unavailable
 from tests.fakes.foreign_images import NO_IMAGES, bombs, enormous, gif_of_many_frames, kinds, saved, scene
@@ -48,6 +50,12 @@ def worker() -> psutil.Process:
     """The process at work for these tests."""
     found = [p for p in psutil.Process().children() if any("codecs.worker" in word for word in p.cmdline())]
     return max(found, key=lambda process: process.create_time())
+
+
+async def given() -> None:
+    """Let a worker at rest be given its job."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def peak_bytes(pid: int) -> int:
@@ -109,7 +117,7 @@ async def test_a_decoder_that_dies_makes_its_image_unusable_and_no_other(codecs:
     victim.send_signal(signal.SIGSTOP)
     lost = asyncio.create_task(adopted(codecs, KINDS["png"]))
     next_one = asyncio.create_task(adopted(codecs, KINDS["jpeg"]))
-    await asyncio.sleep(0)
+    await given()
     os.kill(victim.pid, signal.SIGKILL)
     assert await lost == "format"
     assert isinstance(await next_one, Original)
@@ -128,9 +136,43 @@ async def test_without_workers_nothing_is_drawn_or_converted() -> None:
         assert told.value.reason == "UNAVAILABLE"
 
 
-async def test_when_too_many_wait_the_next_one_is_told() -> None:
-    codecs = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS, queue=2)
-    jobs = [asyncio.create_task(codecs.draw("a cat", Size(9, 9), "", seed)) for seed in range(4)]
-    done = await asyncio.gather(*jobs, return_exceptions=True)
+async def test_a_worker_that_can_not_start_is_no_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "_PROGRAM", "services.no_such_program")
+    codecs = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS)
+    try:
+        with pytest.raises(Unavailable) as told:
+            await codecs.adopt(KINDS["png"], {})
+    finally:
+        await codecs.aclose()
+    assert told.value.reason == "UNAVAILABLE"
+
+
+async def test_a_server_that_stops_blames_no_image() -> None:
+    codecs = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS)
+    await adopted(codecs, KINDS["png"])
+    worker().send_signal(signal.SIGSTOP)
+    lost = asyncio.create_task(codecs.adopt(KINDS["png"], {}))
+    await given()
     await codecs.aclose()
-    assert [type(outcome) for outcome in done] == [bytes, bytes, bytes, CodecsOverloaded]
+    with pytest.raises(Unavailable) as told:
+        await lost
+    assert told.value.reason == "UNAVAILABLE"
+
+
+async def test_only_conversions_are_too_many_and_what_is_made_goes_before_them() -> None:
+    codecs = WorkerCodecs(workers=1, max_pixels=MAX_PIXELS, queue=2)
+    png, done = saved(scene(), "PNG"), []
+
+    async def noted(name: str, job: Coroutine[Any, Any, object]) -> None:
+        await job
+        done.append(name)
+
+    jobs = [
+        *(noted(f"convert {number}", codecs.convert(png, Format.JPEG)) for number in range(4)),
+        *(noted(f"draw {number}", codecs.draw("a cat", Size(9, 9), "", number)) for number in range(2)),
+        noted("adopt", codecs.adopt(png, {})),
+    ]
+    outcomes = await asyncio.gather(*(asyncio.create_task(job) for job in jobs), return_exceptions=True)
+    await codecs.aclose()
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [CodecsOverloaded]
+    assert done == ["convert 0", "draw 0", "draw 1", "adopt", "convert 1", "convert 2"]

@@ -15,7 +15,7 @@ from services.capabilities.upstream.errors import (
 from services.image.errors import ImageUnusable
 from services.image.model import Size
 from tests.fakes.image_codecs import picture
-from tests.fakes.image_providing import CALL, failure, providing
+from tests.fakes.image_providing import CALL, failure, made, providing
 from tests.fakes.image_upstream import (
     image_upstream,
     images,
@@ -33,8 +33,8 @@ async def test_an_image_by_its_address_is_fetched_where_that_is_allowed() -> Non
         upstream.answers(named(upstream.origin + "/1", store.origin + "/2"), images())
         origins = (upstream.origin, store.origin)
         async with providing("openai", upstream.at("openai"), image_origins=origins) as provider:
-            made = await provider.generate(call)
-        assert [one.data for one in made] == [picture(Size(8, 8), b"\0\1\2")] * 2
+            found = await made(provider, call)
+        assert [one.data for one in found] == [picture(Size(8, 8), b"\0\1\2")] * 2
         assert "authorization" not in store.asked[0].headers
 
 
@@ -94,7 +94,7 @@ async def test_large_images_come_whole_and_one_that_is_too_large_by_a_byte_does_
     async with image_upstream() as upstream:
         upstream.answers(sends(whole))
         async with providing("openai", upstream.at("openai"), limit=limit) as provider:
-            assert [one.data for one in await provider.generate(CALL)] == [whole, whole]
+            assert [one.data for one in await made(provider, CALL)] == [whole, whole]
     entries = [{"b64_json": base64.b64encode(larger).decode()}]
     error, _ = await failure("openai", says(200, {"data": entries}), call=replace(CALL, count=1), limit=limit)
     assert (type(error), error.metadata["detail"]) == (ImageUnusable, "bytes")

@@ -24,7 +24,7 @@ from services.image.providers.catalog_file import ResponseFormat
 from services.image.providers.procedural import ProceduralImages
 from tests.fakes.chat_play import until
 from tests.fakes.image_codecs import PlainCodecs, picture
-from tests.fakes.image_providing import CALL, KEY, every_protocol, failure, providing
+from tests.fakes.image_providing import CALL, KEY, every_protocol, failure, made, providing
 from tests.fakes.image_upstream import (
     Asked,
     Play,
@@ -45,8 +45,8 @@ from tests.fakes.image_upstream import (
 @every_protocol
 async def test_as_many_images_come_as_were_asked_for(protocol: str) -> None:
     async with image_upstream() as upstream, providing(protocol, upstream.at(protocol)) as provider:
-        made = await provider.generate(CALL)
-    assert [one.data for one in made] == [picture(CALL.size, bytes([seed, 1, 2])) for seed in (7, 8)]
+        found = await made(provider, CALL)
+    assert [one.data for one in found] == [picture(CALL.size, bytes([seed, 1, 2])) for seed in (7, 8)]
     assert {one.headers["authorization"] for one in upstream.asked} == {f"Bearer {KEY}"}
     assert {one.headers["accept-encoding"] for one in upstream.asked} == {"identity"}
     assert [one.seed for one in upstream.asked] == [7, 8]
@@ -57,8 +57,8 @@ async def test_what_openai_is_asked() -> None:
     async with image_upstream() as upstream:
         upstream.answers(images(revised="a cat,\n and a dog\0"))
         async with providing("openai", upstream.at("openai"), quality="high") as provider:
-            made = await provider.generate(call)
-    assert [one.revised_prompt for one in made] == ["a cat, and a dog"] * 3
+            found = await made(provider, call)
+    assert [one.revised_prompt for one in found] == ["a cat, and a dog"] * 3
     asked = Asked(
         "POST",
         "/v1/images/generations",
@@ -80,7 +80,7 @@ async def test_a_model_that_refuses_a_response_format_is_not_told_one() -> None:
         image_upstream() as upstream,
         providing("openai", upstream.at("openai"), response_format=ResponseFormat.NONE) as provider,
     ):
-        await provider.generate(replace(CALL, seed=None, negative_prompt="", count=1))
+        await made(provider, replace(CALL, seed=None, negative_prompt="", count=1))
     assert upstream.asked[0].content.keys() == {"model", "prompt", "n", "size"}
 
 
@@ -89,10 +89,10 @@ async def test_what_pollinations_is_asked() -> None:
         image_upstream() as upstream,
         providing("pollinations", upstream.at("pollinations")) as provider,
     ):
-        await provider.generate(replace(CALL, count=1))
-        await provider.generate(replace(CALL, prompt="..", count=1))
+        await made(provider, replace(CALL, count=1))
+        await made(provider, replace(CALL, prompt="..", count=1))
         with pytest.raises(ProviderRefused, match="too long"):
-            await provider.generate(replace(CALL, prompt="☂" * 4000))
+            await made(provider, replace(CALL, prompt="☂" * 4000))
     first, second = upstream.asked
     assert (first.method, first.path) == ("GET", f"/prompt/{CALL.prompt}")
     assert first.content == {
@@ -109,7 +109,7 @@ async def test_what_pollinations_is_asked() -> None:
 
 async def test_what_hugging_face_is_asked() -> None:
     async with image_upstream() as upstream, providing("huggingface", upstream.at("huggingface")) as provider:
-        await provider.generate(replace(CALL, count=1))
+        await made(provider, replace(CALL, count=1))
     assert (upstream.asked[0].method, upstream.asked[0].path) == ("POST", "/hf/models/up/stream")
     assert upstream.asked[0].content == {
         "inputs": CALL.prompt,
@@ -119,9 +119,9 @@ async def test_what_hugging_face_is_asked() -> None:
 
 async def test_procedural_draws_the_same_again_and_another_for_each_seed() -> None:
     provider = ProceduralImages(PlainCodecs())
-    made = await provider.generate(replace(CALL, count=3))
-    assert len({one.data for one in made}) == 3
-    assert await provider.generate(replace(CALL, seed=8, count=2)) == made[1:]
+    found = await made(provider, replace(CALL, count=3))
+    assert len({one.data for one in found}) == 3
+    assert await made(provider, replace(CALL, seed=8, count=2)) == found[1:]
 
 
 @every_protocol
@@ -201,7 +201,7 @@ async def test_an_endpoint_that_lets_nobody_in_is_told_as_such(protocol: str) ->
         base_url = f"http://127.0.0.1:{full.getsockname()[1]}"
         async with providing(protocol, base_url, connect=0.1) as provider:
             with pytest.raises(ProviderTimeout) as late:
-                await provider.generate(CALL)
+                await made(provider, CALL)
     assert late.value.metadata["stage"] == "connect"
 
 
@@ -213,7 +213,7 @@ async def test_an_endpoint_that_is_not_there_or_breaks_off_may_be_asked_again(pr
         unused.bind(("127.0.0.1", 0))
         async with providing(protocol, f"http://127.0.0.1:{unused.getsockname()[1]}") as provider:
             with pytest.raises(ProviderUnavailable):
-                await provider.generate(CALL)
+                await made(provider, CALL)
 
 
 @every_protocol
@@ -234,7 +234,7 @@ async def test_what_an_image_claims_to_be_is_not_believed(protocol: str) -> None
         upstream.answers(sends(data, kind="text/html"))
         async with providing(protocol, upstream.at(protocol)) as provider:
             # The codecs find out what it is.
-            assert (await provider.generate(CALL))[0].data == data
+            assert (await made(provider, CALL))[0].data == data
 
 
 @every_protocol
@@ -259,7 +259,7 @@ async def test_whoever_cancels_has_the_socket_closed_at_once(protocol: str) -> N
     async with image_upstream() as upstream:
         upstream.answers(hangs(after_headers=True))
         async with providing(protocol, upstream.at(protocol)) as provider:
-            task = asyncio.create_task(provider.generate(CALL))
+            task = asyncio.create_task(made(provider, CALL))
             await until(lambda: bool(upstream.asked))
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -94,7 +94,7 @@ async def test_what_failed_leaves_no_image_and_its_objects_are_to_go(image_store
     filings = await image_stores.taken()
     assert set(filings) == set(made.image_ids)
     for filing in filings.values():
-        assert (filing.change, filing.again, filing.image) == (Change.REMOVE, 2, None)
+        assert (filing.change, filing.again, filing.image) == (Change.DISCARD, 2, None)
         assert (filing.group, filing.user_id) == (f"/{filing.image_id}", "")
         assert filing.day == made.create_time.date()
 
@@ -102,6 +102,27 @@ async def test_what_failed_leaves_no_image_and_its_objects_are_to_go(image_store
     assert await store.end(kept.generation_id, State.CANCELLED, None, None, free=False, remove=False)
     assert await store.claimed("ana", request_id, DIGEST) == kept.generation_id
     assert set(await image_stores.taken()) == set(made.image_ids)
+
+
+async def test_an_image_that_was_removed_is_not_spared_as_one_that_never_was(
+    image_stores: ImageStores,
+) -> None:
+    store = image_stores.store
+    made = await image_stores.started(count=2)
+    removed, kept_out = images_of(made)
+    assert await store.restore([removed]) == 1, "from an index that knew more"
+    assert await store.delete(removed.image_id, "ana")
+    assert await store.end(made.generation_id, State.INTERRUPTED, BUSY, None, free=True, remove=True, again=1)
+    filings = await image_stores.taken()
+    assert (filings[removed.image_id].change, filings[removed.image_id].again) == (Change.REMOVE, 1)
+    assert filings[removed.image_id].group == f"ana/{removed.day}"
+    assert filings[kept_out.image_id].change is Change.DISCARD
+
+    assert await store.restore([removed, kept_out]) == 1, "a discard keeps nothing out"
+    assert await store.delete(kept_out.image_id, "ana")
+    removal = (await image_stores.taken())[kept_out.image_id]
+    assert (removal.change, removal.user_id) == (Change.REMOVE, "ana")
+    assert removal.group == f"ana/{kept_out.day}", "its line is to go as well"
 
 
 async def test_a_silent_owner_is_told_from_one_at_work(image_stores: ImageStores) -> None:
@@ -182,6 +203,20 @@ async def test_the_index_is_made_anew_without_what_is_to_go(image_stores: ImageS
     assert await store.image(gone.image_id) is None
     assert [await store.image(image.image_id) for image in lost] == lost
     assert set(await image_stores.taken()) == {gone.image_id}
+
+
+async def test_what_is_forgotten_leaves_nothing_to_be_filed_and_can_come_back(
+    image_stores: ImageStores,
+) -> None:
+    store = image_stores.store
+    gone, kept = await image_stores.completed(count=2)
+    assert await store.forget([gone.image_id]) == 0, "its record is still to be filed"
+    await image_stores.filed()
+    assert await store.forget([gone.image_id, new_id()]) == 1
+    assert await store.forget([]) == 0
+    assert (await store.image(gone.image_id), await store.image(kept.image_id)) == (None, kept)
+    assert await store.unfiled() == 0
+    assert await store.restore([gone]) == 1
 
 
 async def test_images_of_nobody_expire(image_stores: ImageStores) -> None:

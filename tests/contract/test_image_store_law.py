@@ -36,6 +36,7 @@ STEPS = st.lists(
         st.tuples(st.just("end"), CALLS, st.booleans(), st.integers(0, 2)),
         st.tuples(st.just("renew"), OWNER),
         st.tuples(st.just("delete"), CALLS, st.sampled_from(("ana", None))),
+        st.tuples(st.just("forget"), CALLS),
         st.tuples(st.just("restore"), CALLS),
         st.tuples(st.just("expire"), st.just(0)),
         st.tuples(st.just("prune"), st.just(0)),
@@ -85,6 +86,9 @@ class Played:
     async def _delete(self, call: int, user_id: str | None) -> object:
         return await self.store.delete(self.calls[call].image_ids[0], user_id)
 
+    async def _forget(self, call: int) -> object:
+        return await self.store.forget(self.calls[call].image_ids)
+
     async def _restore(self, call: int) -> object:
         return await self.store.restore(images_of(self.calls[call]))
 
@@ -110,10 +114,10 @@ class Played:
         )
 
     async def _filed(self, owner_id: str) -> None:
-        await self.store.filed(owner_id, self.taken[owner_id], HOUR)
+        await self.store.filed(self.taken[owner_id], HOUR)
 
     async def _failed(self, owner_id: str) -> None:
-        await self.store.failed(owner_id, self.taken[owner_id], HALF)
+        await self.store.failed(self.taken[owner_id], HALF)
 
     async def _leave(self, owner_id: str) -> None:
         await self.store.leave(owner_id, [filing.group for filing in self.taken[owner_id]])
@@ -125,6 +129,24 @@ class Played:
 @pytest.mark.long
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([("begin", 0, OWNERS[0]), ("restore", 0), ("end", 0, True, 0), ("restore", 0)])
+@example(
+    [
+        ("begin", 0, OWNERS[0]),
+        ("end", 0, True, 1),
+        ("restore", 0),
+        ("delete", 0, None),
+        ("take", OWNERS[1], True),
+    ]
+)
+@example(
+    [
+        ("begin", 0, OWNERS[0]),
+        ("restore", 0),
+        ("delete", 0, None),
+        ("end", 0, True, 1),
+        ("take", OWNERS[1], True),
+    ]
+)
 @given(STEPS)
 async def test_postgres_says_what_memory_says(indexes: ImageStores, steps: list[tuple[Any, ...]]) -> None:
     await indexes.empty()

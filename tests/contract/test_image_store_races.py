@@ -82,7 +82,7 @@ async def test_a_generation_is_completed_or_interrupted_never_both(indexes: Imag
         assert found is not None
         assert (found.state, image is not None, filing.change) in (
             kept,
-            (State.INTERRUPTED, False, Change.REMOVE),
+            (State.INTERRUPTED, False, Change.DISCARD),
         )
         await indexes.filed()
     assert len(await indexes.waiting()) == 6
@@ -99,7 +99,7 @@ async def test_no_group_is_taken_by_two(indexes: ImageStores) -> None:
             groups = {filing.group for filing in taken}
             assert not groups & at_work
             at_work.update(groups)
-            await store.filed(owner_id, taken, HOUR)
+            await store.filed(taken, HOUR)
             done.extend(filing.image_id for filing in taken)
             at_work.difference_update(groups)
             await store.leave(owner_id, list(groups))
@@ -133,7 +133,7 @@ async def test_a_removal_is_not_lost_to_an_addition_that_is_filed(indexes: Image
     images = await indexes.completed(count=10)
     taken = await indexes.store.take(owner_id, TTL)
     await asyncio.gather(
-        *(indexes.store.filed(owner_id, [filing], HOUR) for filing in taken),
+        *(indexes.store.filed([filing], HOUR) for filing in taken),
         *(indexes.other.delete(image.image_id, "ana") for image in images),
     )
     await indexes.store.leave(owner_id, [taken[0].group])

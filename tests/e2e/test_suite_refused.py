@@ -170,12 +170,15 @@ def test_a_second_suite_on_the_same_data_directory(tmp_path: Path, start_suite: 
 
 def test_a_catalog_of_models_that_is_broken(tmp_path: Path) -> None:
     (tmp_path / "models.toml").write_text("[[models]\n")
-    told = refused(
-        tmp_path, "--port", "0", seconds=40, settings={"ANTIPHON_CHAT__MODELS_FILE": "models.toml"}
-    )
-    told = told.splitlines()[-2]
-    assert "models.toml" in told
-    assert "models.toml:1:" in told
+    told = refused(tmp_path, "--port", "0", settings={"ANTIPHON_CHAT__MODELS_FILE": "models.toml"})
+    assert "models.toml:1:" in told.splitlines()[-2]
+    assert list(tmp_path.rglob("postgres")) == []
+
+
+def test_a_catalog_of_image_models_that_is_not_there(tmp_path: Path) -> None:
+    told = refused(tmp_path, "--port", "0", settings={"ANTIPHON_IMAGE__MODELS_FILE": "nowhere.toml"})
+    assert "nowhere.toml" in told
+    assert list(tmp_path.rglob("postgres")) == []
 
 
 def test_a_data_directory_whose_secret_was_lost(tmp_path: Path, start_suite: StartSuite) -> None:

@@ -36,14 +36,15 @@ def facts_of(png: bytes) -> dict[str, str]:
 
 
 class PlainCodecs:
-    """`image.ports.Codecs`. With `full` they take nothing, with `dead` every worker dies; `adopted` counts what was adopted. An image waits at
-    `gate` before it is adopted while that is closed, and `waiting` says how many do."""
+    """`image.ports.Codecs`. With `full` they convert nothing, with `dead` no worker can be had; `adopted` and `converted` count what was. An
+    image waits at `gate` before it is adopted or converted while that is closed, and `waiting` says how many do."""
 
     def __init__(self, *, max_pixels: int = 16_777_216) -> None:
         self.max_pixels = max_pixels
         self.full = False
         self.dead = False
         self.adopted = 0
+        self.converted = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = 0
@@ -51,11 +52,7 @@ class PlainCodecs:
     async def adopt(self, data: bytes, facts: Mapping[str, str]) -> Original:
         """See `image.ports.Codecs`."""
         self._look()
-        self.waiting += 1
-        try:
-            await self.gate.wait()
-        finally:
-            self.waiting -= 1
+        await self._pass_gate()
         if not data.startswith(_SIGNATURE):
             raise ImageUnusable("what the provider sent is no image of a known format", "format")
         chunks = list(_chunks(data))
@@ -81,15 +78,24 @@ class PlainCodecs:
 
     async def convert(self, png: bytes, format_: Format) -> tuple[bytes, str]:
         """See `image.ports.Codecs`. What is no PNG begins with its content type."""
+        if self.full:
+            raise CodecsOverloaded
         self._look()
+        await self._pass_gate()
+        self.converted += 1
         data = png if format_ is Format.PNG else format_.value.encode() + b"\n" + png
         return data, hashlib.sha256(data).hexdigest()
 
     def _look(self) -> None:
-        if self.full:
-            raise CodecsOverloaded
         if self.dead:
-            raise Unavailable("the process that works on images has died; try again")
+            raise Unavailable("images can't be worked on at the moment; try again")
+
+    async def _pass_gate(self) -> None:
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:

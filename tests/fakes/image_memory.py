@@ -151,7 +151,7 @@ class MemoryImageStore:
             del self._claims[claim]
         gone = set(generation.image_ids) - self.images.keys() if remove else ()
         for image_id in sorted(gone):
-            self._file(image_id, "", generation.create_time, Change.REMOVE, again)
+            self._file(image_id, "", generation.create_time, Change.DISCARD, again)
         return True
 
     def _end(
@@ -226,7 +226,7 @@ class MemoryImageStore:
         missing = {
             image.image_id: image
             for image in images
-            if image.image_id not in self.images and image.image_id not in self.filings
+            if image.image_id not in self.images and not self._to_remove(image.image_id)
         }
         self.images.update(missing)
         return len(missing)
@@ -264,9 +264,14 @@ class MemoryImageStore:
     ) -> None:
         day = create_time.astimezone(UTC).date()
         there = self.filings.get(image_id)
-        if there is None:
-            there = Filing(image_id, group_of(image_id, user_id, day), user_id, day, change, 0)
-        self._set(replace(there, change=change, attempts=0, again=max(again, there.again)))
+        filing = Filing(image_id, group_of(image_id, user_id, day), user_id, day, change, 0)
+        if there is not None and change is Change.DISCARD:
+            filing = there
+        self._set(replace(filing, attempts=0, again=max(again, there.again if there else 0)))
+
+    def _to_remove(self, image_id: str) -> bool:
+        there = self.filings.get(image_id)
+        return there is not None and there.change is Change.REMOVE
 
     def _set(self, filing: Filing, due: timedelta = timedelta()) -> None:
         """Another revision of it is to be filed after this time."""
@@ -275,7 +280,7 @@ class MemoryImageStore:
 
     @_reached
     async def take(
-        self, owner_id: str, ttl: timedelta, group: str = "", limit: int = 500
+        self, lease_id: str, ttl: timedelta, group: str = "", limit: int = 500
     ) -> Sequence[Filing]:
         held = {key for key, (_, expires) in self._leases.items() if expires > self.now}
         ids = sorted(self.filings, key=lambda id_: (self._due[id_], id_))
@@ -286,7 +291,7 @@ class MemoryImageStore:
             and (filing.group == group if group else self._due[id_] <= self.now)
         ][:limit]
         for filing in taken:
-            self._leases[filing.group] = (owner_id, self.now + ttl)
+            self._leases[filing.group] = (lease_id, self.now + ttl)
         return taken
 
     @_reached
@@ -294,7 +299,7 @@ class MemoryImageStore:
         return any(filing.group == group for filing in self.filings.values())
 
     @_reached
-    async def filed(self, owner_id: str, done: Sequence[Filing], repeat: timedelta) -> None:
+    async def filed(self, done: Sequence[Filing], repeat: timedelta) -> None:
         for filing in done:
             there = self.filings.get(filing.image_id)
             if there is not None and there.revision == filing.revision:
@@ -308,7 +313,7 @@ class MemoryImageStore:
                 self._set(replace(there, change=Change.REMOVE, attempts=0))
 
     @_reached
-    async def failed(self, owner_id: str, filings: Sequence[Filing], pause: timedelta) -> None:
+    async def failed(self, filings: Sequence[Filing], pause: timedelta) -> None:
         for filing in filings:
             there = self.filings.get(filing.image_id)
             if there is not None and there.revision == filing.revision:
@@ -316,9 +321,9 @@ class MemoryImageStore:
                 self._due[filing.image_id] = self.now + pause
 
     @_reached
-    async def leave(self, owner_id: str, groups: Sequence[str]) -> None:
+    async def leave(self, lease_id: str, groups: Sequence[str]) -> None:
         for group in groups:
-            if self._leases.get(group, ("",))[0] == owner_id:
+            if self._leases.get(group, ("",))[0] == lease_id:
                 del self._leases[group]
 
     @_reached

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,13 @@ import pytest
 
 from services.capabilities.upstream.errors import ProviderFailure
 from services.image.model import Size
-from services.image.ports import ImageProvider, ProviderCall
+from services.image.ports import ImageProvider, ProviderCall, ProviderImage
 from services.image.providers.adapters import Adapters
 from services.image.providers.catalog import Endpoint
 from services.image.providers.catalog_file import ChosenTimeouts, Protocol, ResponseFormat
 from services.image.providers.exchange import open_session
 from services.infra.http.public import PublicFetch
+from services.kernel.budget import ByteBudget
 from services.settings import ImageSettings
 from tests.fakes.chat_play import until
 from tests.fakes.image_upstream import PROTOCOLS, ImageUpstream, Play, image_upstream
@@ -35,8 +36,10 @@ async def providing(
     total: float = 5.0,
     connect: float = 5.0,
     limit: int = LIMIT,
+    budget: ByteBudget | None = None,
     **changes: Any,
 ) -> AsyncIterator[ImageProvider]:
+    """A provider; those with the same `budget` share it."""
     endpoint = Endpoint(
         model="the-model",
         provider="the-provider",
@@ -52,10 +55,23 @@ async def providing(
     fetch = PublicFetch(connect_seconds=connect)
     try:
         async with open_session() as session:
-            adapters = Adapters(session, fetch, ImageSettings(max_image_bytes=limit))
+            adapters = Adapters(session, fetch, ImageSettings(max_image_bytes=limit), budget)
             yield adapters(replace(endpoint, **changes))
     finally:
         await fetch.aclose()
+
+
+def coming(
+    provider: ImageProvider, call: ProviderCall = CALL
+) -> AbstractAsyncContextManager[AsyncIterator[ProviderImage]]:
+    """The images of a call as they come; at the end of the block no more are wanted."""
+    return aclosing(provider.generate(call))  # type: ignore[type-var]
+
+
+async def made(provider: ImageProvider, call: ProviderCall = CALL) -> Sequence[ProviderImage]:
+    """All images of a call."""
+    async with coming(provider, call) as images:
+        return [image async for image in images]
 
 
 async def failure(
@@ -66,7 +82,7 @@ async def failure(
         upstream.answers(*plays)
         async with providing(protocol, upstream.at(protocol), **changes) as provider:
             with pytest.raises(ProviderFailure) as failed:
-                await provider.generate(call)
+                await made(provider, call)
             await until(lambda: upstream.closed == closes)
     error = failed.value
     assert KEY not in f"{error.message} {error.metadata} {error.said} {error.upstream_request_id}"

@@ -155,7 +155,7 @@ class ImageStage:
             retries=self.retries,
             embed_metadata=embed_metadata,
         )
-        filer = Filer(self.store, self.blobs, owner_id, metrics)
+        filer = Filer(self.store, self.blobs, metrics)
         generations = Generations(
             self.store,
             maker,

@@ -49,7 +49,7 @@ class ImageStores:
         """Nothing is left to be filed that is due."""
         owner_id = new_id()
         while taken := await self.store.take(owner_id, TTL):
-            await self.store.filed(owner_id, taken, TTL)
+            await self.store.filed(taken, TTL)
             await self.store.leave(owner_id, list({filing.group for filing in taken}))
 
     async def taken(self, owner_id: str = "", **how: Any) -> dict[str, Filing]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -51,9 +52,9 @@ async def downloaded(
 
 
 def objects(suite: Served) -> dict[str, Path]:
-    """The objects of the suite's folder, by key."""
+    """The objects of the suite's folder, by key. Folders may go while they are looked through."""
     root = suite.suite.settings.data_dir / "blobs"
-    found = (path for path in root.rglob("*") if path.is_file())
+    found = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
     return {str(path.relative_to(root)): path for path in found}
 
 

@@ -20,6 +20,7 @@ from services.bootstrap.diagnosis import diagnose
 from services.bootstrap.findings import Finding, Verdict
 from services.bootstrap.running import Administrator, run
 from services.bootstrap.suite import Suite, serving
+from services.cli.serve import announce
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
 from services.settings import Settings
@@ -73,7 +74,7 @@ async def log_in(address: str, administrator: Administrator) -> str:
 
 
 async def test_the_suite_serves_both_services_on_one_port(
-    migrated_url: str, tmp_path: Path, log: Log
+    migrated_url: str, tmp_path: Path, log: Log, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with serving(settings_for(migrated_url, tmp_path), [], log, NO_ENVIRON) as suite:
         address = suite.server.address
@@ -83,6 +84,8 @@ async def test_the_suite_serves_both_services_on_one_port(
         assert events[0].HasField("started")
         assert events[-1].HasField("finished")
         assert suite.health.broken == {}
+        announce(suite, None)
+        assert f"\n  objects  the folder {suite.settings.data_dir / 'blobs'}\n" in capsys.readouterr().out
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", suite.server.port)
 
@@ -167,10 +170,10 @@ async def test_running_announces_and_ends_when_it_is_told_to(
 ) -> None:
     announced: asyncio.Future[tuple[str, Administrator | None]] = asyncio.get_running_loop().create_future()
 
-    def announce(suite: Suite, administrator: Administrator | None) -> None:
+    def told(suite: Suite, administrator: Administrator | None) -> None:
         announced.set_result((suite.server.address, administrator))
 
-    work = asyncio.create_task(run(settings_for(migrated_url, tmp_path), [], log, NO_ENVIRON, announce))
+    work = asyncio.create_task(run(settings_for(migrated_url, tmp_path), [], log, NO_ENVIRON, told))
     address, administrator = await announced
     assert administrator is not None
     assert await log_in(address, administrator)

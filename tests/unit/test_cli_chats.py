@@ -234,6 +234,16 @@ def test_pictures_go_with_the_text(antiphon: Antiphon, server: ScriptedSessions)
     ]
     assert done(antiphon("chat", "--count", *named, "Which is it?")) == "3\n"
     refused(antiphon("chat", "--image-id", "cat", "What?"), "no id of an image", status=2)
+    refused(antiphon("chat", "--image-url", "cat.png", "What?"), "--image-url", "A file", status=2)
+
+
+def test_an_image_that_was_made_without_a_login_goes_with_its_token(
+    antiphon: Antiphon, server: ScriptedSessions
+) -> None:
+    named = ("--owner-token", "it_1", "--image-id", UNKNOWN, "--image-id", UNKNOWN)
+    done(antiphon("chat", *named, "Which is it?"))
+    assert [image.owner_token for image in server.asked[0].images] == ["it_1", ""]
+    refused(antiphon("chat", "--owner-token", "it_1", "What?"), "--image-id", status=2)
 
 
 def test_pictures_of_a_session_are_named(antiphon: Antiphon, server: ScriptedSessions) -> None:

@@ -4,8 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from services.bootstrap.running import Administrator
+from services.bootstrap.suite import SERVICES
+from services.cli.program import program
 from services.cli.serve import announce
 
 
@@ -54,3 +57,8 @@ def test_that_usage_is_not_recorded_is_announced(
     announce(suite(*services, recorded=recorded), None)
     line = "  usage    not recorded (ENABLE_ANALYTICS=false)"
     assert (line in capsys.readouterr().out.splitlines()) is told
+
+
+def test_the_help_names_every_service() -> None:
+    told = CliRunner().invoke(program(["serve", "--help"]), ["serve", "--help"], prog_name="antiphon")
+    assert f"{', '.join(SERVICES)};" in told.output

@@ -14,11 +14,12 @@ import pytest
 from antiphon.image.v1 import image_pb2
 from typer.testing import CliRunner, Result
 
+from services.cli import image_generate
 from services.cli.program import program
 from tests.e2e.suite_process import environment
 from tests.e2e.terminal import Terminal
 from tests.scripted_images import OWNER_TOKEN, ScriptedImages, bytes_of, pieces
-from tests.scripted_server import failing, until_the_caller_leaves
+from tests.scripted_server import BROKEN, failing, until_the_caller_leaves
 
 Antiphon = Callable[..., Result]
 GENERATE = ("image", "generate", "a", "cat")
@@ -86,10 +87,10 @@ def names(folder: Path) -> list[str]:
 def test_an_image_is_made_as_asked_and_written(
     antiphon: Antiphon, server: ScriptedImages, folder: Path
 ) -> None:
-    options = ("--size", "256X256", "--style", "comic", "--negative", "a dog", "--seed", "0")
+    options = ("--size", "256X256", "--style", "watercolor", "--negative", "a dog", "--seed", "0")
     (row,) = done(antiphon(*GENERATE, *options, "--model", "flux", "-o", "cat.webp"))
     request = sent(server, "GenerateImage")
-    assert (request.prompt, request.size, request.style) == ("a cat", "256x256", "comic")
+    assert (request.prompt, request.size, request.style) == ("a cat", "256x256", "watercolor")
     assert (request.negative_prompt, request.seed, request.model) == ("a dog", 0, "flux")
     assert row == [server.images[0].image_id, "256x256", "procedural", "42", "cat.webp"]
     assert names(folder) == ["cat.webp"]
@@ -161,7 +162,12 @@ def test_an_image_without_a_file_can_be_fetched_later_without_an_account(
     assert command in told.stderr
     done(antiphon(*command.split()[1:]))
     assert (folder / "image.png").read_bytes() == bytes_of("a cat")
-    refused(antiphon("image", "get", image_id), "there is no image", "--owner-token")
+    alone = antiphon("image", "get", image_id)
+    refused(alone, "there is no image", "--owner-token", "antiphon login")
+    assert "image list" not in alone.stderr
+    told = antiphon(*GENERATE, "-o", "cat.png")
+    ((image_id, *_),) = done(told)
+    assert f"antiphon image get {image_id} --owner-token {OWNER_TOKEN} -o cat.png" in told.stderr
     assert json.loads(antiphon(*GENERATE, "--json").stdout)["images"][0]["ownerToken"] == OWNER_TOKEN
 
 
@@ -215,6 +221,23 @@ def test_a_full_disk_is_told(antiphon: Antiphon, outside: Mapping[str, str]) -> 
             failing(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", model="fluxx"),
             ("there is no model fluxx", "`antiphon image models`"),
         ),
+        (
+            failing(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "MODEL_NOT_READY",
+                "the model 'dall-e-3' is not ready: set OPENAI_API_KEY",
+                detail="set OPENAI_API_KEY",
+            ),
+            ("is not ready: set OPENAI_API_KEY\n  `antiphon image models`",),
+        ),
+        (
+            failing(
+                grpc.StatusCode.UNAVAILABLE,
+                "IMAGES_NOT_STORED",
+                "the images were made and can't be stored now",
+            ),
+            ("object store",),
+        ),
         (failing(grpc.StatusCode.UNIMPLEMENTED), ("--server IMAGE",)),
         (failing(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING"), ("antiphon login EMAIL",)),
     ],
@@ -225,6 +248,47 @@ def test_a_refusal_says_what_to_do(
     server.fail("GenerateImage", failure)
     refused(antiphon(*GENERATE, "-o", "cat.png"), *texts)
     assert names(folder) == []
+
+
+def test_an_address_that_is_not_fetched_is_for_the_operator(
+    antiphon: Antiphon, server: ScriptedImages
+) -> None:
+    named = failing(grpc.StatusCode.UNAVAILABLE, "IMAGE_UNUSABLE", retry_after=1.0, detail="address")
+    server.fail("GenerateImage", named)
+    told = antiphon(*GENERATE)
+    refused(told, "`image_origins`", "docs/image-models.md")
+    assert "again" not in told.stderr
+
+
+def test_a_limit_that_a_repetition_meets_does_not_hide_what_went_wrong(
+    antiphon: Antiphon, server: ScriptedImages
+) -> None:
+    away = failing(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", "the database is away")
+    limited = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many calls", retry_after=60)
+    server.fail("GenerateImage", away, limited)
+    refused(antiphon(*GENERATE), "too many calls", "the database is away")
+
+
+def test_a_server_that_is_lost_while_it_makes_images_is_sought(
+    antiphon: Antiphon, server: ScriptedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_generate, "_PAUSE_SECONDS", 0.0)
+    server.fail("GenerateImage", *[BROKEN] * 7)
+    told = antiphon(*GENERATE)
+    assert done(told)[0][0] == server.images[0].image_id
+    assert "asking again" in told.stderr
+    asked: list[Any] = [seen.request for seen in server.of("GenerateImage")]
+    assert len({request.request_id for request in asked}) == 1
+    monkeypatch.setattr(image_generate, "SOUGHT_SECONDS", -1.0)
+    server.fail("GenerateImage", *[BROKEN] * 6)
+    refused(antiphon(*GENERATE), "was lost", "antiphon image list")
+
+
+def test_a_server_that_was_never_there_is_told_at_once(antiphon: Antiphon, server: ScriptedImages) -> None:
+    server.stop()
+    told = antiphon(*GENERATE)
+    refused(told, "no server answers")
+    assert "asking again" not in told.stderr
 
 
 def test_a_half_copied_id_is_refused_at_once(antiphon: Antiphon, server: ScriptedImages) -> None:
@@ -238,7 +302,7 @@ def test_images_are_listed_with_whole_prompts_in_a_pipe(antiphon: Antiphon, serv
     server.add_image("long " * 50, user_id=ana.user_id)
     server.add_image("two\nlines")
     newest, oldest = done(antiphon("image", "list"))
-    assert newest[1:] == ["2027-01-15 08:00", "512x512", "procedural", "two lines"]
+    assert newest[1:] == ["2027-01-15 08:00:01+00:00", "512x512", "procedural", "two lines"]
     assert oldest[-1] == ("long " * 50).strip()
     assert [row[2] for row in done(antiphon("image", "list", "--all"))] == ["", "ana@example.com"]
     done(antiphon("image", "list", "--user", "ana@example.com", "--limit", "1"))
@@ -273,11 +337,14 @@ def test_models_say_what_they_make(antiphon: Antiphon, server: ScriptedImages) -
     )
     model.takes_seed = True
     model.prices.add(size="512x512", nano_usd_per_image=40_000_000)
-    server.image_models.models.add(name="other", not_ready_reason="set HF_TOKEN")
+    model.prices.add(nano_usd_per_image=63_000_000)
+    server.image_models.models.add(
+        name="other", not_ready_reason="set HF_TOKEN", description="Good at hands."
+    )
     first, second = done(antiphon("image", "models"))
     assert first[:4] == ["flux *", "ready", "", "512x512, 256x256"]
-    assert first[6:9] == ["4", "seed", "512x512 $0.04"]
-    assert (second[1], second[-1]) == ("not ready", "set HF_TOKEN")
+    assert first[6:9] == ["4", "seed", "512x512 $0.04, else $0.063"]
+    assert (second[1], second[-1]) == ("not ready", "set HF_TOKEN. Good at hands.")
 
 
 def test_a_terminal_shows_how_long_it_takes_and_ctrl_c_ends_the_making(

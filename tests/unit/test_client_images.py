@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from antiphon_client import AsyncClient, Client, Retries, _image_calls
 from antiphon_client._calls import Method
 from antiphon_client._downloading import DownloadReader
-from antiphon_client.errors import BrokenDownload, FailedPrecondition, NotFound, Unavailable, Unreachable
+from antiphon_client.errors import (
+    AntiphonError,
+    BrokenDownload,
+    NotFound,
+    ResourceExhausted,
+    Unreachable,
+)
 from tests.scripted_images import OWNER_TOKEN, ScriptedImages, bytes_of, pieces
 from tests.scripted_server import BROKEN, failing
 
@@ -56,18 +62,58 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_id(client: Client, serv
     ("code", "reason"),
     [
         (grpc.StatusCode.FAILED_PRECONDITION, "PROVIDER_REFUSED"),
-        # What the provider made may have its price.
+        # The server has tried again itself, and each try may have its price.
+        (grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNAVAILABLE"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "PROVIDER_RATE_LIMITED"),
         (grpc.StatusCode.UNAVAILABLE, "IMAGE_UNUSABLE"),
+        (grpc.StatusCode.UNAVAILABLE, "IMAGES_NOT_STORED"),
     ],
 )
 def test_what_would_fail_or_cost_again_is_not_repeated(
     client: Client, server: ScriptedImages, code: grpc.StatusCode, reason: str
 ) -> None:
-    server.fail("GenerateImage", failing(code, reason))
-    with pytest.raises((FailedPrecondition, Unavailable)):
+    server.fail("GenerateImage", failing(code, reason, retry_after=0.001))
+    with pytest.raises(AntiphonError):
         client.generate_images("a cat", request_id="0198c5a2-0000-4000-8000-000000000001", count=2)
     assert len(server.calls) == 1
     assert sent(server, "GenerateImage").request_id == "0198c5a2-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize("reason", ["SHUTTING_DOWN", "OVERLOADED", "UNAVAILABLE"])
+def test_what_the_server_itself_can_not_do_now_is_repeated(
+    client: Client, server: ScriptedImages, reason: str
+) -> None:
+    server.fail("GenerateImage", failing(grpc.StatusCode.UNAVAILABLE, reason))
+    assert client.generate_images("a cat")
+    assert len(server.calls) == 2
+
+
+def test_who_is_limited_in_the_end_learns_what_went_wrong_first(
+    client: Client, server: ScriptedImages
+) -> None:
+    away = failing(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", "the database is away")
+    limited = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many calls", retry_after=60)
+    server.fail("GenerateImage", away, limited)
+    with pytest.raises(ResourceExhausted) as caught:
+        client.generate_images("a cat")
+    assert caught.value.earlier is not None
+    assert caught.value.earlier.message == "the database is away"
+    assert "the database is away" in caught.value.__notes__[0]
+
+
+def test_a_size_is_a_text(client: Client, server: ScriptedImages) -> None:
+    with pytest.raises(TypeError, match="512x512"):
+        client.generate_images("a cat", size=(5, 5))  # type: ignore[arg-type]
+    assert not server.calls
+
+
+def test_a_folder_that_is_missing_is_named_before_anything_is_asked_for(
+    client: Client, server: ScriptedImages, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        client.save_image("any", tmp_path / "none" / "cat.png")
+    assert caught.value.filename == str(tmp_path / "none")
+    assert not server.calls
 
 
 def test_a_download_is_whole_and_says_what_it_is(client: Client, server: ScriptedImages) -> None:

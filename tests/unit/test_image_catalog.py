@@ -116,6 +116,13 @@ def test_what_the_built_in_models_are() -> None:
     assert models["flux"].styles == models["procedural"].styles
 
 
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "HF_TOKEN"])
+def test_whoever_sets_a_key_gets_no_model_by_default_that_its_provider_has_retired(variable: str) -> None:
+    default = load(None, {variable: "a-key"}).default
+    assert default.name != "procedural"
+    assert "Retired" not in default.description
+
+
 def test_the_settings_have_the_keys_and_the_addresses() -> None:
     made = Made()
     settings = Settings(

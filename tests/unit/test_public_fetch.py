@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
@@ -29,60 +28,15 @@ from services.infra.http.public import (
 )
 from tests.fakes.chat_play import until
 from tests.fakes.image_upstream import (
-    ImageUpstream,
     breaks_off,
     claims,
     drips,
     floods,
     hangs,
-    image_upstream,
     redirects,
     says,
 )
-
-# The loopback has many addresses: here one of them plays the internet, and the rest is what it is.
-INTERNET = IPv4Address("127.0.0.1")
-NEAR = IPv4Address("127.0.0.2")
-IMAGE = says(200, b"an image", kind="Image/PNG; x=1")
-
-
-class Names:
-    """A resolver: what each name has, one answer after the other, the last one again and again."""
-
-    def __init__(self, **answers: Sequence[Sequence[Address]]) -> None:
-        self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> Sequence[Address]:
-        self.asked.append(host)
-        found = self.answers.get(host)
-        if not found:
-            raise OSError(None, "no such name")
-        return found.pop(0) if len(found) > 1 else found[0]
-
-
-@asynccontextmanager
-async def internet(
-    names: Names | None = None, free: Sequence[str] = (), connect_seconds: float = 5.0
-) -> AsyncIterator[tuple[PublicFetch, ImageUpstream]]:
-    """A fetcher, and a server of `pictures.example`."""
-    fetch = PublicFetch(
-        free_origins=free,
-        connect_seconds=connect_seconds,
-        is_public=lambda address: address == INTERNET,
-        resolve=names or Names(pictures_example=[[INTERNET]], near_example=[[NEAR]]),
-    )
-    try:
-        async with image_upstream() as server:
-            server.answers(IMAGE)
-            server.origin = server.origin.replace("127.0.0.1", "pictures.example")
-            yield fetch, server
-    finally:
-        await fetch.aclose()
-
-
-async def get(fetch: PublicFetch, url: str, limit: int = 1000, seconds: float = 5.0) -> bytes:
-    return (await fetch.fetch(url, limit=limit, seconds=seconds, accept="image/*")).data
+from tests.fakes.public_hosts import IMAGE, INTERNET, NEAR, Names, get, internet
 
 
 async def test_an_image_of_a_public_host_comes_with_its_type_and_nothing_is_said_of_who_asks() -> None:
@@ -287,7 +241,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_believed(tmp_path: P
     await site.start()
     fetch = PublicFetch(is_public=lambda _: True, resolve=Names(pictures_example=[[INTERNET]]))
     try:
-        with pytest.raises(FetchFailed, match="Certificate"):
+        with pytest.raises(FetchFailed, match="certificate"):
             await get(fetch, f"https://pictures.example:{runner.addresses[0][1]}/")
     finally:
         await fetch.aclose()

@@ -18,6 +18,7 @@ ANA = Row("i1", "g1", "ana", DAY, PIXELS, 6)
 NOBODY = Row("i2", "g2", "", DAY, PIXELS, 6)
 INDEX = {row.image_id: row for row in (ANA, NOBODY)}
 HISTORY = "users/ana/image/history/2026/11/30.jsonl"
+HIS_HISTORY = "users/ben/image/history/2026/11/30.jsonl"
 RECORD = "requests/2026/11/30/i1/record.json"
 ORIGINAL = "requests/2026/11/30/i1/image/original.png"
 
@@ -43,6 +44,8 @@ def tree() -> dict[str, Found]:
 
 def test_what_agrees_is_no_fault() -> None:
     assert hold_tree(INDEX, tree()) == []
+    # Ben has removed all that he made on that day.
+    assert hold_tree(INDEX, tree() | {HIS_HISTORY: found("application/x-ndjson", b"")}) == []
 
 
 @pytest.mark.parametrize("key", sorted(tree()))
@@ -62,7 +65,7 @@ def test_an_object_that_is_missing_is_told(key: str) -> None:
         (HISTORY, "application/x-ndjson", b'{"id":"i1"}\n{"id":"i2"}\n', f"{HISTORY} has 1 lines of i2"),
         (HISTORY, "application/x-ndjson", b"", f"{HISTORY} has no line of i1"),
         ("derived/i3/thumbnail.png", "image/png", b"", "belongs to no image of the index"),
-        ("users/ben/image/history/2026/11/30.jsonl", "application/x-ndjson", b"", "belongs to no image"),
+        (HIS_HISTORY, "application/x-ndjson", b'{"id":"i1"}\n', "belongs to no image"),
     ],
 )
 def test_an_object_that_says_something_else_is_told(

@@ -55,6 +55,28 @@ async def test_jobs_that_wait_are_done_in_their_order() -> None:
     assert done == list(range(10))
 
 
+async def test_urgent_jobs_are_never_too_many_and_go_before_those_that_wait() -> None:
+    done: list[str] = []
+
+    async def job(name: str, urgent: bool) -> None:
+        await pool.ask({"do": "echo"}, urgent=urgent)
+        done.append(name)
+
+    async with pool_of(queue=2) as pool:
+        async with pool.job({"do": "echo"}):
+            waiting = [
+                asyncio.create_task(job(name, name.startswith("urgent")))
+                for name in ("first", "second", "urgent 1", "urgent 2", "urgent 3")
+            ]
+            await asyncio.sleep(0)
+            with pytest.raises(PoolBusy):
+                await pool.ask({"do": "echo"})
+            waiting[3].cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert done == ["urgent 1", "urgent 3", "first", "second"]
+
+
 async def test_a_full_queue_says_so_until_somebody_leaves_it() -> None:
     async with pool_of(queue=1) as pool:
         async with pool.job({"do": "echo"}):
@@ -138,12 +160,9 @@ async def test_closing_ends_jobs_that_run_and_jobs_that_wait() -> None:
         await asyncio.sleep(0)
         await pool.aclose()
         assert gone(pid)
-        with pytest.raises(WorkerDied):
-            await running
-        with pytest.raises(PoolClosed):
-            await waiting
-        with pytest.raises(PoolClosed):
-            await pool.ask({"do": "echo"})
+        for job in (running, waiting, pool.ask({"do": "echo"})):
+            with pytest.raises(PoolClosed):
+                await job
 
 
 def test_the_servers_event_loop_does_as_well() -> None:

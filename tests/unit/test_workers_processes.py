@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.workers.errors import WorkerDied
+from services.infra.workers.errors import NoWorker, WorkerDied
 from tests.fakes.worker_pools import ODD_WORKER, children, gone, pool_of, until
 
 MIB = 1024**2
@@ -95,9 +95,9 @@ async def test_workers_that_never_start_fail_their_jobs_soon_and_then_at_once() 
     async with pool_of("--never", size=2) as pool:
         started = time.monotonic()
         first = await asyncio.gather(*(pool.ask({"do": "echo"}) for _ in range(4)), return_exceptions=True)
-        assert [type(failure) for failure in first] == [WorkerDied] * 4
+        assert [type(failure) for failure in first] == [NoWorker] * 4
         assert time.monotonic() - started < 5
-        with pytest.raises(WorkerDied, match="do not start"):
+        with pytest.raises(NoWorker, match="do not start"):
             await asyncio.wait_for(pool.ask({"do": "echo"}), 0.05)
 
 

@@ -42,6 +42,8 @@ class Call(Generic[Req, Res]):
     repeatable: bool
     # Whether the thing's absence, found by a later try, is what an earlier try may have made.
     removes: bool = False
+    # How the reasons of failures begin that no try follows.
+    final: tuple[str, ...] = ()
 
 
 class ChatOptions(TypedDict, total=False):
@@ -117,10 +119,12 @@ def call(
     *,
     repeatable: bool = True,
     removes: bool = False,
+    final: tuple[str, ...] = (),
 ) -> Call[Req, Res]:
-    """One call of `method`, repeated where its policy allows that and nothing speaks against it. One that `removes` something has
-    succeeded, too, when a later try does not find it any more."""
-    return Call(method, request, request_id or new_request_id(), repeatable and method.idempotent, removes)
+    """One call of `method`, repeated where its policy allows that and nothing speaks against it, such as a reason that begins as one of `final`.
+    One that `removes` something has succeeded, too, when a later try does not find it any more."""
+    repeatable = repeatable and method.idempotent
+    return Call(method, request, request_id or new_request_id(), repeatable, removes, final)
 
 
 def new_request_id() -> str:

@@ -22,6 +22,9 @@ ADMIN_LIST_IMAGES = method_of(
     _IMAGE, "AdminListImages", image_pb2.AdminListImagesRequest, image_pb2.AdminListImagesResponse
 )
 
+# The provider has been asked, by the server as often as helps, and may want its price for each time.
+_PROVIDER_WAS_ASKED = ("PROVIDER_", "IMAGE_UNUSABLE", "IMAGES_NOT_STORED")
+
 
 def generate_images(
     prompt: str,
@@ -33,7 +36,9 @@ def generate_images(
     count: int,
     request_id: str,
 ) -> Call[image_pb2.GenerateImageRequest, image_pb2.GenerateImageResponse]:
-    """GenerateImage, safe to repeat."""
+    """GenerateImage, safe to repeat; what the provider has been asked for in vain is not asked for again."""
+    if not isinstance(size, str):
+        raise TypeError(f"size is a text such as '512x512', and not {size!r}")
     request_id = request_id or new_request_id()
     request = image_pb2.GenerateImageRequest(
         request_id=request_id,
@@ -45,7 +50,7 @@ def generate_images(
         seed=seed,
         count=count,
     )
-    return call(GENERATE_IMAGE, request, request_id)
+    return call(GENERATE_IMAGE, request, request_id, final=_PROVIDER_WAS_ASKED)
 
 
 def download_image(

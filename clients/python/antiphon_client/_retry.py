@@ -37,8 +37,6 @@ _ENDS_A_GENERATION = frozenset(
         "TOO_LONG",
     }
 )
-# A provider has done its work, and may want its price for it; a repetition would have it done, and paid, once more.
-_PAID_FOR = frozenset({"IMAGE_UNUSABLE"})
 _ASKS_TO_COME_AGAIN = frozenset({StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED, StatusCode.UNAVAILABLE})
 # What a stream shows when its connection, and not its server, gave up; the server's own failures carry a reason.
 _BROKEN_STREAM = frozenset(
@@ -67,12 +65,21 @@ class Attempts:
     """The tries of one call, or of a stream since its last event."""
 
     def __init__(
-        self, retries: Retries, deadline: Deadline, *, repeatable: bool, stream: bool = False
+        self,
+        retries: Retries,
+        deadline: Deadline,
+        *,
+        repeatable: bool,
+        final: tuple[str, ...] = (),
+        stream: bool = False,
     ) -> None:
+        """Failures whose reason begins as one of `final` are not repeated."""
         self._retries = retries
         self._deadline = deadline
         self._repeatable = repeatable
+        self._final = final
         self._stream = stream
+        self._first: AntiphonError | None = None
         self._failed = 0
         self._begun = False
         self._may_be_done = False
@@ -84,23 +91,24 @@ class Attempts:
 
     def progressed(self) -> None:
         """Something new has arrived, so the count of tries starts again."""
-        self._failed = 0
+        self._failed, self._first = 0, None
         self._begun = True
 
     def after(self, failure: AntiphonError) -> float:
-        """The pause before the next try, in seconds. Raises `failure` when there is none."""
+        """The pause before the next try, in seconds. Raises `failure` when there is none, with what the first try met."""
         self._failed += 1
+        self._first = self._first or failure
         # A stream that has shown nothing yet is a call like any other: whoever waits wants to know soon that nobody answers.
         limit = self._retries.resume_attempts if self._begun else self._retries.attempts
         if not self._repeatable or self._failed >= limit or not self._may_pass(failure):
-            raise failure
+            raise self._told(failure)
         pause = min(self._retries.first_delay * 2.0 ** (self._failed - 1), self._retries.max_delay)
         pause *= 1 - random.random() / 2  # noqa: S311 - spreads callers out; nothing is secret about it.
         if failure.retry_after is not None:
             pause = max(pause, failure.retry_after)
         remaining = self._deadline.remaining()
         if remaining is not None and remaining <= pause:
-            raise failure
+            raise self._told(failure)
         # A limit is told before anything is done; of every other failure that may pass the server may have done its part.
         self._may_be_done = self._may_be_done or not isinstance(failure, ResourceExhausted)
         return pause
@@ -109,8 +117,14 @@ class Attempts:
         """Whether a call that removes something has done so: it is gone, and an earlier try, whose answer got lost, may be why."""
         return self._may_be_done and isinstance(failure, NotFound)
 
+    def _told(self, failure: AntiphonError) -> AntiphonError:
+        if self._first is not None and self._first.message != failure.message:
+            failure.earlier = self._first
+            failure.add_note(f"The first try met something else: {self._first}")
+        return failure
+
     def _may_pass(self, failure: AntiphonError) -> bool:
-        if isinstance(failure, Closed) or failure.reason in _PAID_FOR:
+        if isinstance(failure, Closed) or failure.reason.startswith(self._final):
             return False
         if failure.retry_after is not None and failure.retry_after > self._retries.max_delay:
             return False

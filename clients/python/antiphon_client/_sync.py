@@ -38,7 +38,7 @@ class Transport:
     def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
         """The response, after as many tries as are safe. Raises AntiphonError."""
         deadline = Deadline(timeout)
-        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable)
+        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable, final=call.final)
         rejected = ""
         while True:
             token = ""

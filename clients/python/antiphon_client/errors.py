@@ -70,7 +70,7 @@ class AntiphonError(Exception):
     `code` is the canonical status code. `reason` is an antiphon.errors.v1.ErrorReason without its prefix, empty when the
     failure is not the server's own word (no connection, a proxy). `metadata` are the reason's strings, `retry_after` is in
     seconds, `resource` is what was not found or exists already, `quotas` are the limits that were reached, `rate_limit` is where the caller stands when the server tells,
-    `request_id` finds the call in the server's log.
+    `request_id` finds the call in the server's log. `earlier` is what the call's first try met, where the last one met something else.
     """
 
     default_code: ClassVar[StatusCode] = StatusCode.UNKNOWN
@@ -100,6 +100,7 @@ class AntiphonError(Exception):
         self.quotas = tuple(quotas)
         self.rate_limit = rate_limit
         self.request_id = request_id
+        self.earlier: AntiphonError | None = None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code.name}{f', {self.reason}' if self.reason else ''})"

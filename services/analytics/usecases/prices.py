@@ -105,6 +105,7 @@ class CatalogPrices:
             latest[_key(price)] = price
             if price.source is PriceSource.ADMINISTRATOR:
                 administered.add(_key(price))
+        taken = 0
         for one in told:
             key = _key(one)
             known = latest.get(key)
@@ -116,10 +117,12 @@ class CatalogPrices:
             self._seen[key] = (one.nano_usd, times)
             if known is not None and times < _SIGHTINGS:
                 continue
-            await self._put(one, known, now)
+            taken += await self._put(one, known, now)
             self._seen.pop(key, None)
+        if taken:
+            log.info("prices of the catalog were taken over", count=taken)
 
-    async def _put(self, one: CatalogPrice, known: Price | None, now: datetime) -> None:
+    async def _put(self, one: CatalogPrice, known: Price | None, now: datetime) -> bool:
         # A replaced price must not stand before the one that it replaces.
         effective = BEGINNING if known is None else max(now, known.effective_time + timedelta(milliseconds=1))
         price = Price(
@@ -132,13 +135,16 @@ class CatalogPrices:
             PriceSource.CATALOG,
             now,
         )
-        if await self._prices.add(price):
-            log.info(
-                "a price of the catalog was taken over",
-                model=one.model,
-                unit=one.unit.name.lower(),
-                nano_usd=one.nano_usd,
-            )
+        if not await self._prices.add(price):
+            return False
+        log.debug(
+            "a price of the catalog was taken over",
+            model=one.model,
+            unit=one.unit.name.lower(),
+            variant=one.variant,
+            nano_usd=one.nano_usd,
+        )
+        return True
 
 
 def _key(price: Price | CatalogPrice) -> tuple[str, Unit, str]:

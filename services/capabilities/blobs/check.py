@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from services.capabilities.blobs.ports import Blobs
+from services.capabilities.blobs.watched import WatchedBlobs
 from services.kernel.errors import Unavailable
 
 _ANSWER_SECONDS = 3.0
@@ -14,13 +14,14 @@ _FRESH_SECONDS = 5.0
 
 
 class BlobsCheck:
-    """Whether the object store answers; a HealthCheck. Those that ask within a few seconds, or at once, are told the same."""
+    """Whether the object store answers and takes what is written; a HealthCheck. Those that ask within a few seconds, or at once, are told
+    the same."""
 
     name = "objects"
 
     def __init__(
         self,
-        blobs: Blobs,
+        blobs: WatchedBlobs,
         *,
         fresh_seconds: float = _FRESH_SECONDS,
         answer_seconds: float = _ANSWER_SECONDS,
@@ -40,7 +41,7 @@ class BlobsCheck:
             if self._clock() - self._asked_at >= self._fresh:
                 self._wrong = await self._ask()
                 self._asked_at = self._clock()
-            return self._wrong
+            return self._wrong or self._blobs.refusing
 
     async def _ask(self) -> str | None:
         try:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from services.capabilities.blobs.check import BlobsCheck
 from services.capabilities.blobs.errors import StoreRefuses, StoreUnavailable
-from services.capabilities.blobs.ports import Blobs
 from services.capabilities.blobs.stores.folder import FolderBlobs
+from services.capabilities.blobs.watched import WatchedBlobs
 from services.kernel.outages import Outage
 from services.kernel.startup import StartupError
 from services.settings import BlobSettings
@@ -46,17 +46,17 @@ def described(settings: BlobSettings, data_dir: Path) -> str:
 @asynccontextmanager
 async def build(
     settings: BlobSettings, data_dir: Path, *, patience: float = _PATIENCE_SECONDS
-) -> AsyncIterator[Blobs]:
+) -> AsyncIterator[WatchedBlobs]:
     """The object store while the block runs; its folder or bucket is made where it is not there.
 
     A server that can't be reached is tried again for `patience` seconds. Raises StartupError.
     """
     if settings.is_s3:
-        yield await _bucket(settings, described(settings, data_dir), patience)
+        yield WatchedBlobs(await _bucket(settings, described(settings, data_dir), patience))
         return
     folder = await _folder(folder_of(settings, data_dir), settings.timeout)
     try:
-        yield folder
+        yield WatchedBlobs(folder)
     finally:
         await asyncio.to_thread(folder.close)
 
@@ -131,6 +131,11 @@ def account_of(settings: BlobSettings) -> S3Account:
     # Raises StartupError.
     from services.capabilities.blobs.stores.s3_account import S3Account
 
+    if settings.folder is not None:
+        raise StartupError(
+            "The object store can't be both a folder and S3.",
+            "Drop ANTIPHON_BLOBS__FOLDER to use S3, or S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY to use the folder.",
+        )
     access_key, secret_key = settings.s3_access_key, settings.s3_secret_key
     if access_key is None or secret_key is None:
         raise StartupError(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
+from services.capabilities.upstream.addresses import without_addresses
 from services.capabilities.upstream.errors import (
     ProviderCredential,
     ProviderFailure,
@@ -37,9 +38,10 @@ class Refusal:
     body: bytes
 
     def failure(self, model: str, key: str | None) -> ProviderFailure:
-        """What it means for a call of `model`, the catalog's name. The `key` that was sent is struck out of what the provider said."""
+        """What it means for a call of `model`, the catalog's name. The `key` that was sent is struck out of what the provider said, and of what
+        callers are told so is every address."""
         words, code = said_in(self.body)
-        error = self._meant(model, struck(words, key), code)
+        error = self._meant(model, struck(words, key, addresses=False), code)
         error.said = struck(words, key)
         error.metadata["http_status"] = str(self.status)
         return error
@@ -125,9 +127,11 @@ def readable(text: str, most: int) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text[:most]).split())
 
 
-def struck(text: str, key: str | None) -> str:
-    """What a provider said, in short, and without the key: some repeat it. It is struck out first, so that no cut leaves a part of it."""
-    return (text.replace(key, "…") if key else text)[:_SAID_LENGTH]
+def struck(text: str, key: str | None, *, addresses: bool = True) -> str:
+    """What a provider said, in short, and without the key: some repeat it; with `addresses` or without them. It is struck out first, so that no cut leaves
+    a part of it."""
+    text = text.replace(key, "…") if key else text
+    return (text if addresses else without_addresses(text))[:_SAID_LENGTH]
 
 
 def retry_after(text: str) -> float | None:

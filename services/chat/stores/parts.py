@@ -20,8 +20,9 @@ def order_of(message: Message) -> Order | None:
 
 
 def parts_of(texts: Sequence[str], order: Sequence[dict[str, str] | None] | None) -> tuple[Part, ...]:
-    """The parts of a message, of its texts and their order among its pictures."""
-    if order is None:
+    """The parts of a message, of its texts and their order among its pictures. An order that is not of these texts counts for nothing: a process
+    of an older version erases the texts, and knows of no pictures."""
+    if order is None or order.count(None) != len(texts):
         return tuple(texts)
     left = iter(texts)
     return tuple([next(left) if part is None else Image(**part) for part in order])

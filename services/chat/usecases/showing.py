@@ -12,6 +12,7 @@ import structlog
 from services.chat.errors import PicturesOverloaded
 from services.chat.model import Image, Picture
 from services.chat.ports import Pictures
+from services.kernel.budget import ByteBudget, Share
 from services.kernel.errors import DeadlineExceeded, PermissionDenied, ServiceError
 from services.kernel.principal import Principal
 
@@ -30,8 +31,8 @@ _IMAGE_SCOPE = "image.read"
 class Held:
     """The pictures of one call, which count as the gallery's until they are released."""
 
-    def __init__(self, gallery: Gallery) -> None:
-        self._gallery = gallery
+    def __init__(self, share: Share) -> None:
+        self._share = share
         self._pictures: dict[Image, Picture] = {}
 
     @property
@@ -40,14 +41,13 @@ class Held:
         return MappingProxyType(self._pictures)
 
     def keep(self, image: Image, picture: Picture) -> None:
-        """Hold one more, whose bytes the gallery has counted already."""
+        """Hold one more, whose bytes are in the share already."""
         self._pictures[image] = picture
 
     def release(self) -> None:
         """Hold none any more. May be called again."""
-        if self._pictures:
-            self._gallery.give_back(sum(len(picture.data) for picture in self._pictures.values()))
-            self._pictures.clear()
+        self._pictures.clear()
+        self._share.release()
 
 
 class Gallery:
@@ -56,10 +56,18 @@ class Gallery:
     def __init__(self, source: Pictures, max_picture_bytes: int, *, most_bytes: int = _MOST_BYTES) -> None:
         self._source = source
         self._largest = max_picture_bytes
-        self._most_bytes = max(most_bytes, 2 * max_picture_bytes)
+        self._budget = ByteBudget(max(most_bytes, 2 * max_picture_bytes))
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._wanted = 0
-        self.held_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of all pictures that are held, and the room that is kept for those that come in."""
+        return self._budget.held_bytes
+
+    def nothing(self) -> Held:
+        """What a call without pictures holds."""
+        return Held(Share(self._budget))
 
     async def show(
         self, principal: Principal, images: Collection[Image], needed: Collection[Image], end: float | None
@@ -77,14 +85,15 @@ class Gallery:
         # Of two references to one image, that which brings its token counts.
         wanted = {image: image for image in sorted(images, key=lambda image: bool(image.owner_token))}
         musts = {image: image for image in needed}
-        held = Held(self)
+        share = Share(self._budget)
+        held = Held(share)
         with ExitStack() as undo:
             undo.callback(held.release)
             try:
                 async with asyncio.timeout_at(end), asyncio.TaskGroup() as group:
                     for image, named in wanted.items():
                         asked = musts.get(image, named)
-                        group.create_task(self._keep(held, principal.user_id, asked, image in musts))
+                        group.create_task(self._keep(held, share, principal.user_id, asked, image in musts))
             except BaseExceptionGroup as failures:
                 raise failures.exceptions[0] from None
             except TimeoutError:
@@ -95,14 +104,10 @@ class Gallery:
             undo.pop_all()
         return held
 
-    def give_back(self, count: int) -> None:
-        """So many bytes are held no more."""
-        self.held_bytes -= count
-
-    async def _keep(self, held: Held, user_id: str, image: Image, must: bool) -> None:
+    async def _keep(self, held: Held, share: Share, user_id: str, image: Image, must: bool) -> None:
         try:
             async with self._turn():
-                held.keep(image, await self._fetched(user_id, image))
+                held.keep(image, await self._fetched(share, user_id, image))
         except PicturesOverloaded:
             raise
         except ServiceError as error:
@@ -128,18 +133,17 @@ class Gallery:
         finally:
             self._wanted -= 1
 
-    async def _fetched(self, user_id: str, image: Image) -> Picture:
-        """The picture, its bytes counted as held. Room for the largest is kept until it is known how large it is."""
-        if self.held_bytes + self._largest > self._most_bytes:
+    async def _fetched(self, share: Share, user_id: str, image: Image) -> Picture:
+        """The picture, its bytes in the share. Room for the largest is kept until it is known how large it is."""
+        if not share.take(self._largest):
             raise PicturesOverloaded
         kept = self._largest
-        self.held_bytes += kept
         try:
             picture = await self._source.fetch(user_id, image)
             kept -= len(picture.data)
             return picture
         finally:
-            self.give_back(kept)
+            share.shrink(kept)
 
 
 def _may_read_images(principal: Principal) -> bool:

@@ -101,7 +101,7 @@ class StartChat:
         system_prompt = call.system_prompt or (session.system_prompt if session else "")
         context, tokens = build_context(model, system_prompt, turns, call)
         with ExitStack() as undo:
-            held = Held(self.gallery)
+            held = self.gallery.nothing()
             if wanted := [image for message in context for image in message.images]:
                 if (answered := await self._answered(principal, call)) is not None:
                     return answered

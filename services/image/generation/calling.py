@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -20,6 +20,8 @@ from services.image.ports import CatalogModel, ProviderCall, ProviderImage
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 # Whoever asks to be left alone for longer is not asked again in this call.
 _LONGEST_ASKED_PAUSE = 20.0
+# A provider's adapter has the same time, and more to tell of what it waited for.
+_TELLING_SECONDS = 1.0
 _PASSING = (ProviderRateLimited, ProviderUnavailable)
 
 
@@ -29,7 +31,7 @@ async def generated(
     retries: int,
     failed: Callable[[ProviderFailure], None],
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> AsyncIterator[ProviderImage]:
+) -> AsyncGenerator[ProviderImage, None]:
     """What the model makes, each image as soon as it has come. A provider that is busy or can't be reached is asked again, so often at
     most, after a pause that it may choose, and for what is missing alone; one that was silent is not: it may be at work on the call, and be
     paid for it.
@@ -58,7 +60,7 @@ async def generated(
         await sleep(pause)
 
 
-async def _once(model: CatalogModel, call: ProviderCall) -> AsyncIterator[ProviderImage]:
+async def _once(model: CatalogModel, call: ProviderCall) -> AsyncGenerator[ProviderImage, None]:
     """One attempt. What is done with an image while it is held does not count as the provider's time."""
     loop, used, made = asyncio.get_running_loop(), 0.0, 0
     images = model.provider.generate(call)
@@ -66,7 +68,7 @@ async def _once(model: CatalogModel, call: ProviderCall) -> AsyncIterator[Provid
         while made < call.count:
             began = loop.time()
             try:
-                async with asyncio.timeout(model.timeout - used):
+                async with asyncio.timeout(model.timeout + _TELLING_SECONDS - used):
                     image = await anext(images, None)
             except TimeoutError:
                 raise _silent(model) from None

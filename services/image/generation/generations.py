@@ -33,8 +33,8 @@ _MARGIN_SECONDS, _MARGIN_SHARE = 0.1, 0.05
 
 @dataclass(slots=True)
 class _Running:
-    """A generation at work. `waiting` counts its callers. `settled` says that it can't be called off any more: the images are there, or its end
-    is being recorded; `touched` that objects may have been written. `why` is what calling it off means to those who come to ask."""
+    """A generation at work. `waiting` counts its callers. `settled` says that it can't be called off any more: the images are there, or its
+    end is being recorded; `touched` that objects may have been written. `why` is what calling it off means to those who come to ask."""
 
     generation: Generation
     task: asyncio.Task[Sequence[Image]]
@@ -103,8 +103,8 @@ class Generations:
             self._beginning.discard(generation_id)
 
     def start(self, generation: Generation, model: CatalogModel) -> None:
-        """Make the images of a generation that was begun in the store. It is called off unless somebody awaits its `outcome` before anything
-        else is awaited."""
+        """Make the images of a generation that was begun in the store. It is called off unless somebody awaits its `outcome` before
+        anything else is awaited."""
         task = asyncio.create_task(self._make(generation, model), name="generation of images")
         self._running[generation.generation_id] = _Running(generation, task)
         task.add_done_callback(lambda done: self._over(generation.generation_id, done))
@@ -114,8 +114,8 @@ class Generations:
         return generation_id in self._running
 
     async def outcome(self, generation_id: str, end: float | None = None) -> Sequence[Image]:
-        """The images of a generation of this process, for a caller who waits until `end` on the loop's clock. When nobody waits any more, it is
-        called off.
+        """The images of a generation of this process, for a caller who waits until `end` on the loop's clock. When nobody waits any more,
+        it is called off.
 
         Raises what ended it, and DeadlineExceeded: ServiceErrors. Raises KeyError when it is not, or no more, made here.
         """
@@ -141,7 +141,8 @@ class Generations:
 
     def drop(self, generation: Generation) -> None:
         """End a generation that was, or may have been, begun in the store, and that nobody waits for."""
-        self._begin_end(_End(generation, State.CANCELLED, failure_of(_called_off()), remove=False))
+        # `aclose` awaits it.
+        _ = self._begin_end(_End(generation, State.CANCELLED, failure_of(_called_off()), remove=False))
 
     async def run(self) -> None:
         """Keep what this process makes its own, and end what others have left, until cancelled."""
@@ -170,7 +171,8 @@ class Generations:
             await self._end(_End(generation, State.INTERRUPTED, failure, remove=True, again=1))
 
     async def drain(self, grace: float) -> None:
-        """Let what is made come to its end within `grace` seconds; the rest is called off, and what has come back from providers is kept."""
+        """Let what is made come to its end within `grace` seconds; the rest is called off, and what has come back from providers is
+        kept."""
         tasks = [running.task for running in self._running.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
@@ -251,8 +253,8 @@ class Generations:
 
     @contextlib.asynccontextmanager
     async def _turn(self, model: CatalogModel) -> AsyncIterator[None]:
-        """A turn at the model's provider; one that is slow keeps nobody from the others. Raises TooManyGenerations when it takes as long as an
-        attempt may."""
+        """A turn at the model's provider; one that is slow keeps nobody from the others. Raises TooManyGenerations when it takes as long as
+        an attempt may."""
         turns = self._turns.setdefault(model.provider_name, asyncio.Semaphore(self._at_once))
         came = time.perf_counter()
         try:

@@ -102,7 +102,7 @@ class Maker:
         )
         made: list[Made] = []
         began = time.perf_counter()
-        async with aclosing(generated(model, call, self._retries, self._failed)) as images:  # type: ignore[type-var]
+        async with aclosing(generated(model, call, self._retries, self._failed)) as images:
             while len(made) < order.count:
                 image = await anext(images)
                 began = self._observe("provider", began)
@@ -123,8 +123,8 @@ class Maker:
         return made
 
     async def keep(self, generation: Generation, made: Sequence[Made]) -> list[Image]:
-        """Have the images in the index. Behind this they are there for their owner. Raises Superseded when the generation was taken from this
-        process, and IndexLost."""
+        """Have the images in the index. Behind this they are there for their owner. Raises Superseded when the generation was taken from
+        this process, and IndexLost."""
         began = time.perf_counter()
         now = datetime.now(UTC)
         milliseconds = _milliseconds(generation.create_time, now)

@@ -18,6 +18,11 @@ class ImageMetrics:
             "Images whose record and history, or whose removal, is still to be done in the object store.",
             registry=registry,
         )
+        self.left_out = Counter(
+            "antiphon_image_history_left_out",
+            "Lines that a person's history of a day has no room for.",
+            registry=registry,
+        )
         self._running = Gauge(
             "antiphon_image_generations", "Calls that make images in this process now.", registry=registry
         )

@@ -16,8 +16,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # What was asked for in words stands with the images alone. `image_ids` are chosen at the beginning, so that whatever a generation leaves in the object store can be found. `expires_at` is until
-    # when its owner has it, null once it has ended. The last columns say what its usage event says, so that it can be summed up.
+    # What was asked for in words stands with the images alone. `image_ids` are chosen at the beginning, so that whatever a generation
+    # leaves in the object store can be found. `expires_at` is until when its owner has it, null once it has ended. The last columns say
+    # what its usage event says, so that it can be summed up.
     op.execute("""
         create table image.generations (
             generation_id uuid primary key,
@@ -92,7 +93,7 @@ def upgrade() -> None:
             group_key text not null,
             user_id text not null,
             day date not null,
-            change text not null check (change in ('add', 'remove')),
+            change text not null check (change in ('add', 'remove', 'discard')),
             revision bigint not null generated always as identity,
             attempts integer not null default 0,
             again integer not null default 0,
@@ -104,7 +105,7 @@ def upgrade() -> None:
     op.execute("""
         create unlogged table image.filing_leases (
             group_key text primary key,
-            owner_id uuid not null,
+            lease_id uuid not null,
             expires_at timestamptz not null
         )
     """)

@@ -23,7 +23,7 @@ E = TypeVar("E", bound=StrEnum)
 
 # Its address is a setting, so that prompts are sent there only when somebody has asked for it.
 POLLINATIONS = "pollinations"
-_MOST_IMAGES = 10
+MOST_IMAGES = 10
 _LONGEST_STYLE_NAME = 64
 _TIMEOUT_KEYS = ("connect_timeout", "timeout")
 _PROVIDER_KEYS = {"protocol", "base_url", "api_key_env", "image_origins", *_TIMEOUT_KEYS}
@@ -239,8 +239,8 @@ def _one_of(table: Table, key: str, kind: type[E], default: E | None) -> E:
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or not 1 <= value <= _MOST_IMAGES:
-        raise ValueError(f"has to be a whole number from 1 to {_MOST_IMAGES}")
+    if type(value) is not int or not 1 <= value <= MOST_IMAGES:
+        raise ValueError(f"has to be a whole number from 1 to {MOST_IMAGES}")
     return value
 
 

@@ -1,8 +1,7 @@
-"""What the providers behind HTTP have in common: one attempt, its bounds, and what its failures mean."""
+"""What the providers behind HTTP have in common: how they are asked, and how they refuse."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from services.capabilities.upstream.errors import (
     ProviderUnavailable,
 )
 from services.capabilities.upstream.refusals import Refusal, readable, struck
-from services.image.errors import ImageUnusable
 from services.infra.http import bodies
-from services.infra.http.public import FetchFailed, FetchTimedOut, NotPublic, PublicFetch, TooLarge
+from services.infra.http.public import FetchFailed, PublicFetch
+from services.infra.http.resolving import JudgedNames, SystemNames
+from services.kernel.budget import ByteBudget, Share
 
 _ACCEPT = "image/png, image/jpeg, image/webp, image/*;q=0.8"
 _SAID_LENGTH = 300
@@ -34,25 +34,34 @@ class Bounds:
     image_bytes: int
 
 
-def open_session() -> aiohttp.ClientSession:
+@asynccontextmanager
+async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
     """A session for providers. An image takes seconds, so that a new connection for each call costs nothing, and none can be closed by the
-    other side in the moment of its use. No cookie of one call is sent with another."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-    )
+    other side in the moment of its use. No cookie of one call is sent with another. Names are looked up in threads of its own."""
+    names = SystemNames()
+    try:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, force_close=True, resolver=JudgedNames(names, lambda _: True)
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        ) as session:
+            yield session
+    finally:
+        names.close()
 
 
 class Exchange:
-    """The way to one model's API. `model` is the catalog's name, `key` is sent as a bearer token when there is one, and `origins` are those that
-    images are fetched from wherever they are."""
+    """The way to one model's API. `model` is the catalog's name, `key` is sent as a bearer token when there is one, and `origins` are those
+    that images are fetched from wherever they are. `budget` bounds what is held of answers."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         fetch: PublicFetch,
+        budget: ByteBudget,
         *,
         base_url: str,
         key: str | None,
@@ -68,43 +77,12 @@ class Exchange:
         # Where the API is, the operator says, so its images may be there, too.
         self._origins = origins
         self._model = model
-        self._bounds = bounds
-
-    @property
-    def image_bytes(self) -> int:
-        """The most bytes that are taken of one image."""
-        return self._bounds.image_bytes
+        self.bounds = bounds
+        self.budget = budget
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """Bounds what is done in the block, and has it fail as the port says."""
-        try:
-            async with asyncio.timeout(self._bounds.total):
-                yield
-        except aiohttp.ServerTimeoutError:
-            raise self._late("connect") from None
-        except TimeoutError:
-            raise self._late("total") from None
-        except FetchTimedOut as error:
-            raise self._late(error.stage) from None
-        except TooLarge as error:
-            raise ImageUnusable(
-                f"the model's provider sent more than {error.limit} bytes; choose a smaller size, or another model",
-                "bytes",
-            ) from None
-        except NotPublic as error:
-            failure = ImageUnusable(
-                "the model's provider named an address for the image that is not fetched", "address"
-            )
-            failure.said = str(error)
-            raise failure from None
-        except FetchFailed as error:
-            raise self._unreached(f"an image that it named: {error}") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._unreached(f"{type(error).__name__}: {error}") from None
-
-    async def post(self, path: str, content: object, accept: str, limit: int) -> bytearray:
-        """What the API answers, at most `limit` bytes. Redirects are not followed: they would take the key and the prompt elsewhere."""
+    async def posted(self, path: str, content: object, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """What the API answers. Redirects are not followed: they would take the key and the prompt elsewhere."""
         headers = {
             "Content-Type": "application/json",
             "Accept": accept,
@@ -116,7 +94,7 @@ class Exchange:
             self._base_url + path,
             data=msgspec.json.encode(content),
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._bounds.connect),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self.bounds.connect),
             allow_redirects=False,
         ) as response:
             if response.status != 200:
@@ -125,20 +103,22 @@ class Exchange:
                 )
             if bodies.compressed(response):
                 raise ProviderProtocol("the model's provider answered compressed, which it was asked not to")
-            return await bodies.whole(response, limit)
+            yield response
 
-    async def get_image(self, path: str) -> bytes:
+    async def got_image(self, path: str, share: Share, seconds: float) -> bytes:
         """The image that the API answers a GET with. Redirects are followed to public hosts, without the key."""
         try:
-            return await self._fetched(self._base_url + path, self._authorization, trusted=True)
+            return await self._fetched(
+                self._base_url + path, self._authorization, share, seconds, trusted=True
+            )
         except FetchFailed as error:
             if not error.status:
                 raise
             raise self._refused(Refusal(error.status, error.headers, error.body)) from None
 
-    async def named_image(self, url: str) -> bytes:
+    async def named_image(self, url: str, share: Share, seconds: float) -> bytes:
         """The image at an address that the API named."""
-        return await self._fetched(url, "", trusted=False)
+        return await self._fetched(url, "", share, seconds, trusted=False)
 
     def checked(self, data: bytes) -> bytes:
         """What may be an image. Providers tell of their failures in JSON or HTML also where an image should be; whatever else it is, the
@@ -150,15 +130,38 @@ class Exchange:
             raise failure
         return data
 
-    async def _fetched(self, url: str, authorization: str, *, trusted: bool) -> bytes:
+    def late(self, stage: str) -> ProviderTimeout:
+        """It took too long; `stage` is `connect`, `total`, or `room` when the answer was there, and no room for it."""
+        seconds = self.bounds.connect if stage == "connect" else self.bounds.total
+        what = {
+            "connect": "the model's provider could not be reached",
+            "total": "the model's provider has made no image",
+            "room": "too many large images came at once, so that there was no room for this one",
+        }[stage]
+        return ProviderTimeout(
+            f"{what} within {seconds:g} s; try again, or a smaller size", metadata={"stage": stage}
+        )
+
+    def unreached(self, what: str) -> ProviderUnavailable:
+        """Nobody answers, or not to the end."""
+        error = ProviderUnavailable(
+            "the model's provider can't be reached, or closed its answer early; try again"
+        )
+        error.said = self._said(what)
+        return error
+
+    async def _fetched(
+        self, url: str, authorization: str, share: Share, seconds: float, *, trusted: bool
+    ) -> bytes:
         found = await self._fetch.fetch(
             url,
-            limit=self._bounds.image_bytes,
-            seconds=self._bounds.total,
+            limit=self.bounds.image_bytes,
+            seconds=seconds,
             accept=_ACCEPT,
             authorization=authorization,
             free_origins=self._origins,
             trusted=trusted,
+            share=share,
         )
         return self.checked(found.data)
 
@@ -166,21 +169,6 @@ class Exchange:
         error = refusal.failure(self._model, self._key)
         error.upstream_request_id = self._said(refusal.headers.get("x-request-id", ""))
         return error
-
-    def _unreached(self, what: str) -> ProviderUnavailable:
-        error = ProviderUnavailable(
-            "the model's provider can't be reached, or closed its answer early; try again"
-        )
-        error.said = self._said(what)
-        return error
-
-    def _late(self, stage: str) -> ProviderTimeout:
-        seconds = self._bounds.connect if stage == "connect" else self._bounds.total
-        what = "could not be reached" if stage == "connect" else "has made no image"
-        return ProviderTimeout(
-            f"the model's provider {what} within {seconds:g} s; try again, or a smaller size",
-            metadata={"stage": stage},
-        )
 
     def _said(self, text: str) -> str:
         return struck(readable(text, _SAID_LENGTH), self._key)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 from services.image.ports import ProviderCall, ProviderImage
+from services.image.providers.attempts import attempt
 from services.image.providers.exchange import Exchange
 
 
@@ -16,21 +17,19 @@ class HuggingFaceImages:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def generate(self, call: ProviderCall) -> Sequence[ProviderImage]:
+    async def generate(self, call: ProviderCall) -> AsyncIterator[ProviderImage]:
         """As the port says."""
-        async with self._exchange.attempt():
-            return [ProviderImage(await self._asked(call, index)) for index in range(call.count)]
+        with attempt(self._exchange) as it:
+            for index in range(call.count):
+                content = {"inputs": call.prompt, "parameters": _parameters(call, index)}
+                yield ProviderImage(await it.post_image(f"/models/{quote(call.upstream)}", content))
+                it.let_go()
 
-    async def _asked(self, call: ProviderCall, index: int) -> bytes:
-        parameters: dict[str, Any] = {"width": call.size.width, "height": call.size.height}
-        if call.seed is not None:
-            parameters["seed"] = call.seed + index
-        if call.negative_prompt:
-            parameters["negative_prompt"] = call.negative_prompt
-        data = await self._exchange.post(
-            f"/models/{quote(call.upstream)}",
-            {"inputs": call.prompt, "parameters": parameters},
-            "image/png",
-            self._exchange.image_bytes,
-        )
-        return self._exchange.checked(bytes(data))
+
+def _parameters(call: ProviderCall, index: int) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"width": call.size.width, "height": call.size.height}
+    if call.seed is not None:
+        parameters["seed"] = call.seed + index
+    if call.negative_prompt:
+        parameters["negative_prompt"] = call.negative_prompt
+    return parameters

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from urllib.parse import quote, urlencode
 
 from services.capabilities.upstream.errors import ProviderRefused
 from services.image.ports import ProviderCall, ProviderImage
+from services.image.providers.attempts import attempt
 from services.image.providers.exchange import Exchange
 
 # Proxies refuse longer addresses.
@@ -19,11 +20,13 @@ class PollinationsImages:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def generate(self, call: ProviderCall) -> Sequence[ProviderImage]:
+    async def generate(self, call: ProviderCall) -> AsyncIterator[ProviderImage]:
         """As the port says."""
         paths = [_path(call, index) for index in range(call.count)]
-        async with self._exchange.attempt():
-            return [ProviderImage(await self._exchange.get_image(path)) for path in paths]
+        with attempt(self._exchange) as it:
+            for path in paths:
+                yield ProviderImage(await it.get_image(path))
+                it.let_go()
 
 
 def _path(call: ProviderCall, index: int) -> str:

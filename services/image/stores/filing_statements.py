@@ -6,10 +6,10 @@ from services.image.stores.statements import IMAGE_READ
 
 # A lease that another took while this waited for its row is in force by the time that is then.
 _LEASE = """
-insert into image.filing_leases as held (group_key, owner_id, expires_at)
-select group_key, %(owner_id)s::uuid, clock_timestamp() + %(ttl)s::interval from ({groups}) free order by group_key
+insert into image.filing_leases as held (group_key, lease_id, expires_at)
+select group_key, %(lease_id)s::uuid, clock_timestamp() + %(ttl)s::interval from ({groups}) free order by group_key
 on conflict (group_key) do update
-set owner_id = excluded.owner_id, expires_at = clock_timestamp() + %(ttl)s::interval where held.expires_at <= clock_timestamp()
+set lease_id = excluded.lease_id, expires_at = clock_timestamp() + %(ttl)s::interval where held.expires_at <= clock_timestamp()
 returning group_key
 """
 
@@ -77,7 +77,7 @@ where f.image_id = failed.image_id and f.revision = failed.revision
 LEAVE = """
 delete from image.filing_leases where group_key in (
     select group_key from image.filing_leases
-    where group_key = any(%(groups)s::text[]) and owner_id = %(owner_id)s order by group_key for update
+    where group_key = any(%(groups)s::text[]) and lease_id = %(lease_id)s order by group_key for update
 )
 """
 

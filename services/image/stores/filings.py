@@ -13,21 +13,21 @@ from services.image.stores.executing import SqlPart
 
 
 class SqlFilings(SqlPart):
-    """Keeps the promises of `ImageStore` on filings. A revision is never given twice, so work on another one is known as such, however late its
-    answer comes."""
+    """Keeps the promises of `ImageStore` on filings. A revision is never given twice, so work on another one is known as such, however late
+    its answer comes."""
 
     async def take(
-        self, owner_id: str, ttl: timedelta, group: str = "", limit: int = 500
+        self, lease_id: str, ttl: timedelta, group: str = "", limit: int = 500
     ) -> Sequence[Filing]:
         """As the port says."""
         lease = statements.LEASE_GROUP if group else statements.LEASE_DUE
-        values: dict[str, Any] = {"owner_id": owner_id, "ttl": ttl, "group": group, "limit": limit}
+        values: dict[str, Any] = {"lease_id": lease_id, "ttl": ttl, "group": group, "limit": limit}
         async with self._database.connection() as connection:
             cursor = await connection.execute(lease.encode(), values)
             groups = [row[0] for row in await cursor.fetchall()]
             if not groups:
                 return []
-            # What the former owner of a group has done is seen once its lease is had, and not before.
+            # What was done to a group under its last lease is seen once this one is had, and not before.
             values |= {"groups": groups, "all": bool(group)}
             cursor = await connection.execute(statements.TAKEN.encode(), values)
             taken = [rows.filing(row) for row in await cursor.fetchall()]
@@ -40,7 +40,7 @@ class SqlFilings(SqlPart):
         """As the port says."""
         return bool(await self._value(statements.WAITS, {"group": group}))
 
-    async def filed(self, owner_id: str, done: Sequence[Filing], repeat: timedelta) -> None:
+    async def filed(self, done: Sequence[Filing], repeat: timedelta) -> None:
         """As the port says."""
         async with self._database.transaction() as connection:
             await connection.execute(statements.LOCK.encode(), _values(done))
@@ -56,15 +56,15 @@ class SqlFilings(SqlPart):
                 }
                 await connection.execute(statements.OVERTAKEN.encode(), values)
 
-    async def failed(self, owner_id: str, filings: Sequence[Filing], pause: timedelta) -> None:
+    async def failed(self, filings: Sequence[Filing], pause: timedelta) -> None:
         """As the port says."""
         async with self._database.transaction() as connection:
             await connection.execute(statements.LOCK.encode(), _values(filings))
             await connection.execute(statements.FAILED.encode(), _values(filings) | {"pause": pause})
 
-    async def leave(self, owner_id: str, groups: Sequence[str]) -> None:
+    async def leave(self, lease_id: str, groups: Sequence[str]) -> None:
         """As the port says."""
-        await self._do(statements.LEAVE, {"owner_id": owner_id, "groups": list(groups)})
+        await self._do(statements.LEAVE, {"lease_id": lease_id, "groups": list(groups)})
 
     async def unfiled(self) -> int:
         """As the port says."""

@@ -24,10 +24,15 @@ model, provider, seed, count, state, failure, created_at, ended_at
 _DAY = "(created_at at time zone 'UTC')::date"
 _GROUP = f"case when user_id = '' then '/' || image_id else user_id || '/' || {_DAY}::text end"
 _INTO_FILINGS = "insert into image.filings as kept (image_id, group_key, user_id, day, change, again)"
-_IN_THE_PLACE_OF_ANOTHER = """
+_ANEW = (
+    "revision = default, attempts = 0, again = greatest(kept.again, excluded.again), due_at = excluded.due_at"
+)
+_IN_THE_PLACE_OF_ANOTHER = f"""
 on conflict (image_id) do update
-set change = excluded.change, revision = default, attempts = 0, again = greatest(kept.again, excluded.again), due_at = excluded.due_at
+set change = excluded.change, group_key = excluded.group_key, user_id = excluded.user_id, {_ANEW}
 """
+# What is still to be filed for an image that is not in the index is its removal, and that it was in the index is known by it alone.
+_BESIDE_A_REMOVAL = f"on conflict (image_id) do update set {_ANEW}"
 _REMOVE_GONE = f"""
 {_INTO_FILINGS}
 select image_id, {_GROUP}, user_id, {_DAY}, 'remove', 0 from gone order by image_id
@@ -40,7 +45,8 @@ BEGIN = """
 insert into image.generations (generation_id, image_ids, user_id, api_key_id, caller, request_id, size, style,
                                model, provider, seed, count, state, owner_id, expires_at, created_at)
 values (%(generation_id)s, %(image_ids)s::uuid[], %(user_id)s, %(api_key_id)s, %(caller)s, %(request_id)s,
-        %(size)s, %(style)s, %(model)s, %(provider)s, %(seed)s, %(count)s, 'running', %(owner_id)s, clock_timestamp() + %(ttl)s, %(created_at)s)
+        %(size)s, %(style)s, %(model)s, %(provider)s, %(seed)s, %(count)s, 'running', %(owner_id)s, clock_timestamp() + %(ttl)s,
+        %(created_at)s)
 on conflict (generation_id) do nothing
 """
 
@@ -73,10 +79,10 @@ with ended as (
 ), gone as (
     select planned.image_id, '' as user_id, created_at from ended, unnest(image_ids) as planned (image_id)
     where %(remove)s and not exists (select from image.images i where i.image_id = planned.image_id)
-), removed as (
+), discarded as (
     {_INTO_FILINGS}
-    select image_id, {_GROUP}, user_id, {_DAY}, 'remove', %(again)s from gone order by image_id
-    {_IN_THE_PLACE_OF_ANOTHER}
+    select image_id, {_GROUP}, user_id, {_DAY}, 'discard', %(again)s from gone order by image_id
+    {_BESIDE_A_REMOVAL}
 )
 select exists (select from ended)
 """

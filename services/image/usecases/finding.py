@@ -21,8 +21,8 @@ class FindImage:
     tokens: OwnerTokens
 
     async def __call__(self, principal: Principal, image_id: str, owner_token: str = "") -> Image:
-        """Raises NotFound when there is none, or when it is neither the caller's nor the token's. Administrators see all: those with an API key
-        when it has the scope `admin`."""
+        """Raises NotFound when there is none, or when it is neither the caller's nor the token's. Administrators see all: those with an API
+        key when it has the scope `admin`."""
         image = await self.store.image(image_id)
         if image is None or not self._may_see(principal, image, owner_token):
             raise NotFound.of("image.image", image_id)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import io
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 import aiohttp
 
 from services.infra.http.failures import TooLarge
+from services.kernel.budget import Share
 
 _REFUSAL_BYTES = 64 * 1024
 _REFUSAL_SECONDS = 2.0
@@ -18,17 +21,29 @@ def compressed(response: aiohttp.ClientResponse) -> bool:
     return response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", "")
 
 
-async def whole(response: aiohttp.ClientResponse, limit: int) -> bytearray:
-    """The body, uncopied. Raises TooLarge, before anything is read of one that says how large it is, and what aiohttp raises for one that
+async def blocks(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises TooLarge, before anything is read of one that says how large it is, and what aiohttp raises for one that
     breaks off."""
     if (response.content_length or 0) > limit:
         raise TooLarge(limit)
-    body = bytearray()
+    count = 0
     async for block in response.content.iter_any():
-        if len(body) + len(block) > limit:
+        count += len(block)
+        if count > limit:
             raise TooLarge(limit)
-        body += block
-    return body
+        yield block
+
+
+async def whole(response: aiohttp.ClientResponse, limit: int, share: Share | None = None) -> bytes:
+    """The body. What is read is held in the `share`, and nothing more is read while that has no room. Raises what `blocks` does."""
+    # It gives its bytes away uncopied.
+    body = io.BytesIO()
+    async with aclosing(blocks(response, limit)) as found:
+        async for block in found:
+            if share is not None:
+                await share.grow(len(block))
+            body.write(block)
+    return body.getvalue()
 
 
 async def beginning(response: aiohttp.ClientResponse) -> bytes:

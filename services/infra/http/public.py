@@ -13,6 +13,8 @@ from services.infra.http import bodies
 from services.infra.http.addresses import Address, is_public, literal
 from services.infra.http.failures import FetchFailed, FetchTimedOut, NotPublic, TooLarge, Unfetched
 from services.infra.http.resolving import JudgedNames, Resolve, SystemNames
+from services.infra.http.words import why_unreached
+from services.kernel.budget import Share
 
 __all__ = [
     "FetchFailed",
@@ -28,7 +30,6 @@ __all__ = [
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LONGEST_ADDRESS = 8192
-_MOST_CONNECTIONS = 64
 # Mail servers and their like are not to be talked to in HTTP's words.
 _LOW_PORTS = frozenset({80, 443})
 _FIRST_FREE_PORT = 1024
@@ -64,8 +65,9 @@ class PublicFetch:
         self._free = frozenset(_origin(URL(text)) for text in free_origins)
         self._connect_seconds = connect_seconds
         self._is_public = is_public
-        self._names = SystemNames()
-        self._resolve: Resolve = resolve or self._names
+        # A name whose servers are silent holds up others that strangers named, and none of the operator's.
+        self._names, self._trusted_names = SystemNames(), SystemNames()
+        self._resolve, self._trusted_resolve = resolve or self._names, resolve or self._trusted_names
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(
@@ -78,14 +80,16 @@ class PublicFetch:
         authorization: str = "",
         free_origins: Collection[str] = (),
         trusted: bool = False,
+        share: Share | None = None,
     ) -> Fetched:
         """What is at `url`, at most `limit` bytes, within `seconds` in all. `authorization` is a header for the origin of `url` alone. `trusted`: the
-        operator set `url`, so that it may be anywhere; what it redirects to may not, not even when that is in the same place.
+        operator set `url`, so that it may be anywhere; what it redirects to may not, not even when that is in the same place. What is read
+        is held in the `share`, as soon as that has room, and stays there, whatever comes of it.
         Raises NotPublic, TooLarge, FetchFailed and FetchTimedOut; whoever cancels it has the socket closed at once."""
         try:
             async with asyncio.timeout(seconds):
                 free = self._free.union(_origin(URL(text)) for text in free_origins)
-                return await self._fetched(url, free, limit, accept, authorization, trusted)
+                return await self._fetched(url, free, limit, accept, authorization, trusted, share)
         except aiohttp.ServerTimeoutError:
             raise FetchTimedOut("connect") from None
         except TimeoutError:
@@ -94,13 +98,14 @@ class PublicFetch:
             raise FetchFailed("it broke off before its end") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # The text of such an error may have the address in it.
-            raise FetchFailed(f"it can't be reached ({type(error).__name__})") from None
+            raise FetchFailed(f"it can't be reached: {why_unreached(error)}") from None
 
     async def aclose(self) -> None:
         """Close all connections; whatever is being fetched fails."""
         for session in self._sessions.values():
             await session.close()
         self._names.close()
+        self._trusted_names.close()
 
     async def _fetched(
         self,
@@ -110,6 +115,7 @@ class PublicFetch:
         accept: str,
         authorization: str,
         trusted: bool,
+        share: Share | None,
     ) -> Fetched:
         place = self._judged(url, free, trusted=trusted)
         first = _origin(place)
@@ -122,7 +128,7 @@ class PublicFetch:
                 place, headers=headers, allow_redirects=False
             ) as response:
                 if response.status not in _REDIRECTS:
-                    return await _content(response, limit)
+                    return await _content(response, limit, share)
                 allowed = free
                 place = self._judged(response.headers.get("Location", ""), free, place)
         raise FetchFailed(f"it was redirected more than {_MOST_REDIRECTS} times")
@@ -156,13 +162,15 @@ class PublicFetch:
         """Free origins have one of their own, whose names are not judged: the two share no connections."""
         session = self._sessions.get(free)
         if session is None:
-            allowed = (lambda _: True) if free else self._is_public
+            names = (
+                JudgedNames(self._trusted_resolve, lambda _: True)
+                if free
+                else JudgedNames(self._resolve, self._is_public)
+            )
             session = self._sessions[free] = aiohttp.ClientSession(
+                # Whoever fetches bounds how much at once; one more bound here would count as time to connect.
                 connector=aiohttp.TCPConnector(
-                    resolver=JudgedNames(self._resolve, allowed),
-                    use_dns_cache=False,
-                    force_close=True,
-                    limit=_MOST_CONNECTIONS,
+                    resolver=names, use_dns_cache=False, force_close=True, limit=0
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_seconds),
@@ -172,13 +180,13 @@ class PublicFetch:
         return session
 
 
-async def _content(response: aiohttp.ClientResponse, limit: int) -> Fetched:
+async def _content(response: aiohttp.ClientResponse, limit: int, share: Share | None) -> Fetched:
     if response.status != 200:
         said = await bodies.beginning(response)
         raise FetchFailed(f"it answered HTTP {response.status}", response.status, response.headers, said)
     if bodies.compressed(response):
         raise FetchFailed("it was compressed, which it was asked not to be")
-    return Fetched(bytes(await bodies.whole(response, limit)), response.content_type.lower())
+    return Fetched(await bodies.whole(response, limit, share), response.content_type.lower())
 
 
 def _origin(place: URL) -> Origin:

@@ -18,7 +18,8 @@ _THREADS = 8
 
 
 class SystemNames:
-    """What the system says of a name. It asks in threads of its own, so that a name whose servers are silent holds up nobody else."""
+    """What the system says of a name. It asks in a few threads of its own: names whose servers are silent hold up others of the same asker,
+    and nobody else."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="names")

@@ -49,9 +49,9 @@ class Answers:
 
 
 class WorkerPool:
-    """`size` processes at most, that start when they are wanted and end after `idle_seconds` without work. `queue` jobs wait, first come, first
-    served; a wait may be cancelled. Urgent ones go before all of them, in their own order, and are never too many: whoever asks for those
-    bounds them. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once instead of
+    """`size` processes at most, that start when they are wanted and end after `idle_seconds` without work. `queue` jobs wait, first come,
+    first served; a wait may be cancelled. Urgent ones go before all of them, in their own order, and are never too many: whoever asks for
+    those bounds them. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once instead of
     waiting. `aclose` it when nobody will ask any more."""
 
     def __init__(self, program: Program, *, size: int, queue: int, idle_seconds: float = 300.0) -> None:

@@ -31,7 +31,7 @@ from image.generations
 # A removal is repeated ten minutes later, in case that whoever was taken for dead still writes. All are dead for good here: it is done now.
 _HASTEN = """
 update image.filings set due_at = clock_timestamp()
-where change = 'remove' and attempts = 0 and due_at > clock_timestamp() + interval '1 minute'
+where change in ('remove', 'discard') and attempts = 0 and due_at > clock_timestamp() + interval '1 minute'
 """
 _LEFT = """
 select (select count(*) from image.generations where state = 'running'), (select count(*) from image.filings),

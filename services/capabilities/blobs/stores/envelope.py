@@ -1,8 +1,8 @@
 """How a file says what type its object has.
 
-A file is the object's bytes and nothing else where its name's ending says the type. Where it does not, or where the bytes could be taken for an envelope,
-the file begins with one: a mark and a line with the type. So a type and its bytes are one file, which is there wholly or not at all, on
-any file system and in any backup.
+A file is the object's bytes and nothing else where its name's ending says the type. Where it does not, or where the bytes could be taken
+for an envelope, the file begins with one: a mark and a line with the type. So a type and its bytes are one file, which is there wholly or
+not at all, on any file system and in any backup.
 """
 
 from __future__ import annotations

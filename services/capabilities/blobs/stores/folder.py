@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -37,9 +38,10 @@ _READ_AT_ONCE = 4 * PIECE_BYTES
 class FolderBlobs:
     """`Blobs` in a folder, each object a file whose path is its key; there are no links. `close` it when nobody will ask any more.
 
-    Any number of processes of a machine may share a folder. `version` is made of the file's number, date and size, and each file is dated later than
-    the one that it replaces. An object that is read in pieces is the file that was opened, though it has been replaced or removed
-    since.
+    Any number of processes of a machine may share a folder. `version` is made of the file's number, date and size, and each file is dated
+    later than the one that it replaces. An object that is read in pieces is the file that was opened, though it has been replaced or
+    removed since. A write that was cancelled or raised is done by then, or at the latest before a later write or removal of its key, or
+    never.
     """
 
     def __init__(self, folder: Path, timeout: float) -> None:
@@ -109,7 +111,16 @@ class FolderBlobs:
     async def _write(self, key: str, data: bytes, content_type: str, allowed: Allowed) -> bool:
         segments_of(key)
         check_content_type(content_type)
-        return await self._run(lambda: self._tree.write(key, data, content_type, allowed))
+        given_up = threading.Event()
+
+        def wanted(present: str | None) -> bool:
+            return not given_up.is_set() and allowed(present)
+
+        try:
+            return await self._run(lambda: self._tree.write(key, data, content_type, wanted))
+        finally:
+            # A thread that is still at it looks here last, under the lock that whoever writes or removes this key later has to wait for.
+            given_up.set()
 
     def _delete(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -38,9 +38,9 @@ _LISTED_AT_ONCE = 1000
 class S3Blobs:
     """`Blobs` in a bucket, which is there.
 
-    `version` is the ETag, the one thing that S3 compares: a digest of the content. An object that is written again with a content that it had before
-    has the version of then. Conditional writes are sent once, as a server that did one and could not say so would deny it to the second attempt;
-    whoever is told Unavailable then reads what is there.
+    `version` is the ETag, the one thing that S3 compares: a digest of the content. An object that is written again with a content that it
+    had before has the version of then. Conditional writes are sent once, as a server that did one and could not say so would deny it to the
+    second attempt; whoever is told Unavailable then reads what is there.
     """
 
     def __init__(self, account: S3Account) -> None:

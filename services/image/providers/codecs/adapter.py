@@ -60,7 +60,8 @@ class WorkerCodecs:
         except JobRefused as error:
             raise ImageUnusable(error.message, error.reason) from error
         except (JobTimedOut, WorkerDied) as error:
-            # Bytes that bring a decoder down, or to a stand, are no image; another attempt would do the same to the next one.
+            # Bytes that bring a decoder down, or to a stand, are no image; another attempt would do the same to the next one. Of a worker
+            # that could not be started the pool tells otherwise.
             raise ImageUnusable("what the provider sent can't be decoded", "format") from error
         except WorkerFailure as error:
             raise _translated(error) from error

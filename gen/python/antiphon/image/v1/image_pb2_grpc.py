@@ -114,7 +114,8 @@ class ImageServiceServicer:
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND (MODEL_NOT_FOUND), ALREADY_EXISTS
         (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED,
         PROVIDER_CREDENTIAL, IMAGES_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED), UNAVAILABLE
-        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
+        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE, IMAGES_NOT_STORED), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT,
+        DEADLINE_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,8 +132,9 @@ class ImageServiceServicer:
 
     def DownloadImage(self, request, context):
         """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
+        Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,8 @@ class ImageServiceStub:
     Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND (MODEL_NOT_FOUND), ALREADY_EXISTS
     (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED,
     PROVIDER_CREDENTIAL, IMAGES_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED), UNAVAILABLE
-    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
+    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE, IMAGES_NOT_STORED), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT,
+    DEADLINE_EXCEEDED).
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_image_pb2.GetImageRequest, _image_pb2.GetImageResponse]
     """GetImage gives an image's description, to its owner or to whoever has its `owner_token`.
@@ -63,8 +64,9 @@ class ImageServiceStub:
     """
     DownloadImage: _grpc.UnaryStreamMultiCallable[_image_pb2.DownloadImageRequest, _image_pb2.DownloadImageResponse]
     """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
+    Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
     """
     ListImages: _grpc.UnaryUnaryMultiCallable[_image_pb2.ListImagesRequest, _image_pb2.ListImagesResponse]
     """ListImages lists the caller's images, newest first.
@@ -127,7 +129,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
     Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND (MODEL_NOT_FOUND), ALREADY_EXISTS
     (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED,
     PROVIDER_CREDENTIAL, IMAGES_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED), UNAVAILABLE
-    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
+    (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE, IMAGES_NOT_STORED), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT,
+    DEADLINE_EXCEEDED).
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_image_pb2.GetImageRequest, _image_pb2.GetImageResponse]  # type: ignore[assignment]
     """GetImage gives an image's description, to its owner or to whoever has its `owner_token`.
@@ -136,8 +139,9 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """
     DownloadImage: _aio.UnaryStreamMultiCallable[_image_pb2.DownloadImageRequest, _image_pb2.DownloadImageResponse]  # type: ignore[assignment]
     """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
+    Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
     """
     ListImages: _aio.UnaryUnaryMultiCallable[_image_pb2.ListImagesRequest, _image_pb2.ListImagesResponse]  # type: ignore[assignment]
     """ListImages lists the caller's images, newest first.
@@ -202,7 +206,8 @@ class ImageServiceServicer:
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT), NOT_FOUND (MODEL_NOT_FOUND), ALREADY_EXISTS
         (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION (MODEL_NOT_READY, PROVIDER_REFUSED,
         PROVIDER_CREDENTIAL, IMAGES_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED, PROVIDER_RATE_LIMITED), UNAVAILABLE
-        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
+        (PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, IMAGE_UNUSABLE, IMAGES_NOT_STORED), DEADLINE_EXCEEDED (PROVIDER_TIMEOUT,
+        DEADLINE_EXCEEDED).
         """
 
     def GetImage(
@@ -221,8 +226,9 @@ class ImageServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_image_pb2.DownloadImageResponse], _abc.AsyncIterator[_image_pb2.DownloadImageResponse]]:
         """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
+        Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
         """
 
     def ListImages(

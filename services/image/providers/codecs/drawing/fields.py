@@ -86,7 +86,8 @@ def noise(canvas: Canvas, cell: int, salt: int, octaves: int = 3) -> Numbers:
 
 
 def _octave(canvas: Canvas, cell: int, salt: int) -> Numbers:
-    """Random numbers of [0, 65536) at the corners of a grid, and smooth ways between them: first along the few rows of corners, then down."""
+    """Random numbers of [0, 65536) at the corners of a grid, and smooth ways between them: first along the few rows of corners, then
+    down."""
     column, across = _placed(canvas.x[0], cell)
     row, down = _placed(canvas.y[:, 0], cell)
     corners = scattered(

@@ -11,8 +11,8 @@ Palette = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How tones become colours: in so many flat `levels` (0: smoothly), lit from the side by `relief`, with `grain`; `hatched` by strokes of
-    ink where it is dark, or in squares, `blocks` of them along the shorter side (0: none)."""
+    """How tones become colours: in so many flat `levels` (0: smoothly), lit from the side by `relief`, with `grain`; `hatched` by strokes
+    of ink where it is dark, or in squares, `blocks` of them along the shorter side (0: none)."""
 
     palettes: tuple[Palette, ...]
     levels: int = 0
