@@ -52,7 +52,7 @@ def worker() -> psutil.Process:
     return max(found, key=lambda process: process.create_time())
 
 
-async def given() -> None:
+async def begun() -> None:
     """Let a worker at rest be given its job."""
     for _ in range(10):
         await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_a_decoder_that_dies_makes_its_image_unusable_and_no_other(codecs:
     victim.send_signal(signal.SIGSTOP)
     lost = asyncio.create_task(adopted(codecs, KINDS["png"]))
     next_one = asyncio.create_task(adopted(codecs, KINDS["jpeg"]))
-    await given()
+    await begun()
     os.kill(victim.pid, signal.SIGKILL)
     assert await lost == "format"
     assert isinstance(await next_one, Original)
@@ -152,7 +152,7 @@ async def test_a_server_that_stops_blames_no_image() -> None:
     await adopted(codecs, KINDS["png"])
     worker().send_signal(signal.SIGSTOP)
     lost = asyncio.create_task(codecs.adopt(KINDS["png"], {}))
-    await given()
+    await begun()
     await codecs.aclose()
     with pytest.raises(Unavailable) as told:
         await lost

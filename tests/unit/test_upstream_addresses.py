@@ -15,6 +15,8 @@ from services.capabilities.upstream.refusals import Refusal
         ("see https://user:pw@gpu-7.corp:8080/v1?x=1 for more", "see … for more"),
         ("upstream 10.0.3.7:8000 refused", "upstream … refused"),
         ("no route to [fe80::1:2] or 2001:db8:0:0:0:0:0:1", "no route to … or …"),
+        ("host=10.1.2.3/24 at worker.gpu.internal.", "host=…/24 at …."),
+        ("[fe80::1]:8080: timed out", "…: timed out"),
         ("backend:8000 and localhost and sd.internal are away", "… and … and … are away"),
         ("ask images-3.prod.example.museum.", "ask …."),
     ],
@@ -45,6 +47,6 @@ def test_the_log_has_what_callers_have_not() -> None:
 
 def test_a_long_text_takes_no_time() -> None:
     began = time.perf_counter()
-    for text in ("a." * 1000, "a-" * 1000, "1:" * 1000, ":" * 2000, "a:" * 1000, "1." * 1000):
-        without_addresses(text)
+    for text in ("a.", "a-", "1:", ":", "a:", "1.", "a+", "[a:", "h://"):
+        without_addresses(text * 20_000)
     assert time.perf_counter() - began < 1
