@@ -124,7 +124,9 @@ class ImageServicer:
         """The catalog, the default model first."""
         models = self._use.list_models()
         return image_pb2.ListModelsResponse(
-            models=[model_to_proto(model) for model in models], default_model=models[0].name
+            models=[model_to_proto(model) for model in models],
+            default_model=models[0].name,
+            anonymous_default_model=self._use.list_models.anonymous_default.name,
         )
 
     async def AdminListImages(

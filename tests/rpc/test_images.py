@@ -284,6 +284,7 @@ async def test_a_size_a_style_and_a_model_that_are_none_are_told_with_those_that
 async def test_the_catalog_says_what_is_ready_and_what_is_free(suite: Served) -> None:
     answer = await suite.images.ListModels(image_pb2.ListModelsRequest())
     assert answer.default_model == answer.models[0].name == "procedural"
+    assert answer.anonymous_default_model == "procedural"
     assert list(answer.models[0].anonymous_sizes) == ["512x512", "256x256"]
     flux = next(model for model in answer.models if model.name == "flux")
     assert not flux.ready

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.capabilities.blobs.ports import Blobs
+from services.capabilities.upstream.errors import UnsupportedInput
 from services.image.generation.objects import PNG, keys_of
 from services.image.model import Format, Image
 from services.image.ports import Codecs, ImageStore
@@ -20,6 +21,7 @@ from services.kernel.errors import NotFound, ServiceError
 log = structlog.get_logger(__name__)
 
 CHUNK_BYTES = 64 * 1024
+_WEBP_PIXELS = 16_383
 
 
 @dataclass(slots=True)
@@ -44,8 +46,12 @@ class DownloadImage:
 
     @asynccontextmanager
     async def __call__(self, image: Image, format_: Format, *, thumbnail: bool) -> AsyncIterator[Download]:
-        """The image, to be read while the block runs. Raises NotFound when it is removed meanwhile, CodecsOverloaded and Unavailable;
-        INTERNAL when what is stored is not what was made."""
+        """The image, to be read while the block runs. Raises NotFound when it is removed meanwhile, UnsupportedInput for a format that takes
+        no image so large, CodecsOverloaded and Unavailable; INTERNAL when what is stored is not what was made."""
+        if format_ is Format.WEBP and not thumbnail and max(image.width, image.height) > _WEBP_PIXELS:
+            raise UnsupportedInput(
+                "format", f"WebP takes at most {_WEBP_PIXELS} pixels a side; choose another"
+            )
         if format_ is Format.PNG and not thumbnail:
             async with self.blobs.open(keys_of(image).original) as opened:
                 if opened is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.image.ports import Catalog, CatalogModel
+from services.image.usecases.ordering import anonymous_default
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,8 @@ class ListModels:
         """All models, the default one first."""
         default = self.catalog.default
         return [default, *(model for model in self.catalog.models.values() if model.name != default.name)]
+
+    @property
+    def anonymous_default(self) -> CatalogModel:
+        """The model of calls without a credential that name none."""
+        return anonymous_default(self.catalog)

@@ -134,7 +134,7 @@ class ImageServiceServicer:
         """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
         Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
+        Errors: INVALID_ARGUMENT (UNSUPPORTED_INPUT: the format takes no image so large), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,7 +66,7 @@ class ImageServiceStub:
     """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
     Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
+    Errors: INVALID_ARGUMENT (UNSUPPORTED_INPUT: the format takes no image so large), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
     """
     ListImages: _grpc.UnaryUnaryMultiCallable[_image_pb2.ListImagesRequest, _image_pb2.ListImagesResponse]
     """ListImages lists the caller's images, newest first.
@@ -141,7 +141,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
     Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
+    Errors: INVALID_ARGUMENT (UNSUPPORTED_INPUT: the format takes no image so large), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
     """
     ListImages: _aio.UnaryUnaryMultiCallable[_image_pb2.ListImagesRequest, _image_pb2.ListImagesResponse]  # type: ignore[assignment]
     """ListImages lists the caller's images, newest first.
@@ -228,7 +228,7 @@ class ImageServiceServicer:
         """DownloadImage sends an image in pieces, and last the digest of what was sent. The original is PNG; other formats are made of it.
         Whoever takes longer than a minute for a piece, or a quarter of an hour for all of them, is sent no more.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
+        Errors: INVALID_ARGUMENT (UNSUPPORTED_INPUT: the format takes no image so large), NOT_FOUND, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED), DEADLINE_EXCEEDED.
         """
 
     def ListImages(
