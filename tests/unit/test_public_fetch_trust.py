@@ -97,7 +97,7 @@ async def test_as_much_is_fetched_at_once_as_is_wanted() -> None:
         server.answers(hangs())
         tasks = [asyncio.create_task(get(fetch, server.origin)) for _ in range(100)]
         try:
-            await until(lambda: len(server.asked) == len(tasks))
+            await until(lambda: len(server.asked) == len(tasks), 20.0)
         finally:
             for task in tasks:
                 task.cancel()
