@@ -20,6 +20,8 @@ from services.kernel.paging import PageRequest
 from tests.fakes.chat_stores import postgres_stores
 
 # Messages of another person, as many as make the planner prefer a scan of the table to an index.
+pytestmark = pytest.mark.long
+
 _OTHERS = sa.text("""
 insert into chat.messages (message_id, session_id, role, texts)
 select gen_random_uuid(), cast(:session_id as uuid), 'user', array['lima is said here, time ' || n]

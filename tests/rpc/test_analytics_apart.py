@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
+import pytest
 from antiphon.analytics.v1 import analytics_pb2
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
 from tests.fakes.analytics_calls import amounts, counted
 from tests.fakes.served_suite import Metadata, Person, Serve, Served, failure, until
+
+pytestmark = pytest.mark.long
 
 
 async def chat(suite: Served, person: Person, times: int = 1) -> None:

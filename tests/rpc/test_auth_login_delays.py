@@ -15,7 +15,7 @@ from antiphon.auth.v1 import auth_pb2
 
 from tests.fakes.served_suite import Failed, Serve, Served, bearer, failure, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 PASSWORD = "a battery that is a staple"
 WRONG = ("UNAUTHENTICATED", "INVALID_CREDENTIALS")

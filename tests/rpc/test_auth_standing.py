@@ -16,6 +16,8 @@ from services.capabilities.identity.revocations import RevocationKind
 from services.infra.postgres.database import Database
 from tests.fakes.served_suite import ADMIN_EMAIL, Metadata, Serve, Served, bearer, failure
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "correct horse battery staple"
 
 

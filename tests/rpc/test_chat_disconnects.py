@@ -21,7 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.fakes.chat_stage import Cue, Stage
 from tests.fakes.served_suite import Person, Serve, Served, next_event, told, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 STOP, CONTINUE = chat_pb2.ON_DISCONNECT_STOP, chat_pb2.ON_DISCONNECT_CONTINUE
 GRACE = 0.4
@@ -229,7 +229,6 @@ async def test_an_answer_whose_server_stops(
             await hold(second, ana, answer.started, TEXTS[moment], state)
 
 
-@pytest.mark.long
 async def test_a_server_that_stops_and_can_not_record_the_end_leaves_it_to_the_next(
     serve: Serve, model: Stage, ana: Person
 ) -> None:

@@ -33,7 +33,7 @@ from tests.fakes.served_suite import (
     words,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 INTERRUPTED = chat_pb2.GENERATION_STATE_INTERRUPTED
 

@@ -33,7 +33,7 @@ from tests.fakes.image_upstream import (
 )
 from tests.fakes.served_suite import Person, Served, failure, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 MODELS = """
 [styles]
