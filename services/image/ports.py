@@ -142,7 +142,7 @@ class ImageStore(Protocol):
         ...
 
     async def unfiled(self) -> int:
-        """How many filings wait; counting stops at 100,000."""
+        """How many filings wait to be done, those that are done and only due once more left out; counting stops at 100,000."""
         ...
 
     # -- the books

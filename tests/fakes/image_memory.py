@@ -328,7 +328,7 @@ class MemoryImageStore:
 
     @_reached
     async def unfiled(self) -> int:
-        return len(self.filings)
+        return sum(self._due[id_] <= self.now or one.attempts > 0 for id_, one in self.filings.items())
 
     # -- the books
 

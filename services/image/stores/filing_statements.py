@@ -82,7 +82,10 @@ delete from image.filing_leases where group_key in (
 """
 
 MOST_COUNTED = 100_000
-UNFILED = f"select count(*) from (select from image.filings limit {MOST_COUNTED}) counted"
+# A removal that is done, and is only to be done once more for safety, is nothing to wait for.
+UNFILED = f"""
+select count(*) from (select from image.filings where due_at <= now() or attempts > 0 limit {MOST_COUNTED}) counted
+"""
 
 AT_WORK = """
 select exists (select from image.filing_leases where starts_with(group_key, %(user_id)s::text || '/') and expires_at > now())
