@@ -64,10 +64,15 @@ class ImageStore(Protocol):
         free: bool,
         remove: bool,
         again: int = 0,
+        silent: bool = False,
     ) -> bool:
         """The generation has ended without images; one transaction with its usage event. `free`: its claim is given up. `remove`: a DISCARD
         for each of its image ids that is not in the index is to be filed, with `again`; a REMOVE that is to be filed stays one. False and
-        True are as for `complete`."""
+        True are as for `complete`; with `silent` also False when its owner has renewed it in time."""
+        ...
+
+    async def discard(self, generation_id: str, again: int) -> None:
+        """File what `end` with `remove` files, for a generation that has ended already."""
         ...
 
     async def silent(self, limit: int, *, but: str = "") -> Sequence[Generation]:

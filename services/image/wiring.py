@@ -19,8 +19,10 @@ from services.capabilities.metering.ports import Sink
 from services.capabilities.metering.stores.sql import SqlOutbox
 from services.capabilities.metering.wiring import Metering
 from services.capabilities.upstream.catalogs import CatalogReload
+from services.image.generation.ends import Ends
 from services.image.generation.filing import Filer
 from services.image.generation.generations import Generations
+from services.image.generation.leases import Leases
 from services.image.generation.making import Maker
 from services.image.generation.metrics import ImageMetrics
 from services.image.generation.objects import user_folder
@@ -156,17 +158,19 @@ class _Parts:
             retries=settings.retries,
             embed_metadata=settings.embed_metadata,
         )
+        ends, lease = Ends(store, filer, self.metering.meter), timedelta(seconds=settings.lease_ttl)
         generations = Generations(
             store,
             maker,
             filer,
-            self.metering.meter,
+            ends,
             figures,
             owner_id=owner_id,
-            lease=timedelta(seconds=settings.lease_ttl),
+            lease=lease,
             most=settings.max_generations,
             at_once=settings.provider_calls,
         )
+        leases = Leases(store, ends, generations.known, owner_id, lease)
         figures.count_running(generations.__len__)
         deletions = DeletionFollower(
             revocations,
@@ -184,7 +188,7 @@ class _Parts:
             await self.metering.drain(max(_SHORTEST_FLUSH_SECONDS, ends - time.monotonic()))
 
         async with running(
-            leases=generations.run(),
+            leases=leases.run(),
             filing=filer.run(),
             retention=keep_bounded(store, filer, timedelta(seconds=settings.anonymous_retention)),
             deletions=deletions.run(),
@@ -192,7 +196,7 @@ class _Parts:
             try:
                 # Where others may be at work, they get the time to renew first, behind an outage of the database for example.
                 if sole_owner:
-                    await generations.take_over(alone=True)
+                    await leases.start_alone()
                 mounted = Mounted(
                     name=NAME,
                     servicers={"antiphon.image.v1.ImageService": servicer},
@@ -207,6 +211,7 @@ class _Parts:
                 )
             finally:
                 await generations.aclose()
+                await ends.aclose()
                 await filer.aclose()
 
     def _use_cases(

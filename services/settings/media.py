@@ -86,7 +86,7 @@ class ImageSettings:
         whole(1, 1_000_000), 1000, "Calls that make images at once in a process; more are refused."
     )
     provider_calls: int = setting(
-        whole(1, 10_000), 32, "Calls of providers that a process makes at once; more wait for their turn."
+        whole(1, 10_000), 32, "Calls of one provider that a process makes at once; more wait for their turn."
     )
     workers: int = setting(whole(1, 64), 2, "Processes that decode, draw and convert images.")
     embed_metadata: bool = setting(BOOLEAN, True, "Write prompt, model and seed into the image file.")

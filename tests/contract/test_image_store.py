@@ -140,6 +140,25 @@ async def test_a_silent_owner_is_told_from_one_at_work(image_stores: ImageStores
     assert await store.silent(10) == [one, two]
     await store.renew(mine, TTL, [one.generation_id, two.generation_id])
     assert await store.silent(10) == [two]
+    back = {"free": True, "remove": True, "silent": True}
+    assert not await store.end(one.generation_id, State.INTERRUPTED, BUSY, None, **back)
+    assert await store.end(two.generation_id, State.INTERRUPTED, BUSY, None, **back)
+    assert set(await image_stores.taken()) == set(two.image_ids)
+
+
+async def test_what_an_ended_call_has_left_is_discarded_once_more(image_stores: ImageStores) -> None:
+    store = image_stores.store
+    running, failed = await image_stores.started(), await image_stores.started()
+    assert await store.end(failed.generation_id, State.FAILED, BUSY, None, free=True, remove=False)
+    images = ids(await image_stores.completed())
+    done = (await store.image(images[0])).generation_id  # type: ignore[union-attr]
+    await image_stores.taken()
+    for generation_id in (running.generation_id, failed.generation_id, done, new_id()):
+        await store.discard(generation_id, 1)
+    taken = await image_stores.taken()
+    assert {id_: one.change for id_, one in taken.items() if one.change is Change.DISCARD} == {
+        failed.image_ids[0]: Change.DISCARD
+    }
 
 
 async def test_images_are_listed_newest_first(image_stores: ImageStores) -> None:

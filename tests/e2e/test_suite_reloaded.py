@@ -28,7 +28,8 @@ def models(suite: SuiteProcess) -> list[str]:
 
 
 def told(suite: SuiteProcess) -> list[dict[str, object]]:
-    return [line for line in suite.log if "catalog" in str(line["event"])]
+    """What the log tells of the catalog of Chat."""
+    return [line for line in suite.log if "catalog" in str(line["event"]) and line.get("service") == "chat"]
 
 
 def test_sighup_reads_the_models_again(tmp_path: Path, start_suite: StartSuite) -> None:

@@ -141,7 +141,11 @@ class MemoryImageStore:
         free: bool,
         remove: bool,
         again: int = 0,
+        silent: bool = False,
     ) -> bool:
+        kept = self._kept.get(generation_id)
+        if silent and kept and kept.generation.state is State.RUNNING and kept.expires > self.now:
+            return False
         ended = self._end(generation_id, state, failure, event)
         if ended is not None:
             return ended
@@ -149,10 +153,19 @@ class MemoryImageStore:
         claim = (generation.caller, generation.request_id)
         if free and self._claims.get(claim, ("",))[0] == generation_id:
             del self._claims[claim]
-        gone = set(generation.image_ids) - self.images.keys() if remove else ()
-        for image_id in sorted(gone):
-            self._file(image_id, "", generation.create_time, Change.DISCARD, again)
+        if remove:
+            self._discard(generation, again)
         return True
+
+    @_reached
+    async def discard(self, generation_id: str, again: int) -> None:
+        kept = self._kept.get(generation_id)
+        if kept is not None and kept.generation.state is not State.RUNNING:
+            self._discard(kept.generation, again)
+
+    def _discard(self, generation: Generation, again: int) -> None:
+        for image_id in sorted(set(generation.image_ids) - self.images.keys()):
+            self._file(image_id, "", generation.create_time, Change.DISCARD, again)
 
     def _end(
         self, generation_id: str, state: State, failure: Failure | None, event: UsageEvent | None

@@ -17,8 +17,10 @@ from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.metrics import ServiceUsage, UsageMetrics
 from services.capabilities.upstream.errors import ModelNotReady
 from services.image.errors import ModelNotFound
+from services.image.generation.ends import Ends
 from services.image.generation.filing import Filer
 from services.image.generation.generations import Generations
+from services.image.generation.leases import Leases
 from services.image.generation.making import Maker
 from services.image.generation.metrics import ImageMetrics
 from services.image.model import Image, ImageCall, Size
@@ -121,6 +123,9 @@ class ImageProcess:
     generate: GenerateImage
     generations: Generations
     filer: Filer
+    ends: Ends
+    leases: Leases
+    owner_id: str
 
 
 @dataclass
@@ -156,11 +161,12 @@ class ImageStage:
             embed_metadata=embed_metadata,
         )
         filer = Filer(self.store, self.blobs, metrics)
+        ends = Ends(self.store, filer, meter)
         generations = Generations(
             self.store,
             maker,
             filer,
-            meter,
+            ends,
             metrics,
             owner_id=owner_id,
             lease=self.lease,
@@ -168,9 +174,15 @@ class ImageStage:
             at_once=self.at_once,
         )
         yield ImageProcess(
-            GenerateImage(self.store, PlaceOrder(self.catalog), generations), generations, filer
+            GenerateImage(self.store, PlaceOrder(self.catalog), generations),
+            generations,
+            filer,
+            ends,
+            Leases(self.store, ends, generations.known, owner_id, self.lease),
+            owner_id,
         )
         await generations.aclose()
+        await ends.aclose()
         await filer.aclose()
 
     def lines(self, user_id: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from services.capabilities.metering.model import Unit, UsageStatus
 from services.capabilities.upstream.errors import ProviderRefused, ProviderUnavailable
 from services.image.model import Generation, ImageCall, State
-from services.kernel.errors import DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
+from services.kernel.errors import Cancelled, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from services.kernel.failures import Failure
 from tests.fakes.image_memory import MemoryImageStore
 from tests.fakes.image_stage import (
@@ -109,7 +109,7 @@ async def test_an_end_that_the_database_does_not_take_is_recorded_later(lost: bo
     async with stage.process() as process:
         with pytest.raises(ProviderRefused):
             await make(process, call())
-        leases = asyncio.create_task(process.generations.run())
+        leases = asyncio.create_task(process.leases.run())
         await until(lambda: stage.store.calls["end"] >= 3, "that it is tried again")
         await left(leases)
     assert states(stage) == [State.FAILED]
@@ -123,11 +123,11 @@ async def test_what_a_process_does_not_know_any_more_is_taken_over() -> None:
         forgotten = Generation(
             str(uuid.uuid4()), (str(uuid.uuid4()),), "ana", "", "", order, State.RUNNING, stage.store.now
         )
-        owner_id = process.generations.owner_id
+        owner_id = process.owner_id
         await stage.store.begin(owner_id, stage.lease, forgotten, b"")
         stage.store.advance(stage.lease * 2)
         await stage.store.renew(owner_id, stage.lease, [])
-        await other.generations.take_over()
+        await other.leases.take_over()
     assert states(stage) == [State.INTERRUPTED]
 
 
@@ -230,3 +230,80 @@ async def test_seeds_that_would_run_past_the_last_one_are_refused() -> None:
             await make(process, call(seed=2**32 - 1, count=2))
         (image,) = await make(process, call(seed=2**32 - 1))
     assert image.seed == 2**32 - 1
+
+
+async def test_whoever_is_back_in_time_is_not_taken_for_dead() -> None:
+    store = SlowStore()
+    stage = ImageStage(store=store)
+    stage.provider.gate.clear()
+    async with stage.process() as slow, stage.process() as other:
+        making = asyncio.create_task(make(slow, call()))
+        await until(lambda: stage.provider.waiting, "that the provider is asked")
+        store.advance(stage.lease * 2)
+        store.gate.clear()
+        taking = asyncio.create_task(other.leases.take_over())
+        await until(lambda: store.ending, "that it is about to be ended")
+        await store.renew(slow.owner_id, stage.lease, slow.generations.known())
+        store.gate.set()
+        await taking
+        stage.provider.gate.set()
+        assert len(await making) == 1
+    assert states(stage) == [State.COMPLETED]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_repetition_makes_what_another_callers_deadline_has_ended(elsewhere: bool) -> None:
+    store = SlowStore()
+    stage = ImageStage(store=store)
+    asked = call(request_id=str(uuid.uuid4()))
+    stage.provider.gate.clear()
+    store.gate.clear()
+    async with stage.process() as first, stage.process() as other:
+        hasty = asyncio.create_task(make(first, asked, 0.05))
+        await until(lambda: store.ending, "that its end is being recorded")
+        patient = asyncio.create_task(make(other if elsewhere else first, asked, 30.0))
+        await until(lambda: store.calls["begin"] == 2, "that the second call has come")
+        store.gate.set()
+        stage.provider.gate.set()
+        assert len(await patient) == 1
+        with pytest.raises(DeadlineExceeded):
+            await hasty
+
+
+async def test_what_is_called_off_before_its_first_step_has_an_end() -> None:
+    stage = ImageStage()
+    async with stage.process() as process:
+        order, flux = process.generate.order(person(), call())
+        made = Generation(
+            str(uuid.uuid4()), (str(uuid.uuid4()),), "ana", "", "", order, State.RUNNING, stage.store.now
+        )
+        assert await process.generations.begin(made, b"") is None
+        process.generations.start(made, flux)
+        process.generations.cancel_soon(made.generation_id)
+        with pytest.raises(Cancelled):
+            await process.generations.outcome(made.generation_id)
+        await until(lambda: stage.store.events, "that its end is recorded")
+    assert states(stage) == [State.CANCELLED]
+
+
+async def test_calls_of_an_outage_leave_nothing_to_be_done() -> None:
+    stage = ImageStage(most=5)
+    stage.store.away = True
+    async with stage.process() as process:
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                await make(process, call())
+        assert not process.generations.known()
+
+
+async def test_a_start_alone_ends_all_that_was_left() -> None:
+    stage = ImageStage()
+    async with stage.process() as process:
+        order, _ = process.generate.order(person(), call())
+        for _ in range(250):
+            left_behind = Generation(
+                str(uuid.uuid4()), (str(uuid.uuid4()),), "ana", "", "", order, State.RUNNING, stage.store.now
+            )
+            await stage.store.begin(str(uuid.uuid4()), stage.lease, left_behind, b"")
+        await process.leases.start_alone()
+    assert set(states(stage)) == {State.INTERRUPTED}

@@ -221,7 +221,7 @@ async def test_an_image_that_the_restored_index_does_not_know_is_left_until_it_i
     objects = dict(before.blobs.objects)
     after.store.advance(timedelta(minutes=1))
     async with after.process() as process:
-        await process.generations.take_over()
+        await process.leases.take_over()
         assert {filing.change for filing in after.store.filings.values()} == {Change.DISCARD}
         with capture_logs() as logs:
             await discarded(after, process)
@@ -242,7 +242,7 @@ async def test_what_a_call_that_made_no_image_has_left_goes() -> None:
     for key in (keys.input, keys.original, keys.thumbnail):
         await stage.blobs.put(key, b"{}", "image/png")
     async with stage.process() as process:
-        await process.generations.take_over()
+        await process.leases.take_over()
         await discarded(stage, process)
         assert stage.blobs.objects == {}
         await stage.blobs.put(keys.original, b"late", "image/png")

@@ -18,7 +18,7 @@ from services.capabilities.upstream.errors import (
     UnsupportedInput,
 )
 from services.image.errors import ImagesDeleted, ImageUnusable, ModelNotFound, TooManyGenerations
-from services.image.model import ImageCall, State
+from services.image.model import Change, ImageCall, State
 from services.kernel.errors import (
     AlreadyExists,
     Cancelled,
@@ -352,14 +352,14 @@ async def test_whoever_was_taken_for_dead_makes_nothing_visible() -> None:
     async with stage.process() as slow, stage.process() as other:
         making = asyncio.create_task(_make(slow, call()))
         await until(lambda: stage.provider.waiting, "that the provider is asked")
-        stage.store.advance(slow.generations.lease * 2)
-        await other.generations.take_over()
+        stage.store.advance(stage.lease * 2)
+        await other.leases.take_over()
         stage.provider.gate.set()
         with pytest.raises(ServiceError) as told:
             await making
     assert told.value.reason == "GENERATION_INTERRUPTED"
     assert not stage.store.images
-    assert not [key for key in stage.blobs.objects if key.startswith("requests/")]
+    assert {filing.change for filing in stage.store.filings.values()} == {Change.DISCARD}
     assert [event.error_reason for event in stage.store.events] == ["GENERATION_INTERRUPTED"]
 
 

@@ -23,7 +23,7 @@ def usage_event(
 ) -> UsageEvent:
     """What a generation used that ended at `end`; the same for the same arguments.
 
-    `images` is how many were made, also when they could not be kept; `reason` is that of the failure, empty without one. `event_id` is a
+    `images` is how many were made and kept; `reason` is that of the failure, empty without one. `event_id` is a
     UUIDv7 made at the end. An `end` before the beginning, as of two clocks, counts as no time.
     """
     return UsageEvent(

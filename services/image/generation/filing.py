@@ -208,6 +208,9 @@ class Filer:
         more."""
         async with self._blobs.open(keys.record) as record:
             known = record is not None
+        if known and await self._store.image(keys.image_id) is not None:
+            # It was put into the index again.
+            return
         if known:
             log.error(
                 "an image that is complete is missing in the index, as after its restore from a backup; run `antiphon image reindex`",

@@ -138,11 +138,6 @@ class Maker:
         self._observe("index", began)
         return images
 
-    async def remove_objects(self, generation: Generation) -> None:
-        """Remove what this process may have stored. Raises Unavailable."""
-        keys = [key for image_id in generation.image_ids for key in _keys(generation, image_id).all]
-        await self._blobs.delete(keys)
-
     def _failed(self, error: ProviderFailure) -> None:
         model = error.metadata["model"]
         self._metrics.provider_failures.labels(model, error.reason).inc()

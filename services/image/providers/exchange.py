@@ -106,7 +106,7 @@ class Exchange:
             yield response
 
     async def got_image(self, path: str, share: Share, seconds: float) -> bytes:
-        """The image that the API answers a GET with. Redirects are followed to public hosts, without the key."""
+        """The image that the API answers a GET with. Redirects are followed to public hosts, other ones without the key."""
         try:
             return await self._fetched(
                 self._base_url + path, self._authorization, share, seconds, trusted=True

@@ -91,12 +91,17 @@ class SqlGenerations(SqlPart):
         free: bool,
         remove: bool,
         again: int = 0,
+        silent: bool = False,
     ) -> bool:
         """As the port says."""
         values = _end_values(generation_id, state, failure, event)
-        values |= {"free": free, "remove": remove, "again": again}
+        values |= {"free": free, "remove": remove, "again": again, "silent": silent}
         async with self._database.connection() as connection:
             return await _ended(connection, values) or await _had_ended(connection, values)
+
+    async def discard(self, generation_id: str, again: int) -> None:
+        """As the port says."""
+        await self._do(statements.DISCARD, {"generation_id": generation_id, "again": again})
 
     async def silent(self, limit: int, *, but: str = "") -> Sequence[Generation]:
         """As the port says."""
@@ -131,6 +136,7 @@ def _end_values(
         "free": False,
         "remove": False,
         "again": 0,
+        "silent": False,
         **rows.event_values(event),
     }
 

@@ -39,6 +39,12 @@ select image_id, {_GROUP}, user_id, {_DAY}, 'remove', 0 from gone order by image
 {_IN_THE_PLACE_OF_ANOTHER}
 """
 
+_DISCARDED = f"""discarded as (
+    {_INTO_FILINGS}
+    select image_id, {_GROUP}, user_id, {_DAY}, 'discard', %(again)s from gone order by image_id
+    {_BESIDE_A_REMOVAL}
+)"""
+
 # -- generations
 
 BEGIN = """
@@ -68,7 +74,7 @@ with ended as (
     set state = %(state)s, failure = %(failure)s, expires_at = null, event_id = %(event_id)s::uuid, event_status = %(event_status)s,
         event_reason = %(event_reason)s, latency = %(latency)s, images = %(images)s,
         ended_at = coalesce(created_at + %(latency)s::bigint * interval '1 microsecond', greatest(clock_timestamp(), created_at))
-    where generation_id = %(generation_id)s and state = 'running'
+    where generation_id = %(generation_id)s and state = 'running' and (not %(silent)s or expires_at <= clock_timestamp())
     returning generation_id, image_ids, caller, request_id, created_at
 ), freed as (
     delete from image.claims c using ended
@@ -79,12 +85,17 @@ with ended as (
 ), gone as (
     select planned.image_id, '' as user_id, created_at from ended, unnest(image_ids) as planned (image_id)
     where %(remove)s and not exists (select from image.images i where i.image_id = planned.image_id)
-), discarded as (
-    {_INTO_FILINGS}
-    select image_id, {_GROUP}, user_id, {_DAY}, 'discard', %(again)s from gone order by image_id
-    {_BESIDE_A_REMOVAL}
-)
+), {_DISCARDED}
 select exists (select from ended)
+"""
+
+DISCARD = f"""
+with gone as (
+    select planned.image_id, '' as user_id, created_at from image.generations, unnest(image_ids) as planned (image_id)
+    where generation_id = %(generation_id)s and state <> 'running'
+        and not exists (select from image.images i where i.image_id = planned.image_id)
+), {_DISCARDED}
+select 1
 """
 
 ENDED_SO = """

@@ -46,7 +46,7 @@ class _Work:
 
 class Conversions:
     """The conversions of a process. What it holds is bounded: 256 of them, 64 of one caller, and 256 MiB of what is ready and not yet sent,
-    64 MiB of one caller; more are refused."""
+    64 MiB of one caller, beside what is at work; more are refused."""
 
     def __init__(self, at_once: int) -> None:
         """At most `at_once` are at work, half as many of one caller."""
@@ -79,11 +79,15 @@ class Conversions:
     def _look(self, caller: str) -> None:
         works = self._works.values()
         own = [work for work in works if work.caller == caller]
+        if len(works) >= _MOST or len(own) >= _MOST_OF_ONE:
+            raise CodecsOverloaded
+        self._look_at_bytes(caller)
+
+    def _look_at_bytes(self, caller: str) -> None:
+        works = self._works.values()
         if (
-            len(works) >= _MOST
-            or len(own) >= _MOST_OF_ONE
-            or sum(work.held_bytes for work in works) >= _MOST_BYTES
-            or sum(work.held_bytes for work in own) >= _MOST_BYTES_OF_ONE
+            sum(work.held_bytes for work in works) >= _MOST_BYTES
+            or sum(work.held_bytes for work in works if work.caller == caller) >= _MOST_BYTES_OF_ONE
         ):
             raise CodecsOverloaded
 
@@ -97,4 +101,6 @@ class Conversions:
                     await held.enter_async_context(self._turns)
             except TimeoutError:
                 raise CodecsOverloaded from None
+            # Others may have become ready meanwhile whose readers take their time.
+            self._look_at_bytes(caller)
             return await make()

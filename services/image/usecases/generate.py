@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.image.errors import GenerationInterrupted, ImagesDeleted
@@ -21,6 +21,7 @@ from services.kernel.request import current_or_none
 
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 _ATTEMPTS = 3
+_LATE = "DEADLINE_EXCEEDED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,6 @@ class GenerateImage:
     store: ImageStore
     order: PlaceOrder
     generations: Generations
-    _beginning: set[asyncio.Task[str | None]] = field(default_factory=set)
 
     async def __call__(
         self, principal: Principal, call: ImageCall, remaining: float | None
@@ -68,8 +68,14 @@ class GenerateImage:
                 state=State.RUNNING,
                 create_time=datetime.now(UTC),
             )
-            with self.generations.admitted(generation.generation_id):
-                earlier = await self._begin(generation, call.digest)
+            begin = self.generations.begin(generation, call.digest)
+            # However this goes on, either the generation is metered, or this call is.
+            _tell(self._has_begun(begin, generation.generation_id))
+            try:
+                earlier = await asyncio.shield(begin)
+            except (asyncio.CancelledError, Unavailable):
+                self.generations.left(generation, begin)
+                raise
         except ServiceError:
             # What would refuse a new call keeps nobody from the images of an earlier one.
             found = await self._claimed(principal, call)
@@ -82,35 +88,6 @@ class GenerateImage:
             return earlier
         self.generations.start(generation, model)
         return generation
-
-    async def _begin(self, generation: Generation, digest: bytes) -> str | None:
-        begin = asyncio.create_task(
-            self.store.begin(self.generations.owner_id, self.generations.lease, generation, digest),
-            name="beginning of a generation",
-        )
-        self._beginning.add(begin)
-        begin.add_done_callback(self._beginning.discard)
-        # However this goes on, either the generation is metered, or this call is.
-        _tell(self._has_begun(begin, generation.generation_id))
-        try:
-            return await asyncio.shield(begin)
-        except Unavailable:
-            # The store may have it although it did not say so.
-            self.generations.drop(generation)
-            raise
-        except asyncio.CancelledError:
-
-            def begun(ended: asyncio.Task[str | None]) -> None:
-                refused = not ended.cancelled() and ended.exception() is not None
-                if (
-                    ended.cancelled()
-                    or isinstance(ended.exception(), Unavailable)
-                    or (not refused and ended.result() is None)
-                ):
-                    self.generations.drop(generation)
-
-            begin.add_done_callback(begun)
-            raise
 
     def _has_begun(self, begin: asyncio.Task[str | None], generation_id: str) -> Question:
         """Whether the generation, or that of an earlier call, is there to be metered."""
@@ -142,8 +119,13 @@ class GenerateImage:
                     return await self.generations.outcome(generation_id, end)
                 except (Cancelled, GenerationInterrupted):
                     return None
+                except DeadlineExceeded as error:
+                    # It was that of another caller unless this one's is over, too.
+                    if error.reason != _LATE or (end is not None and loop.time() >= end):
+                        raise
+                    return None
             generation = await self.store.generation(generation_id)
-            if generation is None or generation.state in (State.CANCELLED, State.INTERRUPTED):
+            if generation is None or _was_called_off(generation):
                 return None
             if generation.state is State.COMPLETED:
                 images = await self.store.images_of(generation_id)
@@ -157,6 +139,12 @@ class GenerateImage:
                 raise _late()
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def _was_called_off(generation: Generation) -> bool:
+    """Whether it ended by somebody else's will, such as a deadline, and by nothing that this call would meet, too."""
+    late = generation.failure is not None and generation.failure.reason == _LATE
+    return late or generation.state in (State.CANCELLED, State.INTERRUPTED)
 
 
 def _check_caller(principal: Principal, call: ImageCall) -> None:

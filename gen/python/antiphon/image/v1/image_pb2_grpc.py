@@ -103,8 +103,8 @@ class ImageServiceServicer:
     """
 
     def GenerateImage(self, request, context):
-        """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that; what
-        has come back from the provider by then is stored nevertheless.
+        """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that;
+        once the last of them has come back from the provider, they are stored nevertheless.
 
         With a `request_id` the call may be repeated: the same body finds the images of the first call, or waits for them. A call that
         fails leaves no images and uses nothing; its id is free again, and a repetition tries anew.

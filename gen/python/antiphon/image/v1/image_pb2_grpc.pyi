@@ -43,8 +43,8 @@ class ImageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImageServiceAsyncStub: ...
     GenerateImage: _grpc.UnaryUnaryMultiCallable[_image_pb2.GenerateImageRequest, _image_pb2.GenerateImageResponse]
-    """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that; what
-    has come back from the provider by then is stored nevertheless.
+    """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that;
+    once the last of them has come back from the provider, they are stored nevertheless.
 
     With a `request_id` the call may be repeated: the same body finds the images of the first call, or waits for them. A call that
     fails leaves no images and uses nothing; its id is free again, and a repetition tries anew.
@@ -118,8 +118,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateImage: _aio.UnaryUnaryMultiCallable[_image_pb2.GenerateImageRequest, _image_pb2.GenerateImageResponse]  # type: ignore[assignment]
-    """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that; what
-    has come back from the provider by then is stored nevertheless.
+    """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that;
+    once the last of them has come back from the provider, they are stored nevertheless.
 
     With a `request_id` the call may be repeated: the same body finds the images of the first call, or waits for them. A call that
     fails leaves no images and uses nothing; its id is free again, and a repetition tries anew.
@@ -195,8 +195,8 @@ class ImageServiceServicer:
         request: _image_pb2.GenerateImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_pb2.GenerateImageResponse, _abc.Awaitable[_image_pb2.GenerateImageResponse]]:
-        """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that; what
-        has come back from the provider by then is stored nevertheless.
+        """GenerateImage makes images and answers when they are stored. A caller that goes away while they are being made ends that;
+        once the last of them has come back from the provider, they are stored nevertheless.
 
         With a `request_id` the call may be repeated: the same body finds the images of the first call, or waits for them. A call that
         fails leaves no images and uses nothing; its id is free again, and a repetition tries anew.
