@@ -12,8 +12,8 @@ import structlog
 
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.model import UsageStatus
-from services.image.generation.endings import usage_event
 from services.image.generation.filing import Filer
+from services.image.generation.usage import usage_event
 from services.image.model import Generation, State
 from services.image.ports import ImageStore
 from services.kernel.errors import ServiceError

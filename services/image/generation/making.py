@@ -17,10 +17,10 @@ from services.capabilities.metering.model import UsageEvent, UsageStatus
 from services.capabilities.upstream.errors import ProviderFailure
 from services.image.errors import ImageUnusable, NotStored
 from services.image.generation.calling import generated
-from services.image.generation.endings import usage_event
 from services.image.generation.metrics import ImageMetrics
 from services.image.generation.objects import JSON, PNG, Keys, input_json
 from services.image.generation.together import together
+from services.image.generation.usage import usage_event
 from services.image.model import Generation, Image
 from services.image.ports import CatalogModel, Codecs, ImageStore, Original, ProviderCall
 from services.kernel.errors import Unavailable
