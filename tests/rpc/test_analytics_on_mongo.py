@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from antiphon.analytics.v1 import analytics_pb2
 from antiphon.chat.v1 import chat_pb2
+from antiphon.usage.v1 import usage_pb2
 
 from tests.fakes.analytics_calls import EVERYTHING, amounts, counted
 from tests.fakes.served_suite import Person, Serve, failure
@@ -33,7 +34,7 @@ async def test_what_was_used_is_counted_told_and_reconciled(
         assert amounts(found.totals)["output_tokens"] > 0
         admin = await suite.administrator()
         response = await suite.analytics.Reconcile(analytics_pb2.ReconcileRequest(), metadata=admin)
-        (balance,) = response.services
+        (balance,) = (one for one in response.services if one.service_type == usage_pb2.SERVICE_TYPE_LLM_CHAT)
         assert balance.balanced
         assert (balance.service_event_count, balance.event_count, balance.figure_event_count) == (3, 3, 3)
         system = await suite.analytics.GetSystemAnalytics(
