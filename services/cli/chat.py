@@ -101,7 +101,7 @@ def chat(
     Examples:
       antiphon chat "Why is the sky blue?"
       git diff | antiphon chat --system "Review this." -
-      antiphon chat --image-url https://example.org/cat.png "Which breed is this?"
+      antiphon chat --image-url https://example.org/cat.png "Which breed?"
     """
     options: ChatOptions = {
         "session_id": session,

@@ -115,7 +115,11 @@ def test_the_whole_suite_keeps_chats_in_mongo_and_is_killed(
     status = finished(
         tmp_path, "migrate", "--status", "--json", "--data-dir", str(suite.data_dir), **on_mongo(mongo_url)
     )
-    assert [schema["service"] for schema in json.loads(status.stdout)["schemas"]] == ["analytics", "auth"]
+    assert [schema["service"] for schema in json.loads(status.stdout)["schemas"]] == [
+        "analytics",
+        "auth",
+        "image",
+    ]
     doctor = finished(tmp_path, "doctor", "--data-dir", str(suite.data_dir), **on_mongo(mongo_url))
     assert doctor.returncode == 0, doctor.stdout
     assert "mongodb://127.0.0.1" in doctor.stdout
