@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
 
 from services.analytics.model.balances import Account, Books, Tally
 from services.analytics.model.events import UNITS
 from services.analytics.ports import CatalogPrice
-from services.capabilities.metering.model import Unit, UsageStatus
+from services.capabilities.metering.model import UsageReport
 
 Redeliver = Callable[[datetime, datetime], Awaitable[int]]
-
-
-class Summary(Protocol):
-    """What calls of one user with one model and one status add up to, in any service."""
-
-    @property
-    def user_id(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def status(self) -> UsageStatus: ...
-    @property
-    def event_count(self) -> int: ...
-    @property
-    def quantities(self) -> Mapping[Unit, int]: ...
-
-
-class Report(Protocol):
-    """What a service did in a span of time."""
-
-    @property
-    def summaries(self) -> Sequence[Any]: ...
-    @property
-    def pending_event_count(self) -> int: ...
 
 
 class LocalBooks:
@@ -43,7 +18,7 @@ class LocalBooks:
 
     def __init__(
         self,
-        summarize: Callable[[datetime, datetime], Awaitable[Report]],
+        summarize: Callable[[datetime, datetime], Awaitable[UsageReport]],
         redeliver: Redeliver,
         prices: Callable[[], Iterable[CatalogPrice]],
     ) -> None:
@@ -55,12 +30,11 @@ class LocalBooks:
     async def summarize(self, start: datetime, end: datetime) -> Books:
         """As the port says."""
         said = await self._summarize(start, end)
-        summaries: Sequence[Summary] = said.summaries
         tallies = {
             Account(one.user_id, one.model, one.status.value): Tally(
                 one.event_count, tuple(one.quantities.get(unit, 0) for unit in UNITS)
             )
-            for one in summaries
+            for one in said.summaries
         }
         return Books(tallies, said.pending_event_count)
 

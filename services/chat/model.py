@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.capabilities.metering.model import Unit, Usage, UsageStatus
+from services.capabilities.metering.model import Usage
 from services.kernel.failures import Failure
 
 _TITLE_LENGTH = 60
@@ -358,31 +358,3 @@ class Ending:
     free_claim: bool
     model: str
     provider: str
-
-
-@dataclass(frozen=True, slots=True)
-class UsageSummary:
-    """What the calls of one person with one model and one status add up to. `user_id` is empty for anonymous callers."""
-
-    user_id: str
-    model: str
-    status: UsageStatus
-    event_count: int
-    quantities: Mapping[Unit, int]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReport:
-    """What the calls of a span add up to. `pending_event_count`: how many of their events have still to be delivered."""
-
-    summaries: Sequence[UsageSummary]
-    pending_event_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Redelivered:
-    """A step of a redelivery: the id of the last event that was looked at, empty when there was none, and how many wait for their delivery
-    because of it."""
-
-    last_event_id: str
-    event_count: int

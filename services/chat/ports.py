@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.capabilities.metering.model import Unit, Usage, UsageEvent
+from services.capabilities.metering.ports import BookStore
 from services.chat.model import (
     Capability,
     Delta,
@@ -21,11 +22,9 @@ from services.chat.model import (
     NewGeneration,
     Parameters,
     Picture,
-    Redelivered,
     Session,
     State,
     Tool,
-    UsageSummary,
 )
 from services.kernel.paging import Page, PageRequest
 
@@ -57,7 +56,7 @@ class Renewal:
     watched: frozenset[str] = frozenset()
 
 
-class RecordStore(Protocol):
+class RecordStore(BookStore, Protocol):
     """Keeps the records of generations.
 
     Every write takes the writer's lease and has no effect unless that lease is in force at the moment of its commit: after
@@ -151,20 +150,6 @@ class RecordStore(Protocol):
 
     async def forget_claims(self, older_than: timedelta) -> int:
         """Forget some of the request_ids that were claimed that long ago. Returns how many; 0 when none is left."""
-        ...
-
-    async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
-        """What the generations used whose usage events have an id made in [start, end): by user, model and status, in that order, at
-        most the first `limit`."""
-        ...
-
-    async def pending(self, start: datetime, end: datetime) -> int:
-        """How many of these events wait for their delivery."""
-        ...
-
-    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
-        """Have the usage events of the span be delivered again, of ids greater than `after` (empty: all) the first `limit`: each as it was, as
-        far as its generation still says. Those that wait already are left alone; those that were set aside wait again."""
         ...
 
     async def context(

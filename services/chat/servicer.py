@@ -10,6 +10,7 @@ from typing import Any
 from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
+from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsage
 from services.chat.mapping.events import event_to_proto
 from services.chat.mapping.requests import chat_call, conversation
 from services.chat.mapping.resources import generation_to_proto, model_to_proto, summary_to_proto
@@ -26,7 +27,6 @@ from services.chat.usecases.generations import (
     WatchGeneration,
 )
 from services.chat.usecases.start_chat import StartChat
-from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.kernel.ownership import OwnerTokens
 from services.kernel.principal import Principal
 from services.kernel.request import current

@@ -16,6 +16,7 @@ from services.capabilities.identity.deletions import SETTLE_SECONDS, DeletionFol
 from services.capabilities.identity.ports import RevocationSource
 from services.capabilities.metering import wiring as metering_wiring
 from services.capabilities.metering.ports import Sink
+from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsage
 from services.capabilities.metering.wiring import Metering
 from services.capabilities.upstream.catalogs import CatalogReload
 from services.chat.generation.breaker import Breakers
@@ -55,7 +56,6 @@ from services.chat.usecases.sessions import (
 )
 from services.chat.usecases.showing import Gallery
 from services.chat.usecases.start_chat import StartChat
-from services.chat.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.infra.http.public import PublicFetch
 from services.infra.postgres.database import Database
 from services.kernel.ids import new_id

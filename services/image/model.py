@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 
-from services.capabilities.metering.model import Unit, UsageStatus
 from services.kernel.failures import Failure
 
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
@@ -180,30 +178,3 @@ class Filing:
 def group_of(image_id: str, user_id: str, day: date) -> str:
     """The group of an image's filings."""
     return f"{user_id}/{day.isoformat()}" if user_id else f"/{image_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class UsageSummary:
-    """The calls of one user with one model and one status, added up."""
-
-    user_id: str
-    model: str
-    status: UsageStatus
-    event_count: int
-    quantities: Mapping[Unit, int]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReport:
-    """What was done in a span of time, and how many of its events wait for their delivery."""
-
-    summaries: tuple[UsageSummary, ...]
-    pending_event_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Redelivered:
-    """A step of a redelivery: the last event's id, empty behind the last step, and how many events wait because of it."""
-
-    last_event_id: str
-    event_count: int

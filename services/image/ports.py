@@ -8,21 +8,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.capabilities.metering.model import UsageEvent
-from services.image.model import (
-    Filing,
-    Format,
-    Generation,
-    Image,
-    Redelivered,
-    Size,
-    State,
-    UsageSummary,
-)
+from services.capabilities.metering.ports import BookStore
+from services.image.model import Filing, Format, Generation, Image, Size, State
 from services.kernel.failures import Failure
 from services.kernel.paging import Page, PageRequest
 
 
-class ImageStore(Protocol):
+class ImageStore(BookStore, Protocol):
     """The index of images, the generations that make them, and what is still to be filed. All methods raise Unavailable.
 
     A generation runs under an owner, one process's id, until that has not renewed it for its time to live. All ends of a
@@ -148,20 +140,6 @@ class ImageStore(Protocol):
 
     async def unfiled(self) -> int:
         """How many filings wait to be done, those that are done and only due once more left out; counting stops at 100,000."""
-        ...
-
-    # -- the books
-
-    async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
-        """The sums of [start, end) by user, model and status, by the time in the events' ids; at most `limit`."""
-        ...
-
-    async def pending(self, start: datetime, end: datetime) -> int:
-        """How many events of that span wait in the outbox."""
-        ...
-
-    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
-        """Put the events of some generations of that span, those behind the event id `after`, into the outbox again."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from antiphon.image.v1 import image_pb2
 
 from services.capabilities.blobs.ports import Blobs
+from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsage
 from services.image.mapping.requests import format_of, image_call, moment
 from services.image.mapping.resources import image_to_proto, model_to_proto, summary_to_proto
 from services.image.model import Format, Image
@@ -19,7 +20,6 @@ from services.image.usecases.finding import DeleteImage, FindImage, ListImages
 from services.image.usecases.generate import GenerateImage
 from services.image.usecases.models import ListModels
 from services.image.usecases.pacing import paced
-from services.image.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.kernel.ownership import OwnerTokens
 from services.kernel.request import current
 

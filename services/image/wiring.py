@@ -17,6 +17,7 @@ from services.capabilities.limits import wiring as limits_wiring
 from services.capabilities.metering import wiring as metering_wiring
 from services.capabilities.metering.ports import Sink
 from services.capabilities.metering.stores.sql import SqlOutbox
+from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsage
 from services.capabilities.metering.wiring import Metering
 from services.capabilities.upstream.catalogs import CatalogReload
 from services.image.generation.ends import Ends
@@ -42,7 +43,6 @@ from services.image.usecases.finding import DeleteImage, FindImage, ListImages
 from services.image.usecases.generate import GenerateImage
 from services.image.usecases.models import ListModels
 from services.image.usecases.ordering import PlaceOrder
-from services.image.usecases.usage import RedeliverUsage, SummarizeUsage
 from services.infra.http.public import PublicFetch
 from services.infra.postgres.checks import DatabaseCheck
 from services.infra.postgres.database import Database

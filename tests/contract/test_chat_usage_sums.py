@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from services.capabilities.metering.model import Unit, UsageStatus
-from services.chat.model import UsageSummary
+from services.capabilities.metering.model import Unit, UsageStatus, UsageSummary
 from services.kernel.ids import first_id_at
 from tests.fakes.chat_records import completed, failed, usage_event
 from tests.fakes.chat_stores import ChatStores

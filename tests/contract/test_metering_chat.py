@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from antiphon.usage.v1 import usage_pb2
 
+from services.capabilities.metering.model import Redelivered
 from services.capabilities.metering.ports import Waiting
 from services.chat.generation.endings import usage_event_of
-from services.chat.model import Ending, Redelivered, Session
+from services.chat.model import Ending, Session
 from services.kernel.ids import new_id
 from tests.fakes.chat_records import completed, failed
 from tests.fakes.chat_stores import ChatStores

@@ -8,20 +8,9 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from services.capabilities.metering.model import Unit, UsageEvent, UsageStatus
+from services.capabilities.metering.model import Redelivered, Unit, UsageEvent, UsageStatus, UsageSummary
 from services.chat.generation.merging import assembled
-from services.chat.model import (
-    Ending,
-    Event,
-    Generation,
-    Lease,
-    Message,
-    NewGeneration,
-    Redelivered,
-    Session,
-    State,
-    UsageSummary,
-)
+from services.chat.model import Ending, Event, Generation, Lease, Message, NewGeneration, Session, State
 from services.chat.ports import Flush, LeaseLost, Renewal
 from services.kernel.errors import AlreadyExists, NotFound, Unavailable
 from services.kernel.ids import first_id_at

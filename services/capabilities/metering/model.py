@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -84,3 +84,31 @@ class UsageEvent:
     usage: Usage
     variant: str = ""
     refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSummary:
+    """What the calls of one person with one model and one status add up to. `user_id` is empty for anonymous callers."""
+
+    user_id: str
+    model: str
+    status: UsageStatus
+    event_count: int
+    quantities: Mapping[Unit, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What the calls of a span add up to. `pending_event_count`: how many of their events have still to be delivered."""
+
+    summaries: Sequence[UsageSummary]
+    pending_event_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """A step of a redelivery: the id of the last event that was looked at, empty when there was none, and how many wait for their delivery
+    because of it."""
+
+    last_event_id: str
+    event_count: int

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, Protocol
+
+from services.capabilities.metering.model import Redelivered, UsageSummary
 
 
 class Waiting(NamedTuple):
@@ -71,4 +74,22 @@ class Sink(Protocol):
         DeadlineExceeded and ResourceExhausted when it may be tried again later, InvalidArgument and ResourceExhausted with the reason
         MESSAGE_TOO_LARGE when the batch can't be taken as it is, such as one with bytes that are no event, and other ServiceErrors when the
         sink itself failed, maybe on one of the events."""
+        ...
+
+
+class BookStore(Protocol):
+    """What a service keeps of its calls that have ended, for its books. All methods raise Unavailable."""
+
+    async def summarize(self, start: datetime, end: datetime, limit: int) -> Sequence[UsageSummary]:
+        """What the calls used whose usage events have an id made in [start, end): by user, model and status, in that order, at most the
+        first `limit`."""
+        ...
+
+    async def pending(self, start: datetime, end: datetime) -> int:
+        """How many of these events wait for their delivery."""
+        ...
+
+    async def redeliver(self, start: datetime, end: datetime, after: str, limit: int) -> Redelivered:
+        """Have the usage events of the span be delivered again, of ids greater than `after` (empty: all) the first `limit`: each as it was, as
+        far as its call still says. Those that wait already are left alone; those that were set aside wait again."""
         ...

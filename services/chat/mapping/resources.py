@@ -8,13 +8,14 @@ from antiphon.chat.v1 import chat_pb2
 from antiphon.usage.v1 import usage_pb2
 
 from services.capabilities.metering.mapping import quantities_to_proto, usage_to_proto
+from services.capabilities.metering.model import UsageSummary
 from services.chat.mapping.names import (
     capability_to_proto,
     finish_reason_to_proto,
     role_to_proto,
     state_to_proto,
 )
-from services.chat.model import Generation, Message, Part, Session, ToolCall, UsageSummary
+from services.chat.model import Generation, Message, Part, Session, ToolCall
 from services.chat.ports import CatalogModel
 
 

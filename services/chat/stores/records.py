@@ -11,21 +11,10 @@ from uuid import UUID
 from psycopg import errors as pg
 
 from services.capabilities.claims.sql import SqlClaims
-from services.capabilities.metering.model import Unit, UsageEvent, UsageStatus
+from services.capabilities.metering.model import Redelivered, Unit, UsageEvent, UsageStatus, UsageSummary
 from services.chat.generation.merging import assembled
 from services.chat.mapping.events import joined_from_bytes
-from services.chat.model import (
-    Ending,
-    Event,
-    Generation,
-    Lease,
-    Message,
-    NewGeneration,
-    Redelivered,
-    Session,
-    State,
-    UsageSummary,
-)
+from services.chat.model import Ending, Event, Generation, Lease, Message, NewGeneration, Session, State
 from services.chat.ports import Flush, LeaseLost, Renewal
 from services.chat.stores import rows, statements
 from services.chat.stores.redelivering import pending, redelivered

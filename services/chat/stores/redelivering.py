@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.capabilities.metering import outbox
+from services.capabilities.metering.model import Redelivered
 from services.chat.generation.endings import usage_event_again
-from services.chat.model import Redelivered
 from services.chat.stores import rows, statements
 from services.infra.postgres.database import Database
 from services.kernel.ids import first_id_at

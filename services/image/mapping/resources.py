@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 from antiphon.image.v1 import image_pb2
 
 from services.capabilities.metering.mapping import quantities_to_proto
+from services.capabilities.metering.model import UsageSummary
 from services.image.generation.objects import keys_of
-from services.image.model import Image, UsageSummary
+from services.image.model import Image
 from services.image.ports import CatalogModel
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.capabilities.metering import outbox
-from services.capabilities.metering.model import Unit, UsageStatus
-from services.image.model import Redelivered, UsageSummary
+from services.capabilities.metering.model import Redelivered, Unit, UsageStatus, UsageSummary
 from services.image.stores import book_statements as statements
 from services.image.stores import rows
 from services.image.stores.executing import SqlPart

@@ -8,19 +8,8 @@ from datetime import datetime, timedelta
 from pymongo import ReturnDocument
 
 from services.capabilities.claims.model import Claim
-from services.capabilities.metering.model import UsageEvent
-from services.chat.model import (
-    Ending,
-    Event,
-    Generation,
-    Lease,
-    Message,
-    NewGeneration,
-    Redelivered,
-    Session,
-    State,
-    UsageSummary,
-)
+from services.capabilities.metering.model import Redelivered, UsageEvent, UsageSummary
+from services.chat.model import Ending, Event, Generation, Lease, Message, NewGeneration, Session, State
 from services.chat.ports import Flush, LeaseLost, Renewal
 from services.chat.stores.mongo.beginnings import Beginnings
 from services.chat.stores.mongo.documents import (

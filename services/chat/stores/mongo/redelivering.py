@@ -11,8 +11,8 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
 from services.capabilities.metering import outbox
+from services.capabilities.metering.model import Redelivered
 from services.chat.generation.endings import usage_event_again
-from services.chat.model import Redelivered
 from services.chat.stores.mongo.documents import Document, generation_of
 from services.infra.mongo.client import Mongo
 from services.kernel.ids import first_id_at

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from services.capabilities.metering.model import Unit, UsageStatus
-from services.chat.model import UsageSummary
+from services.capabilities.metering.model import Unit, UsageStatus, UsageSummary
 from services.chat.stores.mongo.documents import Document, quantities_of
 from services.kernel.ids import first_id_at
 

@@ -1,12 +1,12 @@
-"""SummarizeUsage and RedeliverUsage: what Image has done, for whoever compares it with what the meter was told."""
+"""SummarizeUsage and RedeliverUsage: what a service has done, for whoever compares it with what the meter was told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.image.model import UsageReport
-from services.image.ports import ImageStore
+from services.capabilities.metering.model import UsageReport
+from services.capabilities.metering.ports import BookStore
 from services.kernel.errors import InvalidArgument
 
 _LONGEST = timedelta(days=32)
@@ -19,7 +19,7 @@ _REDELIVERED_AT_ONCE = 500
 class SummarizeUsage:
     """Adds up what was used."""
 
-    store: ImageStore
+    store: BookStore
 
     async def __call__(self, start: datetime, end: datetime) -> UsageReport:
         """The sums of [start, end) by user, model and status. Raises InvalidArgument for a span that is empty, longer than 32 days, or of
@@ -31,14 +31,14 @@ class SummarizeUsage:
                 "end_time", f"more than {_MOST} sums are in this span; ask for shorter ones"
             )
         # In this order: a call that ends in between is pending or not in the sums, and what is delivered in between has arrived.
-        return UsageReport(tuple(found), await self.store.pending(start, end))
+        return UsageReport(found, await self.store.pending(start, end))
 
 
 @dataclass(frozen=True, slots=True)
 class RedeliverUsage:
     """Has what was used be told once more."""
 
-    store: ImageStore
+    store: BookStore
     enabled: bool
 
     async def __call__(self, start: datetime, end: datetime) -> int:
