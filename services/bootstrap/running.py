@@ -83,6 +83,7 @@ async def _serve(
         # Streams keep many objects for their time and leave few cycles: with Python's own thresholds the collector walks through
         # all of them every few seconds, and each time tokens wait for some 50 ms.
         gc.set_threshold(*_GC_THRESHOLDS)
+        await suite.metrics.forget_start()
         reloading = asyncio.create_task(_reload(reload, suite), name="reload")
         try:
             lost = await _until(stop, suite)

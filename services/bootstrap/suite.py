@@ -45,6 +45,7 @@ class Suite:
     server: Server
     health: Health
     metrics_port: int | None
+    metrics: Metrics
     _opened: OpenDatabase | None
     _auth: Auth | None
 
@@ -161,6 +162,7 @@ async def serving(
             server,
             health,
             metrics_port,
+            metrics,
             opened,
             auth,
         )

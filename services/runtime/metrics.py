@@ -170,6 +170,10 @@ class Metrics:
                 "Set ANTIPHON_METRICS__ADDRESS to a free address, or to `off`.",
             ) from error
 
+    async def forget_start(self) -> None:
+        """What held the loop while the process started held nobody up."""
+        await self._lag.forget()
+
     @asynccontextmanager
     async def watched_loop(self) -> AsyncIterator[None]:
         """Keep an eye on the event loop's lag."""
