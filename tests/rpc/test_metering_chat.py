@@ -223,13 +223,16 @@ async def test_what_a_sink_has_lost_is_delivered_again(start: Start) -> None:
             assert await chat.asks()
         await until(lambda: len(sink.known) == 3, 10)
         before = {event.event_id: event for event in told(sink)}
+        await nothing_waits(chat)
         sink.known.clear()
         assert await redeliver(chat) == 3
         await until(lambda: len(sink.known) == 3, 10)
+        await nothing_waits(chat)
         assert {event.event_id: event for event in told(sink)} == before
         # What it knows already it ignores, and what waits is not doubled.
         assert await redeliver(chat) == 3
         await until(lambda: chat.figure("delivered_events_total", outcome="known") == 3, 10)
+        await nothing_waits(chat)
         assert (await books(chat)).pending_event_count == 0
 
 
