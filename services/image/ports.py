@@ -37,7 +37,8 @@ class ImageStore(BookStore, Protocol):
 
     async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
         """These generations, as far as they run under this owner, are its own for `ttl` more, on the database's clock. Others of its
-        generations are not: what it does not know of any more is for whoever ends what is silent."""
+        generations are not: what it does not know of any more is for whoever ends what is silent. The database is asked also for none:
+        who renews learns from it that others could."""
         ...
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:

@@ -218,7 +218,7 @@ async def test_a_line_of_100_megabytes_is_read_no_further_than_an_event_may_be_l
 async def test_a_redirect_is_not_followed() -> None:
     async with upstream(hello) as elsewhere:
         script = answering_with(307, "text/plain", b"", Location=f"{elsewhere.base_url}/chat/completions")
-        assert type(await refusal(script)) is ProviderRefused
+        assert type(await refusal(script)) is ProviderModelGone
         assert elsewhere.exchanges == []
 
 

@@ -10,9 +10,14 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from services.capabilities.metering.model import UsageStatus
 from services.image.model import Change, State
 from services.image.stores import statements
+from services.image.stores.records import SqlImageStore
+from services.infra.postgres.database import Database
+from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 from services.kernel.paging import PageRequest
 from tests.fakes.image_stores import DIGEST, TTL, ImageStores, event_of, ids, images_of, new_generation
@@ -180,3 +185,10 @@ async def test_a_page_has_no_more_than_an_answer_has_room_for(indexes: ImageStor
     await indexes.rows("update image.images set revised_prompt = repeat('x', 4 * 1024 * 1024) returning 1")
     third = await indexes.store.page("ana", PageRequest(5, second.after))
     assert (len(second.items), len(third.items), third.after) == (2, 1, None)
+
+
+async def test_an_owner_that_makes_nothing_learns_of_an_outage_too() -> None:
+    # It is what tells whoever takes over that the others could not renew either.
+    never_opened = Database("postgresql://nobody@127.0.0.1:1/away")
+    with pytest.raises(Unavailable):
+        await SqlImageStore(never_opened).renew(new_id(), TTL, [])

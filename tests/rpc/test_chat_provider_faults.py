@@ -189,8 +189,11 @@ FAULTS = {
     "a redirection": Fault(
         answering(302, "", Location="http://127.0.0.1:9/"),
         "FAILED_PRECONDITION",
-        "PROVIDER_REFUSED",
-        {"http_status": "302"},
+        "MODEL_NOT_READY",
+        {
+            "http_status": "302",
+            "detail": "correct its provider's `base_url` in the catalog: redirects are not followed",
+        },
     ),
     "429": Fault(
         answering(429), "RESOURCE_EXHAUSTED", "PROVIDER_RATE_LIMITED", {"http_status": "429"}, retry=5.0

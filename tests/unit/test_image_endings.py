@@ -8,9 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.capabilities.metering.model import Unit, UsageStatus
-from services.capabilities.upstream.errors import ProviderRefused, ProviderUnavailable
+from services.capabilities.upstream.errors import (
+    ProviderFailure,
+    ProviderProtocol,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from services.image.model import Generation, ImageCall, State
 from services.kernel.errors import Cancelled, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from services.kernel.failures import Failure
@@ -307,3 +313,19 @@ async def test_a_start_alone_ends_all_that_was_left() -> None:
             await stage.store.begin(str(uuid.uuid4()), stage.lease, left_behind, b"")
         await process.leases.start_alone()
     assert set(states(stage)) == {State.INTERRUPTED}
+
+
+@pytest.mark.parametrize("failure", [ProviderRefused, ProviderProtocol])
+async def test_no_log_has_the_prompt_that_a_provider_repeats(failure: type[ProviderFailure]) -> None:
+    stage = ImageStage()
+    repeating = failure("no")
+    repeating.said = "the prompt 'a very private cat' is not allowed"
+    stage.provider.failures = [repeating]
+    with capture_logs() as logs:
+        async with stage.process() as process:
+            with pytest.raises(failure):
+                await make(process, call("a very private cat"))
+    assert [line["reason"] for line in logs if line["event"] == "a provider made no image"] == [
+        failure.reason
+    ]
+    assert "private" not in str(logs)

@@ -105,10 +105,13 @@ def said_in(body: bytes) -> tuple[str, str]:
         return "", ""
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     code = error.get("code") if isinstance(error, dict) else None
+    return words_of(error), code if isinstance(code, str) else ""
+
+
+def words_of(error: object) -> str:
+    """The same words, of an error that was read already."""
     text = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-    return readable(text, _READ_LENGTH) if isinstance(text, str) else "", code if isinstance(
-        code, str
-    ) else ""
+    return readable(text, _READ_LENGTH) if isinstance(text, str) else ""
 
 
 def _loaded_in(body: bytes) -> float | None:

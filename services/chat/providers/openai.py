@@ -6,26 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from weakref import WeakSet
 
 import aiohttp
 
 from services.capabilities.upstream.errors import (
-    ProviderCredential,
     ProviderFailure,
-    ProviderModelGone,
     ProviderProtocol,
-    ProviderRateLimited,
-    ProviderRefused,
     ProviderTimeout,
     ProviderUnavailable,
 )
+from services.capabilities.upstream.refusals import Refusal
 from services.chat.model import Delta, Picture
 from services.chat.ports import Done, ModelCall
-from services.chat.providers import wire
 from services.chat.providers.reading import Reading
 from services.chat.providers.request import request_body
 from services.chat.providers.sending import Body
@@ -39,12 +32,6 @@ _ERROR_SECONDS = 2.0
 # Behind a whole answer only its usage and the end of the stream are waited for.
 _TAIL_SECONDS = 5.0
 _END_SECONDS = 0.01
-_DEFAULT_RETRY_SECONDS = 5.0
-_LONGEST_RETRY_SECONDS = 3600.0
-# Codes by which endpoints say with HTTP 400 that they do not have a model.
-_GONE = frozenset({"model_not_found", "unknown_model"})
-# Codes by which they say with HTTP 429 that nothing is left of what was paid for, which no pause cures.
-_SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,50 +186,8 @@ class OpenAIProvider:
                     f"the model's provider answered with {response.content_type}, not with a stream"
                 )
             return
-        body = await _beginning(response)
-        error = self._refusal(response, self._said(wire.error_text(body)), wire.error_code(body))
-        error.metadata["http_status"] = str(response.status)
-        raise error
-
-    def _refusal(self, response: aiohttp.ClientResponse, said: str, code: str) -> ProviderFailure:
-        """What a status means that is not 200."""
-        status = response.status
-        error: ProviderFailure
-        if status == 429 and code in _SPENT:
-            error = ProviderCredential(
-                "this deployment has used up what its model's provider allows it; its operator has to look after it"
-            )
-        elif status in (401, 402, 403):
-            error = ProviderCredential(
-                "the model's provider did not accept this deployment's key; its operator has to look after it"
-            )
-        elif status in (404, 410) or (status == 400 and code in _GONE):
-            error = ProviderModelGone(
-                f"the model {self._about['model']!r} is not ready: its provider does not have it (HTTP {status}); choose another model",
-                metadata={"detail": "correct its `upstream`, or its provider's `base_url`, in the catalog"},
-            )
-        elif status == 429:
-            asked = _retry_after(response)
-            error = ProviderRateLimited(
-                "the model's provider limits this deployment; try again later",
-                retry_after=_DEFAULT_RETRY_SECONDS if asked is None else asked,
-            )
-            error.asked_pause = asked
-        elif status in (408, 409, 425) or status >= 500:
-            asked = _retry_after(response) if status == 503 else None
-            default = _DEFAULT_RETRY_SECONDS if status == 503 else 1.0
-            error = ProviderUnavailable(
-                f"the model's provider failed (HTTP {status}); try again",
-                retry_after=default if asked is None else asked,
-            )
-            error.asked_pause = asked
-        else:
-            # What is wrong with the request is the caller's business, so the provider's words are passed on.
-            error = ProviderRefused(
-                f"the model's provider refused the request (HTTP {status}){': ' + said if said else ''}"
-            )
-        error.said = said
-        return error
+        refusal = Refusal(response.status, response.headers, await _beginning(response))
+        raise refusal.failure(self._about["model"], self._key)
 
 
 def _silent(reading: Reading) -> ProviderTimeout:
@@ -278,16 +223,3 @@ async def _to_the_end(response: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(_END_SECONDS):
             async for _ in response.content.iter_any():
                 pass
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds from the header, which has seconds or a date (RFC 9110 §10.2.3); None when it says nothing."""
-    text = response.headers.get("Retry-After", "")
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)).total_seconds()
-        except (ValueError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_SECONDS) if isfinite(seconds) else None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import aiohttp
 
 from services.capabilities.upstream.errors import ProviderProtocol, ProviderUnavailable
+from services.capabilities.upstream.refusals import said_in, words_of
 from services.chat.model import Delta, FinishReason
 from services.chat.ports import Done
 from services.chat.providers import wire
@@ -89,7 +90,7 @@ class Reading:
             ) from None
         if chunk.error:
             failure = ProviderUnavailable("the model's provider failed while it answered; try again")
-            failure.said = wire.error_message(chunk.error)
+            failure.said = words_of(chunk.error)
             raise failure
         if chunk.usage is not None:
             self._tokens = chunk.usage
@@ -105,7 +106,7 @@ class Reading:
         if self._reason is None and not self._over:
             if self._events:
                 raise ProviderUnavailable("the model's provider closed its answer early; try again")
-            said = wire.error_text(self._head)
+            said, _ = said_in(self._head)
             if said:
                 failure = ProviderUnavailable("the model's provider failed instead of answering; try again")
                 failure.said = said

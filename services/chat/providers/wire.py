@@ -185,35 +185,6 @@ def _count(number: float | None) -> int:
     return int(number) if number is not None and isfinite(number) and 0 < number <= _MOST_TOKENS else 0
 
 
-def error_text(body: bytes) -> str:
-    """The provider's own words for a failure, in one line; empty when there are none that can be understood."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    return error_message(parsed.get("error", parsed) if isinstance(parsed, dict) else parsed)
-
-
-def error_code(body: bytes) -> str:
-    """The provider's own code for a failure; empty when it has none."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, str) else ""
-
-
-def error_message(error: object) -> str:
-    """The same for an error object."""
-    text = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-    if not isinstance(text, str):
-        return ""
-    # The words go into logs, statuses and the store, none of which takes every character.
-    return " ".join("".join(one if one.isprintable() else " " for one in text[:2000]).split())
-
-
 def first_choice(choices: Sequence[Choice] | None) -> Choice | None:
     """The answer that was asked for."""
     return choices[0] if choices else None

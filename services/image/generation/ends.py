@@ -56,12 +56,14 @@ class Ends:
     def record(self, end: End) -> None:
         """Have this recorded; it is kept until the store has taken it."""
         self._waiting[end.generation.generation_id] = end
-        self._begin(self._record(end))
+        self._begin(self._record(end, asyncio.Event()))
 
     async def recorded(self, end: End) -> None:
         """The same, and return when it is, or can't be recorded now. Whoever is cancelled meanwhile changes nothing of it."""
+        done = asyncio.Event()
         self._waiting[end.generation.generation_id] = end
-        await asyncio.shield(self._begun(self._record(end)))
+        self._begin(self._record(end, done))
+        await done.wait()
 
     def try_once(self, end: End) -> None:
         """Have the end of a generation recorded that the store may not even know. If it can't be told now, its owner renews it no more, and it
@@ -95,17 +97,16 @@ class Ends:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, work: Coroutine[Any, Any, object]) -> None:
-        self._tasks.add(self._begun(work))
-
-    def _begun(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         task = asyncio.create_task(work, name="end of a generation")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
-    async def _record(self, end: End) -> None:
-        if await self._try(end):
-            self._waiting.pop(end.generation.generation_id, None)
+    async def _record(self, end: End, done: asyncio.Event) -> None:
+        try:
+            if await self._try(end):
+                self._waiting.pop(end.generation.generation_id, None)
+        finally:
+            done.set()
 
     async def _try(self, end: End) -> bool:
         """Whether the store has said something of it."""

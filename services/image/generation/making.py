@@ -14,7 +14,7 @@ import structlog
 from services.capabilities.blobs.ports import Blobs
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.model import UsageEvent, UsageStatus
-from services.capabilities.upstream.errors import ProviderFailure
+from services.capabilities.upstream.errors import ProviderFailure, ProviderProtocol, ProviderRefused
 from services.image.errors import ImageUnusable, NotStored
 from services.image.generation.calling import generated
 from services.image.generation.metrics import ImageMetrics
@@ -147,7 +147,8 @@ class Maker:
             reason=error.reason,
             detail=error.metadata.get("detail", ""),
             http_status=error.metadata.get("http_status", ""),
-            said=error.said,
+            # What it says of a request may repeat the prompt, and so may what it sends in the place of an image; no log has what people say.
+            said="" if isinstance(error, ProviderRefused | ProviderProtocol) else error.said,
             upstream_request_id=error.upstream_request_id,
         )
 

@@ -62,9 +62,8 @@ class SqlGenerations(SqlPart):
 
     async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
         """As the port says."""
-        if generation_ids:
-            values = {"owner_id": owner_id, "ttl": ttl, "generation_ids": list(generation_ids)}
-            await self._do(statements.RENEW, values)
+        values = {"owner_id": owner_id, "ttl": ttl, "generation_ids": list(generation_ids)}
+        await self._do(statements.RENEW, values)
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:
         """As the port says."""
