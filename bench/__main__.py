@@ -26,6 +26,7 @@ from bench import (
     machine,
     metering,
     resume,
+    speech,
     unary,
     whole_answers,
 )
@@ -34,7 +35,7 @@ from bench.processes import BenchmarkFailed
 from bench.stage import stage
 from services.kernel.startup import StartupError
 
-GOALS = ("P1", "P2", "P3", "P4", "P6", "P7", "P9", "P11", "LIMITS", "LOGIN", "IMAGES")
+GOALS = ("P1", "P2", "P3", "P4", "P6", "P7", "P9", "P11", "LIMITS", "LOGIN", "IMAGES", "SPEECH")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -73,6 +74,9 @@ async def measured(goals: Sequence[str], cores: machine.Cores, *, full: bool) ->
     if "IMAGES" in goals:
         _say("IMAGES: 200 images at once …")
         results += await images.measure(cores, images.FULL if full else images.SHORT)
+    if "SPEECH" in goals:
+        _say("SPEECH: texts that are spoken …")
+        results += await speech.measure(cores, speech.FULL if full else speech.SHORT)
     return results
 
 

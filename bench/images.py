@@ -6,25 +6,17 @@ The suite may use all cores, which it shares with the callers and PostgreSQL: pi
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
-from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from antiphon.image.v1 import image_pb2, image_pb2_grpc
 
 from bench.figures import Goal, Result, middle, percentile
 from bench.machine import Cores
-from bench.processes import BenchmarkFailed, Process, module, running
-from bench.stage import work_folder
-from services.infra.postgres.embedded import EmbeddedPostgres
-from services.infra.postgres.migrations import upgrade
+from bench.media import MediaSuite, Metadata, media_suite
+from bench.processes import BenchmarkFailed
 
 LAG = Goal("IMAGES", "200 images at once: longest lag of the event loop", 50, "ms", at_most=True)
 RATE = Goal("IMAGES", "the same: images a second", 25, digits=0)
@@ -34,9 +26,6 @@ P99 = Goal("IMAGES", "the same, p99", 10000, "ms", at_most=True, digits=0)
 _PEOPLE = 20
 _IMAGES = 200
 _CALL_SECONDS = 120.0
-_METRICS = r"metrics  http://([^/\s]+)/metrics"
-
-_Metadata = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +50,12 @@ class _Round:
     lag: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Suite:
-    """Auth and Image at work, people who are logged in there, and the page of metrics."""
-
-    address: str
-    metrics: str
-    process: Process
-    people: Sequence[_Metadata]
-
-    def lag(self) -> float:
-        """The longest that the event loop was late since this was asked before, in seconds. Raises BenchmarkFailed."""
-        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as answer:
-            page = answer.read().decode()
-        found = re.search(r"^antiphon_event_loop_lag_seconds (\S+)$", page, re.MULTILINE)
-        if found is None:
-            raise BenchmarkFailed("the page of metrics has no lag of the event loop")
-        return float(found[1])
-
-
 async def measure(cores: Cores, extent: Extent) -> list[Result]:
     """Rounds behind one that warms up."""
-    async with _suite(cores) as suite, grpc.aio.insecure_channel(suite.address) as channel:
+    async with (
+        media_suite(cores, "image", _PEOPLE) as suite,
+        grpc.aio.insecure_channel(suite.address) as channel,
+    ):
         stub = image_pb2_grpc.ImageServiceStub(channel)
         await _round(suite, stub)
         rounds = [await _round(suite, stub) for _ in range(extent.rounds)]
@@ -100,7 +73,7 @@ async def measure(cores: Cores, extent: Extent) -> list[Result]:
     ]
 
 
-async def _round(suite: _Suite, stub: image_pb2_grpc.ImageServiceAsyncStub) -> _Round:
+async def _round(suite: MediaSuite, stub: image_pb2_grpc.ImageServiceAsyncStub) -> _Round:
     await asyncio.to_thread(suite.lag)
     server, workers = suite.process.cpu_seconds(), suite.process.worker_seconds()
     began = time.monotonic()
@@ -116,7 +89,7 @@ async def _round(suite: _Suite, stub: image_pb2_grpc.ImageServiceAsyncStub) -> _
     )
 
 
-async def _call(stub: image_pb2_grpc.ImageServiceAsyncStub, person: _Metadata, number: int) -> float:
+async def _call(stub: image_pb2_grpc.ImageServiceAsyncStub, person: Metadata, number: int) -> float:
     """How long it took in seconds. Raises BenchmarkFailed."""
     request = image_pb2.GenerateImageRequest(
         prompt=f"picture {number}", size="256x256", model="procedural", seed=number
@@ -127,45 +100,3 @@ async def _call(stub: image_pb2_grpc.ImageServiceAsyncStub, person: _Metadata, n
     except grpc.aio.AioRpcError as error:
         raise BenchmarkFailed(f"GenerateImage failed: {error.code().name}, {error.details()}") from None
     return time.monotonic() - began
-
-
-@asynccontextmanager
-async def _suite(cores: Cores) -> AsyncIterator[_Suite]:
-    """The database and the objects are on the disk of the checkout, as durable as an operator's."""
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(work_folder()))
-        postgres = EmbeddedPostgres(folder / "data")
-        stack.push_async_callback(postgres.stop)
-        url = await postgres.start()
-        await upgrade(url, ("auth", "image"))
-        environment = {
-            "DATABASE_URL": url,
-            "ANTIPHON_SECRET_KEY": secrets.token_urlsafe(48),
-            "ANTIPHON_DATA_DIR": str(folder / "suite"),
-            "ANTIPHON_SERVER__PORT": "0",
-            "ANTIPHON_METRICS__ADDRESS": "127.0.0.1:0",
-            "ANTIPHON_AUTH__ACCESS_TOKEN_TTL": "1d",
-            # Counted like anybody's calls, and never refused.
-            "ANTIPHON_LIMITS__DEFAULT": "1000000000",
-            "ANTIPHON_LIMITS__IMAGE": "1000000000",
-            "ANTIPHON_LIMITS__REGISTER": "1000000000",
-            "ANTIPHON_LIMITS__LOGIN": "1000000000",
-        }
-        command = module("services.cli", "serve", "auth", "image")
-        process = await stack.enter_async_context(
-            running("suite", command, folder, (*cores.server, *cores.others), environment)
-        )
-        address = await process.said(r"address  (\S+)")
-        yield _Suite(address, await process.said(_METRICS), process, await _people(address))
-
-
-async def _people(address: str) -> list[_Metadata]:
-    people: list[_Metadata] = []
-    async with grpc.aio.insecure_channel(address) as channel:
-        auth = auth_pb2_grpc.AuthServiceStub(channel)
-        for number in range(_PEOPLE):
-            email, password = f"person{number}@example.com", secrets.token_urlsafe(16)
-            await auth.Register(auth_pb2.RegisterRequest(email=email, password=password), timeout=10)
-            answer = await auth.Login(auth_pb2.LoginRequest(email=email, password=password), timeout=10)
-            people.append((("authorization", f"Bearer {answer.access_token}"),))
-    return people

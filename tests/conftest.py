@@ -44,6 +44,7 @@ _SCHEMAS = {
     "test_identity": ("auth",),
     "test_image": ("image",),
     "test_metering": ("chat",),
+    "test_speech": ("speech",),
 }
 """What the files in tests/contract that begin so need."""
 

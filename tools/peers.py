@@ -1,7 +1,7 @@
 """Readies the real peers of `make test-peers`: a llama.cpp server in an environment of its own, grpcurl, a server that speaks
-MongoDB's protocol, and MinIO, which speaks that of S3.
+MongoDB's protocol, and MinIO, which speaks that of S3. ffmpeg and sox, which hear what is spoken, come with the system.
 
-They are kept in the user's cache, so that a fresh clone finds them; in .peers/ where the cache can't be written. Standard
+The others are kept in the user's cache, so that a fresh clone finds them; in .peers/ where the cache can't be written. Standard
 library only. `python -m tools.peers` readies all and prints where they are. Two calls at once take turns, and what an
 interrupted call left is thrown away.
 """
@@ -117,6 +117,20 @@ def mongo(say: Say) -> list[str]:
     return [*command, "MongoPeer"]
 
 
+def ffmpeg(say: Say) -> Path:
+    """ffmpeg, of the path alone. Raises PeerMissing."""
+    return _installed("ffmpeg", "ffmpeg")
+
+
+def sox(say: Say) -> Path:
+    """sox, of the path alone. Raises PeerMissing, also when it can't read MP3."""
+    found = _installed("sox", "sox libsox-fmt-all")
+    told = subprocess.run([str(found), "--help"], capture_output=True, text=True, check=False, timeout=60)
+    if " mp3 " not in told.stdout:
+        raise PeerMissing("sox is installed without MP3: with Debian, install libsox-fmt-all")
+    return found
+
+
 def cache() -> Path:
     """The folder of all peers: in the user's cache, else in the checkout."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -127,6 +141,14 @@ def cache() -> Path:
             if os.access(folder, os.W_OK | os.X_OK):
                 return folder
     raise PeerMissing(f"neither {home} nor {ROOT} can be written, so peers have no place to be kept")
+
+
+def _installed(name: str, packages: str) -> Path:
+    """A program that comes with the system."""
+    found = shutil.which(name)
+    if found is None:
+        raise PeerMissing(f"{name} is not installed: with Debian, install {packages}")
+    return Path(found)
 
 
 def _go_program(name: str, module: str, version: str, shows_version: str, say: Say) -> Path:
@@ -212,6 +234,8 @@ def main() -> None:
         "grpcurl": grpcurl,
         "MongoDB": mongo,
         "MinIO": minio,
+        "ffmpeg": ffmpeg,
+        "sox": sox,
     }
     for name, make in peers.items():
         try:

@@ -19,3 +19,8 @@ def check_catalogs(settings: Settings, services: Sequence[str]) -> None:
         from services.image.providers.catalog_file import read_catalog_file as read_image_catalog
 
         read_image_catalog(settings.image.models_file, {PROCEDURAL})
+    if "speech" in services and settings.speech.models_file is not None:
+        from services.speech.providers.catalog import ESPEAK, GTTS
+        from services.speech.providers.catalog_file import read_catalog_file as read_speech_catalog
+
+        read_speech_catalog(settings.speech.models_file, {ESPEAK, GTTS})

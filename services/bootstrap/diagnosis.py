@@ -15,6 +15,7 @@ from services.bootstrap.objects import objects_found
 from services.bootstrap.recording import recording
 from services.bootstrap.resources import on_mongo, schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
+from services.bootstrap.speech_models import speech_models_found
 from services.bootstrap.suite import SERVICES
 from services.infra.postgres import migrations
 from services.infra.postgres.database import Database
@@ -76,7 +77,11 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
 
 
 async def _models(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
-    for findings in (models_found(settings, environ), image_models_found(settings, environ)):
+    for findings in (
+        models_found(settings, environ),
+        image_models_found(settings, environ),
+        speech_models_found(settings, environ),
+    ):
         async for finding in findings:
             yield finding
 

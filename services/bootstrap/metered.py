@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.bootstrap.peers import channel_to
 from services.capabilities.identity.providers.service import ServiceTokens
@@ -18,12 +18,14 @@ from services.settings import Settings
 if TYPE_CHECKING:
     from services.analytics.ports import CatalogPrice, ServiceBooks
     from services.analytics.wiring import Analytics
+    from services.capabilities.blobs.watched import WatchedBlobs
     from services.capabilities.identity.ports import RevocationSource
     from services.capabilities.metering.ports import Sink
     from services.chat.ports import ImageSource
     from services.chat.wiring import Chat
     from services.image.wiring import ImageService
     from services.infra.postgres.database import Database
+    from services.speech.wiring import SpeechService
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,18 @@ class MeteredServices:
         analytics = await self._analytics() if "analytics" in self.services else None
         books: dict[ServiceType, ServiceBooks] = {}
         mounted = []
+        blobs = await self._blobs() if {"image", "speech"}.intersection(self.services) else None
         images: ImageService | None = None
         if "image" in self.services:
-            images = await self._image(self._sink("image", analytics))
+            assert blobs is not None
+            images = await self._image(blobs, self._sink("image", analytics))
             mounted.append(images.mounted)
+        if "speech" in self.services:
+            assert blobs is not None
+            speech = await self._speech(blobs, self._sink("speech", analytics))
+            mounted.append(speech.mounted)
+            if analytics is not None:
+                books[ServiceType.TEXT_TO_SPEECH] = _speech_books(speech)
         if "chat" in self.services:
             chat = await self._chat(self._sink("chat", analytics), self._images_for_chat(images))
             mounted.append(chat.mounted)
@@ -96,27 +106,38 @@ class MeteredServices:
             )
         )
 
-    async def _image(self, sink: Sink | None) -> ImageService:
-        from services.capabilities.blobs import wiring as blobs_wiring
+    async def _blobs(self) -> WatchedBlobs:
+        """The object store, which those who keep objects share."""
+        from services.capabilities.blobs import wiring
+
+        return await self.stack.enter_async_context(wiring.build(self.settings.blobs, self.settings.data_dir))
+
+    async def _image(self, blobs: WatchedBlobs, sink: Sink | None) -> ImageService:
         from services.image import wiring
 
-        assert self.database is not None
-        objects = self.settings.blobs
-        blobs = await self.stack.enter_async_context(blobs_wiring.build(objects, self.settings.data_dir))
-        return await self.stack.enter_async_context(
-            wiring.build(
-                self.settings,
-                self.database,
-                blobs,
-                self.secret,
-                sole_owner=self.sole_owner,
-                environ=self.environ,
-                revocations=self.revocations,
-                blobs_check=blobs_wiring.BlobsCheck(blobs),
-                metrics=self.metrics,
-                sink=sink,
-            )
-        )
+        return await self.stack.enter_async_context(wiring.build(**self._with_objects(blobs, sink)))
+
+    async def _speech(self, blobs: WatchedBlobs, sink: Sink | None) -> SpeechService:
+        from services.speech import wiring
+
+        return await self.stack.enter_async_context(wiring.build(**self._with_objects(blobs, sink)))
+
+    def _with_objects(self, blobs: WatchedBlobs, sink: Sink | None) -> dict[str, Any]:
+        """What those are built of who keep objects."""
+        from services.capabilities.blobs.check import BlobsCheck
+
+        return {
+            "settings": self.settings,
+            "database": self.database,
+            "blobs": blobs,
+            "secret": self.secret,
+            "sole_owner": self.sole_owner,
+            "environ": self.environ,
+            "revocations": self.revocations,
+            "blobs_check": BlobsCheck(blobs),
+            "metrics": self.metrics,
+            "sink": sink,
+        }
 
     def _images_for_chat(self, images: ImageService | None) -> ImageSource | None:
         if images is not None:
@@ -150,23 +171,40 @@ class MeteredServices:
         """The books of services whose addresses are known."""
         from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
         from antiphon.image.v1 import image_pb2, image_pb2_grpc
+        from antiphon.speech.v1 import speech_pb2, speech_pb2_grpc
 
-        from services.analytics.providers.rpc_books import BooksByRpc, chat_prices, image_prices
+        from services.analytics.providers.rpc_books import (
+            BooksByRpc,
+            image_prices,
+            unit_prices,
+        )
 
         books: dict[ServiceType, ServiceBooks] = {}
-        peers = self.settings.peers
-        if peers.chat is not None and "chat" not in self.services:
-            channel = channel_to(peers.chat)
-            self.stack.push_async_exit(channel)
-            books[ServiceType.LLM_CHAT] = BooksByRpc(
-                "Chat", chat_pb2_grpc.ChatServiceStub(channel), chat_pb2, self._tokens, chat_prices
-            )
-        if peers.image is not None and "image" not in self.services:
-            channel = channel_to(peers.image)
-            self.stack.push_async_exit(channel)
-            books[ServiceType.TEXT_TO_IMAGE] = BooksByRpc(
-                "Image", image_pb2_grpc.ImageServiceStub(channel), image_pb2, self._tokens, image_prices
-            )
+
+        def add(
+            service: str,
+            service_type: ServiceType,
+            stub: Callable[[Any], Any],
+            messages: Any,
+            prices_of: Callable[[Any], Iterable[CatalogPrice]],
+        ) -> None:
+            address: str | None = getattr(self.settings.peers, service)
+            if address is not None and service not in self.services:
+                channel = channel_to(address)
+                self.stack.push_async_exit(channel)
+                books[service_type] = BooksByRpc(
+                    service.capitalize(), stub(channel), messages, self._tokens, prices_of
+                )
+
+        add("chat", ServiceType.LLM_CHAT, chat_pb2_grpc.ChatServiceStub, chat_pb2, unit_prices)
+        add("image", ServiceType.TEXT_TO_IMAGE, image_pb2_grpc.ImageServiceStub, image_pb2, image_prices)
+        add(
+            "speech",
+            ServiceType.TEXT_TO_SPEECH,
+            speech_pb2_grpc.SpeechServiceStub,
+            speech_pb2,
+            unit_prices,
+        )
         return books
 
 
@@ -192,3 +230,15 @@ def _image_books(images: ImageService) -> ServiceBooks:
                 yield CatalogPrice(model.name, Unit.IMAGES, size, price)
 
     return LocalBooks(images.summarize, images.redeliver, prices)
+
+
+def _speech_books(speech: SpeechService) -> ServiceBooks:
+    from services.analytics.ports import CatalogPrice
+    from services.bootstrap.books import LocalBooks
+
+    def prices() -> Iterable[CatalogPrice]:
+        for model in speech.catalog.models.values():
+            for unit, price in model.prices.items():
+                yield CatalogPrice(model.name, unit, "", price)
+
+    return LocalBooks(speech.summarize, speech.redeliver, prices)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from services.kernel.secret import DeploymentSecret
     from services.runtime.health import Health
 
-SERVICES = ("auth", "chat", "image", "analytics")
-METERED = frozenset({"chat", "image", "analytics"})
+SERVICES = ("auth", "chat", "image", "speech", "analytics")
+METERED = frozenset({"chat", "image", "speech", "analytics"})
 """Those whose calls are metered, and Analytics."""
 
 
@@ -184,6 +184,8 @@ def _prepare(services: Sequence[str], schemas: Sequence[str]) -> list[Warmer]:
             from services.chat.stores.mongo import opening as _chat_mongo  # noqa: F401 - imported early, used later.
     if "image" in services:
         from services.image import wiring as _image  # noqa: F401 - imported early, used later.
+    if "speech" in services:
+        from services.speech import wiring as _speech  # noqa: F401 - imported early, used later.
     if "analytics" in services:
         from services.analytics import wiring as analytics
 

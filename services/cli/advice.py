@@ -36,6 +36,18 @@ _ADVICE_ON_IMAGES = {
     "IMAGE_UNUSABLE": "Generate it again, or have another model make it: antiphon image models",
     "IMAGES_NOT_STORED": "The operator of the server has to look after its object store.",
 }
+# What differs where texts are spoken.
+_ADVICE_ON_SPEECH = {
+    "MODEL_NOT_FOUND": "`antiphon speech models` lists the models.",
+    "MODEL_NOT_READY": "`antiphon speech models` shows which models are ready.",
+    "VOICE_NOT_FOUND": "`antiphon speech voices` lists the voices; -l TAG those of a language.",
+    "UNSUPPORTED_INPUT": "`antiphon speech models` shows what each model takes.",
+    "GENERATION_INTERRUPTED": "Nothing was kept; say it again.",
+    "ENGINE_STOPPED": "Nothing was kept; say it again, or have another model speak it: antiphon speech models",
+    "AUDIO_UNUSABLE": "Say it again, or have another model speak it: antiphon speech models",
+    "AUDIO_NOT_STORED": "The operator of the server has to look after its object store.",
+}
+_ADVICE_IN = {"image": _ADVICE_ON_IMAGES, "speech": _ADVICE_ON_SPEECH}
 # The provider would name such an address again.
 _ON_ADDRESSES = (
     "The operator of the server lists the provider's own origin in `image_origins` (docs/image-models.md)."
@@ -60,13 +72,19 @@ _THINGS = {
         "image",
         "`antiphon image list` shows yours; one that was made without a login needs --owner-token.",
     ),
+    "speech.conversion": (
+        "conversion",
+        "`antiphon speech list` shows yours; one that was made without a login needs --owner-token.",
+    ),
 }
+_ALSO_WITHOUT_A_LOGIN = ("image.image", "speech.conversion")
 # Who serves a command; those that are not named here Auth does.
 _SERVED_BY = {
     "chat": "CHAT",
     "chats": "CHAT",
     "models": "CHAT",
     "image": "IMAGE",
+    "speech": "SPEECH",
     "usage": "ANALYTICS",
     "prices": "ANALYTICS",
 }
@@ -74,14 +92,17 @@ _SERVED_BY = {
 _ARGUMENTS = {
     "api_key_id": "KEY_ID",
     "bucket": "--bucket",
+    "conversion_id": "the id of the conversion",
     "display_name": "the name",
     "effective_time": "--from",
     "email": "the e-mail",
     "end_time": "--until",
     "expire_time": "--expires",
+    "format": "--format",
     "count": "--count",
     "grace": "--grace",
     "image_id": "the id of the image",
+    "language": "--language",
     "message": "the text",
     "message_id": "the id of the message",
     "model": "the model",
@@ -89,6 +110,7 @@ _ARGUMENTS = {
     "negative_prompt": "--negative",
     "owner_token": "--owner-token",
     "uri": "--image-url",
+    "pitch": "--pitch",
     "project": "the project",
     "prompt": "the prompt",
     "query": "the words",
@@ -96,14 +118,18 @@ _ARGUMENTS = {
     "seed": "--seed",
     "session_id": "the id of the session",
     "size": "--size",
+    "speaking_rate": "--rate",
+    "ssml": "the SSML",
     "start_time": "--since",
     "style": "--style",
     "system_prompt": "the instructions",
+    "text": "the text",
     "time_zone": "--zone",
     "title": "the title",
     "user_id": "the id of the account",
     "username": "--username",
     "variant": "--variant",
+    "voice": "--voice",
 }
 
 
@@ -115,6 +141,9 @@ def message_of(error: AntiphonError, server: str) -> str:
         return f"no server answers at {server}" if server else error.message
     if error.reason == "MODEL_NOT_FOUND" and "model" in error.metadata:
         return f"there is no model {error.metadata['model']}"
+    if error.reason == "VOICE_NOT_FOUND":
+        # What follows names an RPC; the advice names the command.
+        return error.message.partition("; ListVoices")[0]
     if error.reason in _ENDED:
         if os.environ.get("ANTIPHON_TOKEN"):
             return f"ANTIPHON_TOKEN is not accepted by {server}: {error.message}"
@@ -175,7 +204,7 @@ def _names_an_address(error: AntiphonError) -> bool:
 
 
 def _way_to_thing(kind: str, server: str) -> str:
-    if kind == "image.image" and not _has_a_login(server):
+    if kind in _ALSO_WITHOUT_A_LOGIN and not _has_a_login(server):
         # There is no list for who is nobody.
         return "One that was made without a login needs --owner-token; your own ones need a login: antiphon login EMAIL"
     return _THINGS[kind][1]
@@ -188,7 +217,7 @@ def _has_a_login(server: str) -> bool:
 
 
 def _by_reason(reason: str) -> str:
-    advice = _ADVICE | _ADVICE_ON_IMAGES if called.get().startswith("image ") else _ADVICE
+    advice = _ADVICE | _ADVICE_IN.get(called.get().partition(" ")[0], {})
     return advice.get(reason, "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,9 +113,13 @@ def tally(counted: analytics_pb2.Tally) -> str:
     """A number of calls and what they used, such as `12 calls, 340 input tokens`."""
     calls = f"{count(counted.event_count)} {'call' if counted.event_count == 1 else 'calls'}"
     by_unit: Sequence[usage_pb2.Quantity] = sorted(counted.quantities, key=lambda each: each.unit)
-    return ", ".join(
-        (calls, *(f"{count(each.amount)} {unit_name(each.unit)}" for each in by_unit if each.amount))
-    )
+    return ", ".join((calls, *(_tallied(each.unit, each.amount) for each in by_unit if each.amount)))
+
+
+def _tallied(unit: usage_pb2.Unit, amount: int) -> str:
+    if sys.stdout.isatty():
+        return f"{_amount(unit, amount)} {_unit_told(unit)}"
+    return f"{amount} {unit_name(unit)}"
 
 
 def _amount_of(figures: analytics_pb2.Figures, unit: usage_pb2.Unit) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.image_files import STANDARD_OUTPUT, Destination, Force, FormatOption, Output
+from services.cli.file_output import STANDARD_OUTPUT, Force
+from services.cli.image_files import Destination, FormatOption, Output
+from services.cli.listing import cut, with_last_cut
 from services.cli.output import (
-    FOLDED,
     MISUSE,
     CommandFailed,
     as_dict,
     exact_time,
-    flat,
     local_time,
     note,
     print_fields,
@@ -93,13 +92,7 @@ def _print_list(client: Client, images: Sequence[image_pb2.Image], *, with_peopl
         )
         for image in images
     ]
-    if on_terminal and rows:
-        taken = sum(max(map(len, column)) for column in list(zip(headers, *rows, strict=True))[:-1])
-        left = shutil.get_terminal_size().columns - taken - 3 * (len(headers) - 1)
-        # Where no table fits, the prompt has a line of its own, behind its name.
-        room = left if left >= FOLDED else shutil.get_terminal_size().columns - len("  prompt: ")
-        rows = [(*row[:-1], _cut(row[-1], room)) for row in rows]
-    print_table(headers, rows, "there are no images yet")
+    print_table(headers, with_last_cut(headers, rows), "there are no images yet")
 
 
 def get_image(
@@ -197,20 +190,10 @@ def delete_image(
     """
     with calling(server, as_json) as client:
         if not yes:
-            prompt = _cut(client.get_image(image_id).prompt, _ASKED)
+            prompt = cut(client.get_image(image_id).prompt, _ASKED)
             confirm(f'Delete the image "{prompt}" for good?', yes=yes)
         client.delete_image(image_id)
         if as_json:
             print_json({"imageId": image_id})
             return
         note(f"{image_id} is deleted")
-
-
-def _cut(text: str, columns: int) -> str:
-    """`text` on one line, which takes at most so many columns of a terminal."""
-    from rich.cells import cell_len, set_cell_size
-
-    whole = flat(text)
-    if cell_len(whole) <= columns:
-        return whole
-    return f"{set_cell_size(whole, max(0, columns - 1)).rstrip()}…"

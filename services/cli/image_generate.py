@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
-from services.cli.image_files import STANDARD_OUTPUT, Destination, Force, FormatOption, Output
+from services.cli.file_output import STANDARD_OUTPUT, Force
+from services.cli.image_files import Destination, FormatOption, Output
 from services.cli.output import MISUSE, CommandFailed, as_dict, describe, note, print_json, print_table
 from services.cli.texts import no_text
 from services.cli.waiting import Waiting

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
+from services.cli.listing import without_silent
 from services.cli.money import dollars
 from services.cli.output import as_dict, print_json, print_table
 
@@ -30,14 +30,8 @@ def image_models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
         if as_json:
             print_json(as_dict(catalog))
             return
-        headers: tuple[str, ...] = _HEADERS
         rows = [_row(model, is_default=model.name == catalog.default_model) for model in catalog.models]
-        if sys.stdout.isatty():
-            # A column that says nothing takes room from those that do. In a pipe each has its place.
-            told = [number for number in range(len(headers)) if any(row[number] for row in rows)]
-            headers = tuple(headers[number] for number in told)
-            rows = [tuple(row[number] for number in told) for row in rows]
-        print_table(headers, rows, "the catalog is empty")
+        print_table(*without_silent(_HEADERS, rows), "the catalog is empty")
 
 
 def _row(model: image_pb2.Model, *, is_default: bool) -> tuple[str, ...]:

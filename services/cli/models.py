@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
+from services.cli.listing import without_silent
 from services.cli.output import as_dict, print_json, print_table
 from services.cli.quantities import priced
 
@@ -35,7 +34,7 @@ def models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
             )
             for model in catalog.models
         ]
-        headers: tuple[str, ...] = (
+        headers = (
             "MODEL",
             "STATE",
             "PROVIDER",
@@ -44,9 +43,4 @@ def models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
             "FALLBACKS",
             "ABOUT",
         )
-        if sys.stdout.isatty():
-            # A column that says nothing takes room from those that do. In a pipe each has its place.
-            told = [number for number in range(len(headers)) if any(row[number] for row in rows)]
-            headers = tuple(headers[number] for number in told)
-            rows = [tuple(row[number] for number in told) for row in rows]
-        print_table(headers, rows, "the catalog is empty")
+        print_table(*without_silent(headers, rows), "the catalog is empty")

@@ -34,9 +34,12 @@ class UnitName(StrEnum):
     REASONING = "reasoning"
     IMAGE = "image"
     CHARACTERS = "characters"
+    AUDIO_MINUTE = "audio-minute"
     AUDIO_HOUR = "audio-hour"
 
 
+_MINUTES_AN_HOUR = 60
+_OF_SPEECH = frozenset({UnitName.CHARACTERS, UnitName.AUDIO_MINUTE, UnitName.AUDIO_HOUR})
 _OF_CHAT = frozenset({UnitName.INPUT, UnitName.CACHED_INPUT, UnitName.OUTPUT, UnitName.REASONING})
 
 
@@ -79,7 +82,7 @@ def set_price(
         str,
         typer.Argument(
             metavar="UNIT",
-            help="What is priced: input, cached-input, output, reasoning (a million tokens each), image, characters (a million), audio-hour.",
+            help="What is priced: input, cached-input, output, reasoning (a million tokens each), image, characters (a million), audio-hour, audio-minute.",
             show_default=False,
         ),
     ],
@@ -116,18 +119,21 @@ def set_price(
     Examples:
       antiphon prices set gpt-4o input 2.50
       antiphon prices set flux image 0.04 --variant 1024x1024 --from 2026-12-01
+      antiphon prices set tts-1 characters 15
     """
     with calling(server, as_json) as client:
         priced = chosen(unit, UnitName, "UNIT")
         nano_usd = nano_usd_of(usd)
+        if nano_usd is not None and priced is UnitName.AUDIO_MINUTE:
+            nano_usd *= _MINUTES_AN_HOUR
         since = None if effective is None else _moment(effective)
         price = client.set_price(model, _unit_of(priced), nano_usd, variant=variant, effective=since)
         if as_json:
             print_json(as_dict(price))
         else:
             _say(price)
-        if priced in _OF_CHAT:
-            _note_unknown(client, model)
+        if priced in _OF_CHAT | _OF_SPEECH:
+            _note_unknown(client, model, spoken=priced in _OF_SPEECH)
 
 
 def _say(price: analytics_pb2.Price) -> None:
@@ -139,12 +145,13 @@ def _say(price: analytics_pb2.Price) -> None:
         print(f"{named}: {of} has no price from {_since(price)} on")
 
 
-def _note_unknown(client: Client, model: str) -> None:
+def _note_unknown(client: Client, model: str, *, spoken: bool) -> None:
     """Remarks that no model of that name is known: it may come, or be gone, and it may have been misspelt."""
     from antiphon_client import AntiphonError
 
     try:
-        known = {each.name for each in client.list_models().models}
+        catalog = client.list_speech_models() if spoken else client.list_models()
+        known = {each.name for each in catalog.models}
     except AntiphonError:
         # The catalog may be at another address, or not be for whoever sets prices.
         return
@@ -169,19 +176,17 @@ def _unit_of(name: UnitName) -> usage_pb2.Unit:
         UnitName.REASONING: usage_pb2.UNIT_REASONING_TOKENS,
         UnitName.IMAGE: usage_pb2.UNIT_IMAGES,
         UnitName.CHARACTERS: usage_pb2.UNIT_CHARACTERS,
+        UnitName.AUDIO_MINUTE: usage_pb2.UNIT_AUDIO_MILLISECONDS,
         UnitName.AUDIO_HOUR: usage_pb2.UNIT_AUDIO_MILLISECONDS,
     }
     return units[name]
 
 
 def _told(price: analytics_pb2.Price) -> tuple[str, str]:
-    from antiphon.usage.v1 import usage_pb2
+    from services.cli.quantities import unit_told
 
-    from services.cli.quantities import unit_name
-
-    named = {usage_pb2.UNIT_IMAGES: "an image", usage_pb2.UNIT_AUDIO_MILLISECONDS: "an hour of audio"}
     amount = dollars(price.nano_usd) if price.HasField("nano_usd") else best("–", "-")
-    return amount, named.get(price.unit, f"a million {unit_name(price.unit)}")
+    return amount, unit_told(price.unit)
 
 
 def _since(price: analytics_pb2.Price) -> str:

@@ -9,7 +9,11 @@ from services.cli.money import dollars
 
 if TYPE_CHECKING:
     from antiphon.chat.v1 import chat_pb2
+    from antiphon.speech.v1 import speech_pb2
     from antiphon.usage.v1 import usage_pb2
+
+_MILLION = 1_000_000
+_MILLISECONDS_AN_HOUR = 3_600_000
 
 
 def described(usage: usage_pb2.Usage) -> str:
@@ -29,6 +33,24 @@ def unit_name(unit: usage_pb2.Unit) -> str:
     if unit not in usage_pb2.Unit.values():
         return f"of unit {int(unit)}"
     return usage_pb2.Unit.Name(unit).removeprefix("UNIT_").replace("_", " ").lower()
+
+
+def unit_told(unit: usage_pb2.Unit) -> str:
+    """How much of a unit a price of Analytics is for, such as `a million input tokens`."""
+    from antiphon.usage.v1 import usage_pb2
+
+    named = {usage_pb2.UNIT_IMAGES: "an image", usage_pb2.UNIT_AUDIO_MILLISECONDS: "an hour of audio"}
+    return named.get(unit, f"a million {unit_name(unit)}")
+
+
+def priced_each(price: speech_pb2.ModelPrice) -> str:
+    """A price of a catalog as Analytics tells it, such as `$0.90 an hour of audio`."""
+    from antiphon.usage.v1 import usage_pb2
+
+    nano_usd = price.nano_usd_per_million
+    if price.unit == usage_pb2.UNIT_AUDIO_MILLISECONDS:
+        nano_usd = nano_usd * _MILLISECONDS_AN_HOUR // _MILLION
+    return f"{dollars(nano_usd)} {unit_told(price.unit)}"
 
 
 def priced(prices: Iterable[chat_pb2.ModelPrice]) -> str:

@@ -24,7 +24,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 def serve(
     service: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SERVICE", help="auth, chat, image, analytics; all when left out."),
+        typer.Argument(metavar="SERVICE", help="auth, chat, image, speech, analytics; all when left out."),
     ] = None,
     host: Annotated[
         str | None,
@@ -94,7 +94,7 @@ def announce(suite: Suite, administrator: Administrator | None) -> None:
         f"  data     {suite.data}",
         f"  process  {os.getpid()}",
     ]
-    if "image" in suite.services:
+    if {"image", "speech"}.intersection(suite.services):
         lines.insert(3, f"  objects  {described(settings.blobs, settings.data_dir)}")
     if suite.metrics_port is not None:
         host = settings.metrics.address.rpartition(":")[0]

@@ -14,6 +14,8 @@ from services.cli.output import CommandFailed, flat, reporting
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
+_AUDIO_URL = re.compile(r"antiphon://speech/conversions/([^/]+)/audio")
+
 
 def is_text(value: str) -> bool:
     """Whether it has a UTF-8 form. Bytes that have none come from the system as halves of surrogate pairs."""
@@ -37,6 +39,12 @@ def check_session_id(value: str) -> str:
 def check_image_id(value: str) -> str:
     """The id of an image. Raises BadParameter when it can't be one, before anything is sent."""
     return _checked_id(value, "an image", "antiphon image list")
+
+
+def check_conversion_id(value: str) -> str:
+    """The id of a conversion, alone or in its audio_url. Raises BadParameter when it can't be one, before anything is sent."""
+    found = _AUDIO_URL.fullmatch(value)
+    return _checked_id(found[1] if found else value, "a conversion", "antiphon speech list")
 
 
 def _checked_id(value: str, thing: str, shown_by: str) -> str:

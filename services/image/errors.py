@@ -1,10 +1,10 @@
-"""The failures of Image; those of models are in `services.capabilities.upstream.errors`.
+"""The failures of Image; those of models are in `services.capabilities.upstream.errors`, those of calls in
+`services.capabilities.generations.errors`.
 
 NotFound ─────────── ModelNotFound
 FailedPrecondition ─ ImagesDeleted
-ResourceExhausted ── TooManyGenerations, CodecsOverloaded
+ResourceExhausted ── CodecsOverloaded
 Unavailable ──────── ImageUnusable, NotStored
-Aborted ──────────── GenerationInterrupted
 """
 
 from __future__ import annotations
@@ -45,17 +45,6 @@ class NotStored(errors.Unavailable):
         super().__init__("the images were made and can't be stored now; nothing was used, try again later")
 
 
-class TooManyGenerations(errors.ResourceExhausted):
-    """As many images are being made as the process takes."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "too many images are being made at once; try again shortly",
-            metadata={"queue": "generations"},
-            retry_after=2.0,
-        )
-
-
 class CodecsOverloaded(errors.ResourceExhausted):
     """More images wait to be converted than the queue takes."""
 
@@ -76,16 +65,4 @@ class ImagesDeleted(errors.FailedPrecondition):
         super().__init__(
             "the images that this request_id stands for were deleted; make a new request_id for new ones",
             metadata={"request_id": request_id},
-        )
-
-
-class GenerationInterrupted(errors.Aborted):
-    """The server that made the images stopped or died."""
-
-    reason = "GENERATION_INTERRUPTED"
-
-    def __init__(self, generation_id: str) -> None:
-        super().__init__(
-            "the server stopped while it made these images, and nothing was kept; call again",
-            metadata={"generation_id": generation_id},
         )

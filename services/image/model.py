@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 
+from services.capabilities.generations.model import State
 from services.kernel.failures import Failure
 
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
@@ -76,16 +77,6 @@ class Order:
     provider: str
     seed: int | None
     count: int
-
-
-class State(Enum):
-    """What has become of a generation; the values are those of the table."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

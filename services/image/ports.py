@@ -7,38 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from services.capabilities.generations.model import State
+from services.capabilities.generations.ports import GenerationStore
 from services.capabilities.metering.model import UsageEvent
 from services.capabilities.metering.ports import BookStore
-from services.image.model import Filing, Format, Generation, Image, Size, State
+from services.image.model import Filing, Format, Generation, Image, Size
 from services.kernel.failures import Failure
 from services.kernel.paging import Page, PageRequest
 
 
-class ImageStore(BookStore, Protocol):
-    """The index of images, the generations that make them, and what is still to be filed. All methods raise Unavailable.
-
-    A generation runs under an owner, one process's id, until that has not renewed it for its time to live. All ends of a
-    generation are conditional on it running, so that it ends once.
-    """
-
-    async def begin(self, owner_id: str, ttl: timedelta, generation: Generation, digest: bytes) -> str | None:
-        """Record that a generation runs, with the claim of its request_id if it has one; one transaction. None when it was begun; the id
-        of the earlier generation whose claim it is, and then nothing is changed. Raises AlreadyExists (REQUEST_ID_REUSED) when that
-        had another body."""
-        ...
-
-    async def claimed(self, caller: str, request_id: str, digest: bytes) -> str | None:
-        """The id of the generation that holds the claim, if any. Raises AlreadyExists as `begin`."""
-        ...
+class ImageStore(GenerationStore[Generation], BookStore, Protocol):
+    """The index of images, the generations that make them, and what is still to be filed. All methods raise Unavailable."""
 
     async def generation(self, generation_id: str) -> Generation | None:
         """A generation, whoever runs it. No store keeps its prompts: they are empty in what is read."""
-        ...
-
-    async def renew(self, owner_id: str, ttl: timedelta, generation_ids: Collection[str]) -> None:
-        """These generations, as far as they run under this owner, are its own for `ttl` more, on the database's clock. Others of its
-        generations are not: what it does not know of any more is for whoever ends what is silent. The database is asked also for none:
-        who renews learns from it that others could."""
         ...
 
     async def complete(self, generation_id: str, images: Sequence[Image], event: UsageEvent | None) -> bool:
@@ -66,10 +48,6 @@ class ImageStore(BookStore, Protocol):
 
     async def discard(self, generation_id: str, again: int) -> None:
         """File what `end` with `remove` files, for a generation that has ended already."""
-        ...
-
-    async def silent(self, limit: int, *, but: str = "") -> Sequence[Generation]:
-        """Running generations whose owner has not renewed them in time; with `but`, all running ones of other owners than this."""
         ...
 
     async def image(self, image_id: str) -> Image | None:

@@ -19,8 +19,8 @@ from services.image.usecases.download import DownloadImage
 from services.image.usecases.finding import DeleteImage, FindImage, ListImages
 from services.image.usecases.generate import GenerateImage
 from services.image.usecases.models import ListModels
-from services.image.usecases.pacing import paced
 from services.kernel.ownership import OwnerTokens
+from services.kernel.pacing import paced
 from services.kernel.request import current
 
 # How long a reader may take for a piece of at most 64 KiB, and for a whole image: nothing is held for longer.

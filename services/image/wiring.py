@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +11,10 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 
 from services.capabilities.blobs.ports import Blobs
+from services.capabilities.generations.ends import Ends
+from services.capabilities.generations.leases import Leases
+from services.capabilities.generations.retention import keep_bounded
+from services.capabilities.generations.running import Generations
 from services.capabilities.identity.deletions import SETTLE_SECONDS, DeletionFollower
 from services.capabilities.identity.ports import RevocationSource
 from services.capabilities.limits import wiring as limits_wiring
@@ -20,19 +24,18 @@ from services.capabilities.metering.stores.sql import SqlOutbox
 from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsage
 from services.capabilities.metering.wiring import Metering
 from services.capabilities.upstream.catalogs import CatalogReload
-from services.image.generation.ends import Ends
+from services.capabilities.upstream.turns import Turns
+from services.image.generation.ending import ImageEnder
 from services.image.generation.filing import Filer
-from services.image.generation.generations import Generations
-from services.image.generation.leases import Leases
 from services.image.generation.making import Maker
 from services.image.generation.metrics import ImageMetrics
 from services.image.generation.objects import user_folder
-from services.image.generation.retention import keep_bounded
+from services.image.generation.working import MakeImages
+from services.image.model import Generation, Image
 from services.image.ports import Catalog
 from services.image.providers.adapters import Adapters
 from services.image.providers.catalog import FileCatalog, configured_catalog
 from services.image.providers.codecs.adapter import WorkerCodecs
-from services.image.providers.exchange import open_session
 from services.image.providers.procedural import ProceduralImages
 from services.image.servicer import ImageServicer, UseCases
 from services.image.stores.deletions import SqlDeletions
@@ -44,6 +47,7 @@ from services.image.usecases.generate import GenerateImage
 from services.image.usecases.models import ListModels
 from services.image.usecases.ordering import PlaceOrder
 from services.infra.http.public import PublicFetch
+from services.infra.http.session import open_session
 from services.infra.postgres.checks import DatabaseCheck
 from services.infra.postgres.database import Database
 from services.kernel.health import HealthCheck
@@ -158,17 +162,11 @@ class _Parts:
             retries=settings.retries,
             embed_metadata=settings.embed_metadata,
         )
-        ends, lease = Ends(store, filer, self.metering.meter), timedelta(seconds=settings.lease_ttl)
-        generations = Generations(
-            store,
-            maker,
-            filer,
-            ends,
-            figures,
-            owner_id=owner_id,
-            lease=lease,
-            most=settings.max_generations,
-            at_once=settings.provider_calls,
+        make = MakeImages(maker, filer, Turns(settings.provider_calls), figures)
+        ends = Ends(ImageEnder(store, filer, self.metering.meter))
+        lease = timedelta(seconds=settings.lease_ttl)
+        generations = Generations[Generation, Sequence[Image]](
+            store, ends, owner_id=owner_id, lease=lease, most=settings.max_generations
         )
         leases = Leases(store, ends, generations.known, owner_id, lease)
         figures.count_running(generations.__len__)
@@ -177,7 +175,8 @@ class _Parts:
             SqlDeletions(self.database, generations.cancel_soon, self._erase),
             settle=SETTLE_SECONDS + self.settings.identity.offline_grace,
         )
-        use = self._use_cases(store, catalog, generations, filer)
+        generate = GenerateImage(store, PlaceOrder(catalog), generations, make)
+        use = self._use_cases(store, catalog, generate, filer)
         servicer = ImageServicer(
             use, self.blobs, use.find.tokens, self.secret.derive("image.digests"), settings.link_ttl
         )
@@ -190,7 +189,9 @@ class _Parts:
         async with running(
             leases=leases.run(),
             filing=filer.run(),
-            retention=keep_bounded(store, filer, timedelta(seconds=settings.anonymous_retention)),
+            retention=keep_bounded(
+                store, filer.soon, timedelta(seconds=settings.anonymous_retention), "images"
+            ),
             deletions=deletions.run(),
         ) as tasks:
             try:
@@ -215,10 +216,10 @@ class _Parts:
                 await filer.aclose()
 
     def _use_cases(
-        self, store: SqlImageStore, catalog: Catalog, generations: Generations, filer: Filer
+        self, store: SqlImageStore, catalog: Catalog, generate: GenerateImage, filer: Filer
     ) -> UseCases:
         return UseCases(
-            generate=GenerateImage(store, PlaceOrder(catalog), generations),
+            generate=generate,
             find=FindImage(store, OwnerTokens(self.secret.derive("image.owners"))),
             list_images=ListImages(store, PageTokens(self.secret.derive("image.pages"))),
             delete=DeleteImage(store, filer),

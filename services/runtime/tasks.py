@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def running(**works: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run what never ends by itself, under these names, while the block runs; then it is cancelled and awaited."""
+    """Run these, under these names, while the block runs; what has not ended by then is cancelled and awaited."""
     tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
     try:
         yield tasks

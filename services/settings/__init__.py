@@ -21,6 +21,7 @@ from services.settings.sections import (
     MongoSettings,
     PeerSettings,
     ServerSettings,
+    SpeechSettings,
 )
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "SecretStr",
     "ServerSettings",
     "Settings",
+    "SpeechSettings",
     "environment",
 ]

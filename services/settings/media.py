@@ -99,3 +99,50 @@ class ImageSettings:
     lease_ttl: float = setting(
         POSITIVE_DURATION, 15.0, "How long a silent process still counts as at work on its images."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSettings:
+    """The Speech service."""
+
+    workers: int = setting(whole(1, 64), 2, "Processes that speak.")
+    models_file: Path | None = setting(
+        PATH, None, "TOML file of the speech models on offer; `espeak-ng` and `gtts` are always there."
+    )
+    default_model: str = setting(
+        TEXT,
+        "",
+        "Model that speaks when none is named; without it `espeak-ng` where it is installed, or the first that is ready.",
+    )
+    gtts: bool = setting(
+        BOOLEAN,
+        True,
+        "Offer `gtts`, the voices of Google Translate: the texts that it speaks are sent there.",
+    )
+    gtts_url: str = setting(WEB_ADDRESS, "https://translate.google.com", "Address of Google Translate.")
+    connect_timeout: float = setting(POSITIVE_DURATION, 10.0, "How long reaching a provider may take.")
+    timeout: float = setting(POSITIVE_DURATION, 60.0, "How long a model may take for one part of a text.")
+    retries: int = setting(
+        whole(0, 10), 2, "How often a provider is asked again that is busy or can't be reached, for one part."
+    )
+    max_characters: int = setting(whole(1, 100_000), 100_000, "Longest text, in characters.")
+    anonymous_characters: int = setting(
+        whole(0, 100_000), 10_000, "Longest text of callers without a credential, in characters."
+    )
+    max_audio_bytes: int = setting(
+        SIZE, 32 * 1024**2, "Largest audio of one part that is taken from a provider."
+    )
+    max_generations: int = setting(
+        whole(1, 1_000_000), 1000, "Calls that speak at once in a process; more are refused."
+    )
+    provider_calls: int = setting(
+        whole(1, 64),
+        8,
+        "Calls of providers behind HTTP that a process makes at once; more wait for their turn.",
+    )
+    anonymous_retention: float = setting(
+        POSITIVE_DURATION, 7 * 86400.0, "How long conversions of callers without a credential are kept."
+    )
+    lease_ttl: float = setting(
+        POSITIVE_DURATION, 15.0, "How long a silent process still counts as at work on its conversions."
+    )

@@ -1,7 +1,6 @@
 """Names that `Settings` does not read itself: those of services still to come, and those of the command line's client."""
 
 RESERVED_NAMES = {
-    "ANTIPHON_SPEECH__WORKERS": "processes that speak",
     "PORT": "port of the HTTP gateway",
     "CORS_ORIGINS": "web pages that may call the HTTP gateway",
 }

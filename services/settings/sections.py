@@ -36,7 +36,7 @@ from services.settings.kinds import (
     whole,
 )
 from services.settings.limits import LimitSettings
-from services.settings.media import BlobSettings, ImageSettings
+from services.settings.media import BlobSettings, ImageSettings, SpeechSettings
 
 __all__ = [
     "AnalyticsSettings",
@@ -53,6 +53,7 @@ __all__ = [
     "MongoSettings",
     "PeerSettings",
     "ServerSettings",
+    "SpeechSettings",
 ]
 
 
@@ -358,5 +359,6 @@ class Sections:
     chat: ChatSettings = field(default_factory=ChatSettings)
     blobs: BlobSettings = field(default_factory=BlobSettings)
     image: ImageSettings = field(default_factory=ImageSettings)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
     analytics: AnalyticsSettings = field(default_factory=AnalyticsSettings)
     peers: PeerSettings = field(default_factory=PeerSettings)

@@ -15,6 +15,7 @@ from tests.fakes.analytics_stores import memory_stores as analytics_in_memory
 from tests.fakes.auth_stores import Stores, memory_stores, two_processes
 from tests.fakes.chat_stores import ChatStores, mongo_stores, postgres_stores
 from tests.fakes.image_stores import ImageStores, memory_images, postgres_images
+from tests.fakes.speech_stores import SpeechStores, memory_conversions, postgres_conversions
 
 if TYPE_CHECKING:
     from tests.conftest import TestDatabases
@@ -82,4 +83,29 @@ async def image_stores(request: pytest.FixtureRequest) -> AsyncIterator[ImageSto
 async def indexes(image_url: str) -> AsyncIterator[ImageStores]:
     """The same on PostgreSQL alone."""
     async with postgres_images(image_url) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def speech_url(test_databases: TestDatabases) -> Iterator[str]:
+    """The URL of a database for Speech's tables, which the tests of a worker have one after the other."""
+    name = test_databases.create(test_databases.migrated_template(["speech"]))
+    yield test_databases.url_of(name)
+    test_databases.drop(name)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def speech_stores(request: pytest.FixtureRequest) -> AsyncIterator[SpeechStores]:
+    """Speech's table, empty."""
+    if request.param == "memory":
+        yield memory_conversions()
+        return
+    async with postgres_conversions(request.getfixturevalue("speech_url")) as made:
+        yield made
+
+
+@pytest.fixture
+async def conversion_tables(speech_url: str) -> AsyncIterator[SpeechStores]:
+    """The same on PostgreSQL alone."""
+    async with postgres_conversions(speech_url) as made:
         yield made

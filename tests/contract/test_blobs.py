@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pytest
 
 from services.capabilities.blobs.ports import Blobs
 from services.capabilities.blobs.wiring import build
+from services.kernel.errors import Unavailable
 from services.settings import BlobSettings
 from tests.fakes.blobs_memory import MemoryBlobs
+from tests.fakes.blobs_pieces import Pieces
 from tests.fakes.blobs_writing import append
 
 _KEY = "requests/2026/11/30/0193/image/original.png"
 _PNG = "image/png"
+_AUDIO = "requests/2026/11/30/0193/audio/original.flac"
+_FLAC = "audio/flac"
 
 
 @pytest.fixture(params=["memory", "folder", pytest.param("minio", marks=pytest.mark.peers)])
@@ -130,6 +135,76 @@ async def test_a_list_is_in_the_order_of_the_keys_and_matches_whole_segments(blo
     assert [entry.size async for entry in blobs.list("a/")] == [5, 5, 7, 4, 6]
 
 
+@pytest.mark.parametrize("pieces", [[], [b""], [b"fLaC"], [b"f", b"", b"La", b"C" * 1000]])
+async def test_pieces_become_one_object_in_their_order(blobs: Blobs, pieces: list[bytes]) -> None:
+    await blobs.put(_AUDIO, b"old", _PNG)
+    sent = Pieces(pieces)
+    await blobs.put_pieces(_AUDIO, sent, _FLAC)
+    found = await blobs.get(_AUDIO, 2000)
+    assert found is not None
+    assert (found.data, found.content_type, sent.closed) == (b"".join(pieces), _FLAC, True)
+
+
+async def test_a_large_object_in_pieces_is_seen_when_it_is_whole(blobs: Blobs) -> None:
+    await blobs.put(_AUDIO, b"old", _FLAC)
+    block = os.urandom(1024**2)
+    # The last piece is larger than what any store sends at once.
+    pieces = [block * 3, block[:-1], b"", block[:1], block * 7 + block[:77], block * 9]
+    seen: list[bytes] = []
+
+    async def look() -> None:
+        seen.append(await _read(blobs, _AUDIO))
+
+    sent = Pieces(pieces, before_end=look)
+    await blobs.put_pieces(_AUDIO, sent, _FLAC)
+    assert (seen, sent.closed) == ([b"old"], True)
+    read = bytearray()
+    async with blobs.open(_AUDIO) as opened:
+        assert opened is not None
+        assert (opened.size, opened.content_type) == (len(b"".join(pieces)), _FLAC)
+        async for chunk in opened.chunks:
+            read += chunk
+    assert bytes(read) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("megabytes", [0, 17])
+@pytest.mark.parametrize("there", [False, True])
+async def test_pieces_that_break_off_leave_what_was_there(blobs: Blobs, megabytes: int, there: bool) -> None:
+    if there:
+        await blobs.put(_AUDIO, b"old", _FLAC)
+    before = [(entry.key, entry.size) async for entry in blobs.list("")]
+    for failure in (LookupError("the source ended"), OSError(5, "a spool"), TimeoutError(), Unavailable("x")):
+
+        async def fail(failure: Exception = failure) -> None:
+            raise failure
+
+        sent = Pieces([bytes(1024**2)] * megabytes, before_end=fail)
+        with pytest.raises(type(failure)) as raised:
+            await blobs.put_pieces(_AUDIO, sent, _FLAC)
+        assert (raised.value, sent.closed) == (failure, True)
+    assert [(entry.key, entry.size) async for entry in blobs.list("")] == before
+
+
+@pytest.mark.parametrize("megabytes", [0, 17])
+async def test_who_is_cancelled_while_pieces_come_stores_nothing(blobs: Blobs, megabytes: int) -> None:
+    await blobs.put(_AUDIO, b"old", _FLAC)
+    waits = asyncio.Event()
+
+    async def wait() -> None:
+        waits.set()
+        await asyncio.sleep(20)
+
+    sent = Pieces([bytes(1024**2)] * megabytes, before_end=wait)
+    writing = asyncio.create_task(blobs.put_pieces(_AUDIO, sent, _FLAC))
+    await asyncio.wait_for(waits.wait(), 20)
+    # Nobody is kept from writing it meanwhile.
+    await blobs.put(_AUDIO, b"newer", _FLAC)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert (sent.closed, await _read(blobs, _AUDIO)) == (True, b"newer")
+
+
 @pytest.mark.parametrize(
     "key",
     ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\\b", "a b", "ä", "a\0", "~work/a", "a\n", "a/" * 256 + "b", "s" * 256],
@@ -139,8 +214,10 @@ async def test_what_is_no_key_is_refused_everywhere(blobs: Blobs, key: str) -> N
         async with blobs.open(key):
             pass
 
+    pieces = Pieces([b"1"])
     calls = (
         lambda: blobs.put(key, b"", _PNG),
+        lambda: blobs.put_pieces(key, pieces, _PNG),
         lambda: blobs.create(key, b"", _PNG),
         lambda: blobs.replace(key, b"", _PNG, "0"),
         lambda: blobs.get(key, 1),
@@ -151,6 +228,7 @@ async def test_what_is_no_key_is_refused_everywhere(blobs: Blobs, key: str) -> N
     for call in calls:
         with pytest.raises(ValueError):
             await call()
+    assert pieces.closed
     if key:
         with pytest.raises(ValueError):
             await _keys(blobs, key.removesuffix("/"))

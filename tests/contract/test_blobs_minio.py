@@ -18,6 +18,7 @@ from services.capabilities.blobs.wiring import BlobsCheck, build
 from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
 from services.settings import SecretStr
+from tests.fakes.blobs_pieces import Pieces
 from tests.peers.minio_server import Minio, minio_server
 from tests.peers.programs import Program, clean_environment, eventually, free_port
 
@@ -61,6 +62,33 @@ async def test_a_large_object_is_stored_in_parts_and_keeps_its_type(minio: Minio
         assert await blobs.replace(_KEY, b"small", "image/png", found.version)
         with pytest.raises(ValueError):
             await blobs.get(_KEY, 4)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_an_upload_that_breaks_off_leaves_no_hidden_parts(
+    minio_program: Path, tmp_path: Path, cancelled: bool
+) -> None:
+    waits = asyncio.Event()
+
+    async def end() -> None:
+        waits.set()
+        if not cancelled:
+            raise LookupError
+        await asyncio.sleep(20)
+
+    with minio_server(minio_program, tmp_path) as server:
+        async with build(server.settings(), tmp_path) as blobs:
+            sent = Pieces([os.urandom(1024**2)] * 20, before_end=end)
+            writing = asyncio.create_task(blobs.put_pieces(_KEY, sent, "audio/flac"))
+            await asyncio.wait_for(waits.wait(), 20)
+            if cancelled:
+                writing.cancel()
+            with pytest.raises(asyncio.CancelledError if cancelled else LookupError):
+                await writing
+            assert [entry.key async for entry in blobs.list("")] == []
+        # A folder for each object that has uploads, and in it one for each of them.
+        uploads = tmp_path / "objects" / ".minio.sys" / "multipart"
+        assert [*uploads.glob("*/*")] == []
 
 
 async def test_a_second_start_finds_the_bucket_and_leaves_nothing_in_it(minio: Minio, tmp_path: Path) -> None:
@@ -125,6 +153,7 @@ async def test_a_server_that_stops_is_told_in_time_and_found_again(
             server.stop()
             for call in (
                 blobs.put(_KEY, b"2", "image/png"),
+                blobs.put_pieces("a", Pieces([bytes(1024**2)] * 9), "image/png"),
                 blobs.create("a", b"2", "image/png"),
                 blobs.get(_KEY, 10),
                 blobs.delete([_KEY]),

@@ -18,14 +18,16 @@ from services.capabilities.blobs.errors import (
     StoreRefuses,
     StoreUnavailable,
 )
+from services.capabilities.blobs.stores.s3 import S3Blobs
 from services.capabilities.blobs.stores.s3_failures import NoSuchObject, Unmet, failure_of
 from services.capabilities.blobs.stores.turns import Turns
 from services.capabilities.blobs.watched import WatchedBlobs
-from services.capabilities.blobs.wiring import BlobsCheck, build, described
+from services.capabilities.blobs.wiring import BlobsCheck, account_of, build, described
 from services.kernel.errors import Unavailable
 from services.kernel.startup import StartupError
 from services.settings import BlobSettings, SecretStr
 from tests.fakes.blobs_memory import MemoryBlobs
+from tests.fakes.blobs_pieces import Pieces
 from tests.peers.programs import free_port
 
 _SECRET = "s3cr3t-of-the-bucket"
@@ -126,6 +128,18 @@ async def test_a_server_that_never_answers_is_given_up_in_time(tmp_path: Path) -
     assert time.monotonic() - started < 5
 
 
+async def test_a_server_that_takes_no_part_is_given_up_in_time() -> None:
+    silent = await asyncio.start_server(lambda _, __: asyncio.sleep(20), "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        blobs = S3Blobs(account_of(_settings(f"http://127.0.0.1:{port}", timeout=0.2)))
+        started, sent = time.monotonic(), Pieces([bytes(1024**2)] * 9)
+        with pytest.raises(StoreAway, match="in time"):
+            await blobs.put_pieces("a.flac", sent, "audio/flac")
+    assert sent.closed
+    assert time.monotonic() - started < 5
+
+
 async def test_a_server_that_ignores_conditions_is_refused(careless: str, tmp_path: Path) -> None:
     refused = await _refusal(_settings(careless), tmp_path)
     assert "ignores the conditions" in refused.message
@@ -199,6 +213,26 @@ async def test_a_store_that_takes_no_writes_is_told_once_and_shown_until_it_does
     await blobs.put("a", b"123", "text/plain")
     assert await check.check() is None
     assert len(caplog.records) == 2
+
+
+async def test_pieces_that_the_store_refuses_are_told_and_those_that_never_come_are_not() -> None:
+    store = MemoryBlobs()
+    blobs = WatchedBlobs(store)
+
+    async def fail() -> None:
+        raise Unavailable("The voice is away.")
+
+    with pytest.raises(Unavailable, match="voice"):
+        await blobs.put_pieces("a", Pieces([b"1"], before_end=fail), "audio/flac")
+    assert blobs.refusing is None
+    store.fail_next(1, "put_pieces")
+    sent = Pieces([b"1", b"23"])
+    with pytest.raises(Unavailable):
+        await blobs.put_pieces("a", sent, "audio/flac")
+    assert (blobs.refusing is None, sent.closed) == (False, True)
+    await blobs.put_pieces("a", Pieces([b"1", b"23"]), "audio/flac")
+    assert blobs.refusing is None
+    assert store.objects == {"a": b"123"}
 
 
 async def test_what_failed_long_ago_keeps_nobody_from_trying_again() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import UsageStatus
-from services.image.model import Change, Generation, Image, State
+from services.image.model import Change, Generation, Image
 from services.image.stores.deletions import SqlDeletions
 from services.kernel.failures import Failure
 from services.kernel.ids import new_id

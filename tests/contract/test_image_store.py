@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import Unit, UsageStatus, UsageSummary
-from services.image.model import Change, State
+from services.image.model import Change
 from services.kernel.errors import AlreadyExists
 from services.kernel.failures import Failure
 from services.kernel.ids import first_id_at, new_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.image.model import Change, State
+from services.capabilities.generations.model import State
+from services.image.model import Change
 from services.kernel.ids import new_id
 from tests.fakes.image_stores import TTL, ImageStores, ids
 

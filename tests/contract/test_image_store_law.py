@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from services.image.model import Filing, Generation, State
+from services.capabilities.generations.model import State
+from services.image.model import Filing, Generation
 from services.kernel.failures import Failure
 from services.kernel.paging import PageRequest
 from tests.fakes.image_stores import (

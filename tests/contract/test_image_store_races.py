@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import UsageStatus
-from services.image.model import Change, State
+from services.image.model import Change
 from services.image.stores import statements
 from services.image.stores.records import SqlImageStore
 from services.infra.postgres.database import Database

@@ -59,7 +59,7 @@ def test_a_given_database_is_migrated_by_its_operator_and_then_served(
     assert suite.log_in("admin@antiphon.local", suite.password or "")
     password = psycopg.conninfo.conninfo_to_dict(postgres_url).get("password")
     assert not password or str(password) not in suite.out + suite.err
-    # Nothing is kept on this machine but what images there are.
+    # Nothing is kept on this machine but what objects there are.
     assert [path.name for path in suite.data_dir.iterdir()] == ["blobs"]
     assert suite.stop() == 0
 

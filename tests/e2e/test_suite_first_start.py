@@ -24,7 +24,13 @@ from tests.peers.programs import free_port
 pytestmark = pytest.mark.long
 
 StartSuite = Callable[..., SuiteProcess]
-SERVICES = ("auth.v1.AuthService", "auth.v1.ApiKeyService", "chat.v1.ChatService", "image.v1.ImageService")
+SERVICES = (
+    "auth.v1.AuthService",
+    "auth.v1.ApiKeyService",
+    "chat.v1.ChatService",
+    "image.v1.ImageService",
+    "speech.v1.SpeechService",
+)
 QUESTION = "kumquat marmalade recipe"
 
 
@@ -52,7 +58,7 @@ def test_the_first_start_tells_how_to_get_in_and_nothing_else_ever_does(
     suite = start_suite(settings={"LOG_LEVEL": "DEBUG"}).up()
     names = ("", "live", *(f"antiphon.{name}" for name in SERVICES))
     assert {name: suite.health(name) for name in names} == dict.fromkeys(names, SERVING)
-    assert suite.health("antiphon.speech.v1.SpeechService") is None
+    assert suite.health("antiphon.knowledge.v1.KnowledgeService") is None
     password = suite.password
     assert password
     grpcurl = line_with(suite.out, "grpcurl -plaintext", "AuthService/Login")

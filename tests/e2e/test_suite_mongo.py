@@ -119,6 +119,7 @@ def test_the_whole_suite_keeps_chats_in_mongo_and_is_killed(
         "analytics",
         "auth",
         "image",
+        "speech",
     ]
     doctor = finished(tmp_path, "doctor", "--data-dir", str(suite.data_dir), **on_mongo(mongo_url))
     assert doctor.returncode == 0, doctor.stdout

@@ -13,7 +13,7 @@ from services.capabilities.identity.providers.service import ServiceTokens
 from services.kernel.ids import first_id_at, new_id
 from tests.fakes.served_suite import SECRET, Person, Served, until
 
-EVERYTHING = ("auth", "chat", "image", "analytics")
+EVERYTHING = ("auth", "chat", "image", "speech", "analytics")
 
 
 def service_metadata(name: str = "chat") -> tuple[tuple[str, str], ...]:

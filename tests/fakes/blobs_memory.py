@@ -15,6 +15,7 @@ from services.capabilities.blobs.model import (
     segments_of,
     segments_of_prefix,
 )
+from services.capabilities.blobs.pieces import ended
 from services.capabilities.blobs.ports import Blob, Entry, Opened
 from services.kernel.errors import Unavailable
 
@@ -49,14 +50,20 @@ class MemoryBlobs:
         return {key: kept.blob.data for key, kept in sorted(self._kept.items())}
 
     def fail_next(self, count: int = 1, method: str = "") -> None:
-        """The next calls raise Unavailable, of this method alone if it is named; `put`, `create`, `replace`, `get`, `open`, `delete`, `list`, `link`
-        or `ping`."""
+        """The next calls raise Unavailable, of this method alone if it is named; `put`, `put_pieces`, `create`, `replace`, `get`, `open`,
+        `delete`, `list`, `link` or `ping`."""
         self._failures.append((method, count))
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """See `Blobs`."""
         await self._to_write("put", key, content_type)
         self._keep(key, data, content_type)
+
+    async def put_pieces(self, key: str, pieces: AsyncIterator[bytes], content_type: str) -> None:
+        """See `Blobs`."""
+        async with ended(pieces):
+            await self._to_write("put_pieces", key, content_type)
+            self._keep(key, b"".join([piece async for piece in pieces]), content_type)
 
     async def create(self, key: str, data: bytes, content_type: str) -> bool:
         """See `Blobs`."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import Redelivered, Unit, UsageEvent, UsageStatus, UsageSummary
-from services.image.model import Change, Filing, Generation, Image, State, group_of
+from services.image.model import Change, Filing, Generation, Image, group_of
 from services.kernel.errors import AlreadyExists, Unavailable
 from services.kernel.failures import Failure
 from services.kernel.ids import first_id_at

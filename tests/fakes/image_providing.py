@@ -15,8 +15,8 @@ from services.image.ports import ImageProvider, ProviderCall, ProviderImage
 from services.image.providers.adapters import Adapters
 from services.image.providers.catalog import Endpoint
 from services.image.providers.catalog_file import ChosenTimeouts, Protocol, ResponseFormat
-from services.image.providers.exchange import open_session
 from services.infra.http.public import PublicFetch
+from services.infra.http.session import open_session
 from services.kernel.budget import ByteBudget
 from services.settings import ImageSettings
 from tests.fakes.chat_play import until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,17 +13,20 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from services.capabilities.generations.ends import Ends
+from services.capabilities.generations.leases import Leases
+from services.capabilities.generations.running import Generations
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.metrics import ServiceUsage, UsageMetrics
 from services.capabilities.upstream.errors import ModelNotReady
+from services.capabilities.upstream.turns import Turns
 from services.image.errors import ModelNotFound
-from services.image.generation.ends import Ends
+from services.image.generation.ending import ImageEnder
 from services.image.generation.filing import Filer
-from services.image.generation.generations import Generations
-from services.image.generation.leases import Leases
 from services.image.generation.making import Maker
 from services.image.generation.metrics import ImageMetrics
-from services.image.model import Image, ImageCall, Size
+from services.image.generation.working import MakeImages
+from services.image.model import Generation, Image, ImageCall, Size
 from services.image.ports import CatalogModel, ProviderCall, ProviderImage
 from services.image.usecases.generate import GenerateImage
 from services.image.usecases.ordering import PlaceOrder
@@ -121,10 +124,10 @@ class ImageProcess:
     """What one process has: its maker, filer and generations over the deployment's store and objects."""
 
     generate: GenerateImage
-    generations: Generations
+    generations: Generations[Generation, Sequence[Image]]
     filer: Filer
-    ends: Ends
-    leases: Leases
+    ends: Ends[Generation]
+    leases: Leases[Generation]
     owner_id: str
 
 
@@ -161,20 +164,13 @@ class ImageStage:
             embed_metadata=embed_metadata,
         )
         filer = Filer(self.store, self.blobs, metrics)
-        ends = Ends(self.store, filer, meter)
-        generations = Generations(
-            self.store,
-            maker,
-            filer,
-            ends,
-            metrics,
-            owner_id=owner_id,
-            lease=self.lease,
-            most=self.most,
-            at_once=self.at_once,
+        ends = Ends(ImageEnder(self.store, filer, meter))
+        generations = Generations[Generation, Sequence[Image]](
+            self.store, ends, owner_id=owner_id, lease=self.lease, most=self.most
         )
+        make = MakeImages(maker, filer, Turns(self.at_once), metrics)
         yield ImageProcess(
-            GenerateImage(self.store, PlaceOrder(self.catalog), generations),
+            GenerateImage(self.store, PlaceOrder(self.catalog), generations, make),
             generations,
             filer,
             ends,

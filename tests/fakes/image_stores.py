@@ -11,9 +11,10 @@ from typing import Any
 
 from antiphon.usage.v1 import usage_pb2
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import UsageEvent, UsageStatus
 from services.image.generation.usage import usage_event
-from services.image.model import Filing, Generation, Image, Order, Size, State
+from services.image.model import Filing, Generation, Image, Order, Size
 from services.image.ports import ImageStore
 from services.image.stores.records import SqlImageStore
 from services.infra.postgres.database import Database

@@ -10,16 +10,21 @@ from typing import Any
 
 from services.infra.workers.errors import JobRefused
 from services.infra.workers.frames import Answer
-from services.infra.workers.worker import run
+from services.infra.workers.worker import Inbox, run
 
 
-def handle(header: Mapping[str, Any], body: bytes) -> Iterator[Answer]:
+def handle(header: Mapping[str, Any], body: bytes, inbox: Inbox) -> Iterator[Answer]:
     match header["do"]:
         case "echo":
             yield Answer({"pid": os.getpid(), "said": header.get("say", "")}, body)
         case "count":
             for number in range(header["to"]):
+                time.sleep(header.get("seconds", 0))
                 yield Answer({"number": number}, bytes(header.get("bytes", 0)))
+        case "repeat":
+            while (more := inbox.next())[0] != {"enough": True}:
+                for _ in range(more[0]["times"]):
+                    yield Answer({"pid": os.getpid()}, more[1])
         case "sleep":
             time.sleep(header["seconds"])
             yield Answer({"pid": os.getpid()})

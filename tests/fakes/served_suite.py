@@ -20,6 +20,7 @@ from antiphon.auth.v1 import api_key_pb2_grpc, auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 from antiphon.errors.v1 import error_reason_pb2
 from antiphon.image.v1 import image_pb2_grpc
+from antiphon.speech.v1 import speech_pb2_grpc
 from antiphon.usage.v1 import usage_pb2
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
@@ -80,6 +81,7 @@ class Served:
     chat: chat_pb2_grpc.ChatServiceAsyncStub
     analytics: analytics_pb2_grpc.AnalyticsServiceAsyncStub
     images: image_pb2_grpc.ImageServiceAsyncStub
+    speech: speech_pb2_grpc.SpeechServiceAsyncStub
     url: str
     admin_password: str
 
@@ -172,6 +174,7 @@ async def served(
             chat_pb2_grpc.ChatServiceStub(channel),
             analytics_pb2_grpc.AnalyticsServiceStub(channel),
             image_pb2_grpc.ImageServiceStub(channel),
+            speech_pb2_grpc.SpeechServiceStub(channel),
             url,
             password,
         )

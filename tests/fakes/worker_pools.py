@@ -22,12 +22,16 @@ async def pool_of(
     size: int = 1,
     queue: int = 10,
     job_seconds: float = 20.0,
+    step_seconds: float | None = None,
     idle_seconds: float = 60.0,
     memory_bytes: int | None = None,
+    warm: int = 0,
 ) -> AsyncIterator[WorkerPool]:
     """A pool of workers that are started with these words."""
-    program = Program((*ODD_WORKER, *words), job_seconds=job_seconds, memory_bytes=memory_bytes)
-    pool = WorkerPool(program, size=size, queue=queue, idle_seconds=idle_seconds)
+    program = Program(
+        (*ODD_WORKER, *words), job_seconds=job_seconds, step_seconds=step_seconds, memory_bytes=memory_bytes
+    )
+    pool = WorkerPool(program, size=size, queue=queue, idle_seconds=idle_seconds, warm=warm)
     try:
         yield pool
     finally:

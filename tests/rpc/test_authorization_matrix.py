@@ -109,7 +109,7 @@ def expected(caller: Caller, policy: policy_pb2.Policy) -> tuple[str, str, dict[
 
 @pytest.fixture(scope="module")
 def suite_services() -> Sequence[str]:
-    return ("auth", "chat", "image", "analytics")
+    return ("auth", "chat", "image", "speech", "analytics")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -139,6 +139,14 @@ def test_a_model_that_nobody_knows_gets_its_price_and_a_remark(
     assert antiphon("prices", "set", "other", "input", "1").stderr == ""
 
 
+def test_audio_may_be_priced_by_the_minute(antiphon: Antiphon, server: ScriptedUsage) -> None:
+    told = done(antiphon("prices", "set", "tts", "audio-minute", "0.015", "--from", "beginning"))
+    assert told == "tts: $0.90 for an hour of audio, from the beginning on\n"
+    request = sent(server, "SetPrice")
+    assert (request.unit, request.nano_usd) == (usage_pb2.UNIT_AUDIO_MILLISECONDS, 900_000_000)
+    assert "none" not in done(antiphon("prices", "set", "tts", "audio-minute", "none"))
+
+
 def test_what_has_no_price_any_more_is_told_so(antiphon: Antiphon, server: ScriptedUsage) -> None:
     told = done(antiphon("prices", "set", "flux", "image", "none", "--from", "beginning"))
     assert told == "flux: an image has no price from the beginning on\n"

@@ -160,7 +160,8 @@ def test_what_is_not_the_image_is_an_error(client: Client, server: ScriptedImage
 
 @given(st.binary(min_size=1, max_size=300), st.lists(st.tuples(st.integers(1, 99), st.integers(0, 300))))
 def test_however_often_it_breaks_every_byte_comes_once(data: bytes, broken: list[tuple[int, int]]) -> None:
-    reader = DownloadReader(_image_calls.download_image("any", image_pb2.IMAGE_FORMAT_PNG, False, ""))
+    call = _image_calls.download_image("any", image_pb2.IMAGE_FORMAT_PNG, False, "")
+    reader = DownloadReader(call, "image any")
     taken = b""
     for length, stops_at in broken:
         reader.next_call()

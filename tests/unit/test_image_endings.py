@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import Unit, UsageStatus
 from services.capabilities.upstream.errors import (
     ProviderFailure,
@@ -17,7 +19,7 @@ from services.capabilities.upstream.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from services.image.model import Generation, ImageCall, State
+from services.image.model import Generation, ImageCall
 from services.kernel.errors import Cancelled, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from services.kernel.failures import Failure
 from tests.fakes.image_memory import MemoryImageStore
@@ -284,7 +286,7 @@ async def test_what_is_called_off_before_its_first_step_has_an_end() -> None:
             str(uuid.uuid4()), (str(uuid.uuid4()),), "ana", "", "", order, State.RUNNING, stage.store.now
         )
         assert await process.generations.begin(made, b"") is None
-        process.generations.start(made, flux)
+        process.generations.start(made, partial(process.generate.make, made, flux))
         process.generations.cancel_soon(made.generation_id)
         with pytest.raises(Cancelled):
             await process.generations.outcome(made.generation_id)

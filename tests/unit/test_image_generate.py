@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from services.capabilities.generations.errors import TooManyGenerations
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import Unit, UsageStatus
 from services.capabilities.upstream.errors import (
     ProviderRateLimited,
@@ -17,8 +19,8 @@ from services.capabilities.upstream.errors import (
     ProviderUnavailable,
     UnsupportedInput,
 )
-from services.image.errors import ImagesDeleted, ImageUnusable, ModelNotFound, TooManyGenerations
-from services.image.model import Change, ImageCall, State
+from services.image.errors import ImagesDeleted, ImageUnusable, ModelNotFound
+from services.image.model import Change, ImageCall
 from services.kernel.errors import (
     AlreadyExists,
     Cancelled,

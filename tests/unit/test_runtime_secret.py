@@ -64,7 +64,7 @@ def test_two_sources_are_one_too_many(tmp_path: Path) -> None:
 
 
 def test_services_are_chosen_by_name() -> None:
-    assert chosen([]) == ("auth", "chat", "image", "analytics")
+    assert chosen([]) == ("auth", "chat", "image", "speech", "analytics")
     assert chosen(["chat", "auth", "chat"]) == ("auth", "chat")
     with pytest.raises(StartupError, match="'caht'") as caught:
         chosen(["auth", "caht"])

@@ -130,6 +130,36 @@ async def test_a_slow_taker_of_answers_takes_nothing_from_the_jobs_time() -> Non
     assert number == 3
 
 
+async def test_a_job_may_be_given_more_while_it_runs() -> None:
+    async with pool_of() as pool:
+        before = await pid_of(pool)
+        async with pool.job({"do": "repeat"}) as answers:
+            assert [answer async for answer in answers] == []
+            for times, body in ((2, b"a" * 300_000), (0, b""), (5, b"c")):
+                assert answers.wants_more
+                await answers.send({"times": times}, body)
+                assert [answer.body async for answer in answers] == [body] * times
+            await answers.send({"enough": True})
+            assert [answer async for answer in answers] == []
+            with pytest.raises(RuntimeError):
+                await answers.send({"times": 1})
+        assert await pid_of(pool) == before
+
+
+async def test_nothing_is_sent_to_a_job_that_does_not_wait_for_it() -> None:
+    async with pool_of() as pool, pool.job({"do": "repeat"}) as answers:
+        with pytest.raises(RuntimeError):
+            await answers.send({"times": 1})
+
+
+async def test_a_long_job_may_take_its_time_if_each_of_its_steps_is_short() -> None:
+    async with pool_of(step_seconds=0.4) as pool:
+        async with pool.job({"do": "count", "to": 5, "seconds": 0.1}) as answers:
+            assert len([answer async for answer in answers]) == 5
+        with pytest.raises(JobTimedOut):
+            await pool.ask({"do": "sleep", "seconds": 60})
+
+
 async def test_a_death_ends_one_job_alone() -> None:
     async with pool_of(size=2) as pool:
         other = asyncio.create_task(pool.ask({"do": "sleep", "seconds": 0.1}))

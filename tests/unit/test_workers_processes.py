@@ -69,6 +69,36 @@ async def test_one_without_work_ends() -> None:
         assert (await pool.ask({"do": "echo"})).header["pid"] != pid
 
 
+async def test_those_that_are_kept_start_at_once_and_stay_without_work() -> None:
+    async with pool_of(size=3, warm=1, idle_seconds=0.02) as pool:
+        await pool.warm_up()
+        (kept,) = children()
+        others = await asyncio.gather(*(pool.ask({"do": "sleep", "seconds": 0.05}) for _ in range(3)))
+        pids = {answer.header["pid"] for answer in others}
+        assert kept in pids
+        assert len(pids) == 3
+        await until(lambda: len(children()) == 1)
+        stays = children()
+        with pytest.raises(AssertionError):
+            await until(lambda: children() != stays, 0.1)
+        assert (await pool.ask({"do": "echo"})).header["pid"] in stays
+
+
+async def test_one_that_is_kept_is_replaced_when_it_dies_without_work() -> None:
+    async with pool_of(size=2, warm=2) as pool:
+        await pool.warm_up()
+        before = children()
+        os.kill(min(before), signal.SIGKILL)
+        await until(lambda: len(children()) == 2 and children() != before)
+
+
+async def test_workers_that_can_not_be_kept_are_no_error_before_somebody_asks() -> None:
+    async with pool_of("--never", size=2, warm=2) as pool:
+        await pool.warm_up()
+        with pytest.raises(NoWorker):
+            await pool.ask({"do": "echo"})
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
 async def test_one_that_takes_more_memory_than_it_may_dies_of_it() -> None:
     async with pool_of(memory_bytes=256 * MIB) as pool:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from antiphon.image.v1 import image_pb2
 
 from antiphon_client import _calls, _image_calls
 from antiphon_client._async_calling import AsyncCalling
-from antiphon_client._async_image_download import AsyncImageDownload
+from antiphon_client._async_download import AsyncDownload
 from antiphon_client._downloading import DownloadReader
-from antiphon_client._whole_file import WholeFile
 
 
 class AsyncImageVerbs(AsyncCalling):
@@ -58,15 +56,16 @@ class AsyncImageVerbs(AsyncCalling):
         thumbnail: bool = False,
         owner_token: str = "",
         timeout: float | None = None,
-    ) -> AsyncImageDownload:
+    ) -> AsyncDownload:
         """An image's bytes in chunks, those of the original when no format is named; with `thumbnail` those of a small version.
 
         A connection that breaks is sought again, and the bytes go on where they broke off. The image is whole when the iteration
         ends: it raises BrokenDownload when length or SHA-256 are not those that the server tells.
         """
-        reader = DownloadReader(_image_calls.download_image(image_id, image_format, thumbnail, owner_token))
+        call = _image_calls.download_image(image_id, image_format, thumbnail, owner_token)
         limit = self._timeouts.stream if timeout is None else timeout
-        return AsyncImageDownload(self._transport, reader, limit)
+        reader = DownloadReader(call, f"image {image_id}")
+        return AsyncDownload(self._transport, reader, limit)
 
     async def save_image(
         self,
@@ -82,20 +81,13 @@ class AsyncImageVerbs(AsyncCalling):
 
         Raises OSError, too, when the file can't be written.
         """
-        file = WholeFile(path)
-        try:
-            async with self.download_image(
-                image_id,
-                image_format=image_format,
-                thumbnail=thumbnail,
-                owner_token=owner_token,
-                timeout=timeout,
-            ) as chunks:
-                async for chunk in chunks:
-                    await _off_loop(file.write, chunk)
-            await _off_loop(file.put_in_place)
-        finally:
-            await _off_loop(file.discard)
+        await self.download_image(
+            image_id,
+            image_format=image_format,
+            thumbnail=thumbnail,
+            owner_token=owner_token,
+            timeout=timeout,
+        ).save(path)
 
     async def list_images(
         self, *, user_id: str = "", page_size: int = 0, skip: int = 0, timeout: float | None = None
@@ -130,13 +122,3 @@ class AsyncImageVerbs(AsyncCalling):
         """The catalog of models that make images, the default one first: their sizes, styles and prices."""
         request = image_pb2.ListModelsRequest()
         return await self._unary(_calls.call(_image_calls.LIST_MODELS, request), timeout)
-
-
-async def _off_loop(work: Callable[..., None], *values: bytes) -> None:
-    # Whoever is cancelled meanwhile waits for the end of it: nothing is done to a file that a thread is at.
-    thread = asyncio.create_task(asyncio.to_thread(work, *values))
-    try:
-        await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise

@@ -1,24 +1,30 @@
-"""How far an image has been downloaded, and whether it is whole. Decides; neither calls nor waits."""
+"""How far a file has been downloaded, and whether it is whole. Decides; neither calls nor waits."""
 
 from __future__ import annotations
 
 import hashlib
 
 from antiphon.image.v1 import image_pb2
+from antiphon.speech.v1 import speech_pb2
 
 from antiphon_client import _calls
 from antiphon_client.errors import AntiphonError, BrokenDownload, Unreachable
 
+DownloadCall = (
+    _calls.Call[image_pb2.DownloadImageRequest, image_pb2.DownloadImageResponse]
+    | _calls.Call[speech_pb2.DownloadAudioRequest, speech_pb2.DownloadAudioResponse]
+)
+Piece = image_pb2.DownloadImageResponse | speech_pb2.DownloadAudioResponse
+
 
 class DownloadReader:
-    """Takes each byte of an image once and in order, whatever calls it comes from: each call brings the same bytes from the beginning, and those
-    that are known are passed over. The digest at the end is that of all that was taken.
+    """Takes each byte of a file once and in order, whatever calls it comes from: each call brings the same bytes from the beginning, and those
+    that are known are passed over. The digest at the end is that of all that was taken. `name` says what the file is of.
     """
 
-    def __init__(
-        self, call: _calls.Call[image_pb2.DownloadImageRequest, image_pb2.DownloadImageResponse]
-    ) -> None:
+    def __init__(self, call: DownloadCall, name: str) -> None:
         self._call = call
+        self._name = name
         self._digest = hashlib.sha256()
         self._arrived = 0
         self.size = 0
@@ -27,12 +33,12 @@ class DownloadReader:
         self.sha256 = ""
         self.ended = False
 
-    def next_call(self) -> _calls.Call[image_pb2.DownloadImageRequest, image_pb2.DownloadImageResponse]:
+    def next_call(self) -> DownloadCall:
         """The call again."""
         self._arrived = 0
         return self._call
 
-    def take(self, response: image_pb2.DownloadImageResponse) -> bytes | None:
+    def take(self, response: Piece) -> bytes | None:
         """The bytes of a response that are new. Raises BrokenDownload when they are more than were announced, or the digest is another one."""
         self.content_type = self.content_type or response.content_type
         self.total_bytes = self.total_bytes or response.total_bytes
@@ -49,7 +55,7 @@ class DownloadReader:
     def cut_short(self) -> None:
         """Told that a call has ended well. Raises Unreachable when the digest has not come."""
         if not self.ended:
-            raise Unreachable("the stream ended before the image did")
+            raise Unreachable("the stream ended before the file did")
 
     def give_up(self, failure: AntiphonError) -> bool:
         """Whether what was given out is known to be wrong. Every other failure notes how much has come, for whoever is told of it."""
@@ -71,12 +77,11 @@ class DownloadReader:
         return self._broken(f"it is not the {self.total_bytes} bytes that were announced")
 
     def _broken(self, how: str) -> BrokenDownload:
-        image_id = self._call.request.image_id
-        return BrokenDownload(f"the download of image {image_id} is broken: {how}")
+        return BrokenDownload(f"the download of {self._name} is broken: {how}")
 
 
 class DownloadView:
-    """What a download tells of itself, beside the bytes; `ImageDownload` and `AsyncImageDownload` share it."""
+    """What a download tells of itself, beside the bytes; `Download` and `AsyncDownload` share it."""
 
     def __init__(self, reader: DownloadReader) -> None:
         self._reader = reader
@@ -88,10 +93,10 @@ class DownloadView:
 
     @property
     def total_bytes(self) -> int:
-        """How many bytes the image has; 0 until the first ones have come."""
+        """How many bytes it has; 0 until the first ones have come."""
         return self._reader.total_bytes
 
     @property
     def sha256(self) -> str:
-        """The digest of the whole image, in lower-case hexadecimal digits, once it has come and was found right; empty before."""
+        """The digest of the whole, in lower-case hexadecimal digits, once it has come and was found right; empty before."""
         return self._reader.sha256

@@ -9,9 +9,8 @@ from antiphon.image.v1 import image_pb2
 
 from antiphon_client import _calls, _image_calls
 from antiphon_client._calling import Calling
+from antiphon_client._download import Download
 from antiphon_client._downloading import DownloadReader
-from antiphon_client._image_download import ImageDownload
-from antiphon_client._whole_file import WholeFile
 
 
 class ImageVerbs(Calling):
@@ -57,15 +56,16 @@ class ImageVerbs(Calling):
         thumbnail: bool = False,
         owner_token: str = "",
         timeout: float | None = None,
-    ) -> ImageDownload:
+    ) -> Download:
         """An image's bytes in chunks, those of the original when no format is named; with `thumbnail` those of a small version.
 
         A connection that breaks is sought again, and the bytes go on where they broke off. The image is whole when the iteration
         ends: it raises BrokenDownload when length or SHA-256 are not those that the server tells.
         """
-        reader = DownloadReader(_image_calls.download_image(image_id, image_format, thumbnail, owner_token))
+        call = _image_calls.download_image(image_id, image_format, thumbnail, owner_token)
         limit = self._timeouts.stream if timeout is None else timeout
-        return ImageDownload(self._transport, reader, limit)
+        reader = DownloadReader(call, f"image {image_id}")
+        return Download(self._transport, reader, limit)
 
     def save_image(
         self,
@@ -81,20 +81,13 @@ class ImageVerbs(Calling):
 
         Raises OSError, too, when the file can't be written.
         """
-        file = WholeFile(path)
-        try:
-            with self.download_image(
-                image_id,
-                image_format=image_format,
-                thumbnail=thumbnail,
-                owner_token=owner_token,
-                timeout=timeout,
-            ) as chunks:
-                for chunk in chunks:
-                    file.write(chunk)
-            file.put_in_place()
-        finally:
-            file.discard()
+        self.download_image(
+            image_id,
+            image_format=image_format,
+            thumbnail=thumbnail,
+            owner_token=owner_token,
+            timeout=timeout,
+        ).save(path)
 
     def list_images(
         self, *, user_id: str = "", page_size: int = 0, skip: int = 0, timeout: float | None = None

@@ -12,6 +12,7 @@ from antiphon_client._async import Transport
 from antiphon_client._async_accounts import AsyncAccountVerbs
 from antiphon_client._async_images import AsyncImageVerbs
 from antiphon_client._async_sessions import AsyncSessionVerbs
+from antiphon_client._async_speech import AsyncSpeechVerbs
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._async_usage import AsyncUsageVerbs
 from antiphon_client._calls import ChatOptions
@@ -20,7 +21,7 @@ from antiphon_client._record import OnReconnect, RecordReader
 from antiphon_client._tokens import TokenStore, store_of
 
 
-class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs, AsyncImageVerbs, AsyncUsageVerbs):
+class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs, AsyncImageVerbs, AsyncSpeechVerbs, AsyncUsageVerbs):
     """A connection to an Antiphon server. Belongs to one event loop; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,

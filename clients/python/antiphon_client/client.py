@@ -14,13 +14,14 @@ from antiphon_client._images import ImageVerbs
 from antiphon_client._options import TLS, Address, Keepalive, Retries, Timeouts
 from antiphon_client._record import OnReconnect, RecordReader
 from antiphon_client._sessions import SessionVerbs
+from antiphon_client._speech import SpeechVerbs
 from antiphon_client._stream import Stream
 from antiphon_client._sync import Transport
 from antiphon_client._tokens import TokenStore, store_of
 from antiphon_client._usage import UsageVerbs
 
 
-class Client(AccountVerbs, SessionVerbs, ImageVerbs, UsageVerbs):
+class Client(AccountVerbs, SessionVerbs, ImageVerbs, SpeechVerbs, UsageVerbs):
     """A connection to an Antiphon server. May be used from several threads; close it, or use it as a context manager.
 
     `server` is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or `unix:/path`; without a scheme,

@@ -17,7 +17,7 @@ AntiphonError
 ├── Unavailable             the server, or something that it needs, can't answer now
 │   └── Unreachable         no server answered, or the connection broke
 └── ServerError             the server failed in a way that it did not foresee
-    ├── BrokenRecord        what the server sent is no prefix of a record, and stayed so when asked again
+    ├── BrokenRecord        what the server sent does not go on where it broke off, and stayed so when asked again
     └── BrokenDownload      what was downloaded is not what the server says it is
 """
 

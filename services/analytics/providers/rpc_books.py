@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import grpc
 from antiphon.chat.v1 import chat_pb2
 from antiphon.image.v1 import image_pb2
+from antiphon.speech.v1 import speech_pb2
 
 from services.analytics.model.balances import Account, Books, Tally
 from services.analytics.model.events import UNITS
@@ -84,10 +85,10 @@ class BooksByRpc:
             raise Unavailable(f"{self._name} can't be asked for its books now; try again.") from error
 
 
-def chat_prices(model: chat_pb2.Model) -> Iterable[CatalogPrice]:
-    """What a model of Chat costs."""
+def unit_prices(model: chat_pb2.Model | speech_pb2.Model) -> Iterable[CatalogPrice]:
+    """What a model of Chat or of Speech costs."""
     for price in model.prices:
-        # A newer Chat may count what this process does not know.
+        # A newer service may count what this process does not know.
         if price.unit in _UNITS:
             yield CatalogPrice(model.name, Unit(price.unit), "", price.nano_usd_per_million)
 

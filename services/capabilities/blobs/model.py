@@ -18,6 +18,7 @@ _CONTENT_TYPE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 
 # A folder keeps the type of a file as its name's ending, so an entry may be added and must never be changed.
 _TYPES: Final = {
+    "flac": "audio/flac",
     "gif": "image/gif",
     "jpg": "image/jpeg",
     "json": "application/json",

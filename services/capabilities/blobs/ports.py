@@ -52,6 +52,13 @@ class Blobs(Protocol):
         """Store an object, in the place of the one that was there."""
         ...
 
+    async def put_pieces(self, key: str, pieces: AsyncIterator[bytes], content_type: str) -> None:
+        """Store an object that comes in pieces, in their order and of any size, in the place of the one that was there; no more than a few
+        blocks of it are in memory at once. Until the last piece is stored, readers find what was there before. What the iterator raises is
+        raised, and then nothing was stored. It is closed in any case (`aclose`, when it has one). The time that was set is for each step of
+        the store, and neither for the whole nor for what the iterator takes."""
+        ...
+
     async def create(self, key: str, data: bytes, content_type: str) -> bool:
         """Store an object unless there is one; whether this call did. Of calls at the same time, from any process, one does."""
         ...

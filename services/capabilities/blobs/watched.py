@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from services.capabilities.blobs.errors import StoreBusy
+from services.capabilities.blobs.pieces import Counted
 from services.capabilities.blobs.ports import Blob, Blobs, Entry, Opened
 from services.kernel.errors import Unavailable
 from services.kernel.outages import Outage
@@ -43,6 +44,18 @@ class WatchedBlobs:
         """See `Blobs`."""
         with self._writing(len(data)):
             await self._blobs.put(key, data, content_type)
+
+    async def put_pieces(self, key: str, pieces: AsyncIterator[bytes], content_type: str) -> None:
+        """See `Blobs`."""
+        counted = Counted(pieces)
+        try:
+            await self._blobs.put_pieces(key, counted, content_type)
+        except Unavailable as error:
+            # Where the pieces come from may be unavailable as well, which says nothing of the store.
+            if not counted.broken:
+                self._refused(error, counted.size)
+            raise
+        self._taken(counted.size)
 
     async def create(self, key: str, data: bytes, content_type: str) -> bool:
         """See `Blobs`."""
@@ -83,12 +96,18 @@ class WatchedBlobs:
         try:
             yield
         except Unavailable as error:
-            self._outage.pause(error.message)
-            if not isinstance(error, StoreBusy):
-                # Too much at once says nothing against the store.
-                self._failed_bytes = max(size, self._failed_bytes)
-                self._failed_at, self._wrong = self._clock(), error.message
+            self._refused(error, size)
             raise
+        self._taken(size)
+
+    def _refused(self, error: Unavailable, size: int) -> None:
+        self._outage.pause(error.message)
+        if not isinstance(error, StoreBusy):
+            # Too much at once says nothing against the store.
+            self._failed_bytes = max(size, self._failed_bytes)
+            self._failed_at, self._wrong = self._clock(), error.message
+
+    def _taken(self, size: int) -> None:
         if size >= self._failed_bytes or self.refusing is None:
             self._failed_bytes, self._wrong = 0, None
             self._outage.over()

@@ -16,9 +16,11 @@ from services.kernel.startup import StartupError
 
 log = structlog.get_logger(__name__)
 
+_ADAPTERS = frozenset({"provider", "speaker"})
+
 
 class Offered(Protocol):
-    """A model of a catalog: a frozen dataclass, one of whose fields is the `provider` that is called."""
+    """A model of a catalog: a frozen dataclass, one of whose fields is the adapter that is called, its `provider` or `speaker`."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -46,7 +48,7 @@ class CatalogChanges:
 
 
 class ModelCatalog(Generic[M]):
-    """Models in their order; one of them is always ready. `calls` is what their providers are called with, by the models' names; `unknown` makes
+    """Models in their order, one at least. `calls` is what their providers are called with, by the models' names; `unknown` makes
     the failure for a name that is none."""
 
     def __init__(
@@ -63,8 +65,9 @@ class ModelCatalog(Generic[M]):
 
     @property
     def default(self) -> M:
-        """The first ready one."""
-        return next(model for model in self._models.values() if not model.not_ready_reason)
+        """The first ready one, or the first of all when none is."""
+        models = self._models.values()
+        return next((model for model in models if not model.not_ready_reason), next(iter(models)))
 
     def known(self, name: str) -> M:
         """A model of this name, ready or not. Raises what `unknown` makes."""
@@ -100,7 +103,7 @@ class ModelCatalog(Generic[M]):
 
 def _same(one: Offered, other: Offered) -> bool:
     """Whether two models are so but for the adapters of their providers, which are made anew with each catalog."""
-    names = (field.name for field in fields(one) if field.name != "provider")
+    names = (field.name for field in fields(one) if field.name not in _ADAPTERS)
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 

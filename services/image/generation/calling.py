@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from services.capabilities.upstream.errors import (
-    ProviderFailure,
-    ProviderProtocol,
-    ProviderRateLimited,
-    ProviderTimeout,
-    ProviderUnavailable,
-)
+from services.capabilities.upstream.errors import ProviderFailure, ProviderProtocol, ProviderTimeout
+from services.capabilities.upstream.repeating import pause_before_repeating
 from services.image.ports import CatalogModel, ProviderCall, ProviderImage
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
-# Whoever asks to be left alone for longer is not asked again in this call.
-_LONGEST_ASKED_PAUSE = 20.0
 # A provider's adapter has the same time, and more to tell of what it waited for.
 _TELLING_SECONDS = 1.0
-_PASSING = (ProviderRateLimited, ProviderUnavailable)
 
 
 async def generated(
@@ -54,8 +44,8 @@ async def generated(
         except ProviderFailure as error:
             error.metadata = {"model": model.name, "provider": model.provider_name, **error.metadata}
             failed(error)
-            pause = _pause(error, attempt)
-            if attempt == retries or pause > _LONGEST_ASKED_PAUSE or not isinstance(error, _PASSING):
+            pause = pause_before_repeating(error, attempt)
+            if attempt == retries or pause is None:
                 raise
         await sleep(pause)
 
@@ -85,10 +75,3 @@ def _silent(model: CatalogModel) -> ProviderTimeout:
         f"the model's provider has not made the images within {model.timeout:g} s; try again, or a smaller size",
         metadata={"stage": "total"},
     )
-
-
-def _pause(error: ProviderFailure, attempt: int) -> float:
-    if error.asked_pause is not None:
-        return max(0.0, error.asked_pause)
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
-    return float(longest * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads attempts, and keeps no secret.

@@ -16,12 +16,12 @@ from services.capabilities.blobs.ports import Blobs
 from services.image.generation import history
 from services.image.generation.metrics import ImageMetrics
 from services.image.generation.objects import JSON, Keys, history_key, keys_of, record_json
-from services.image.generation.together import together
 from services.image.model import Change, Filing
 from services.image.ports import ImageStore
 from services.kernel.errors import ServiceError
 from services.kernel.ids import new_id
 from services.kernel.outages import Outage
+from services.kernel.together import together
 
 log = structlog.get_logger(__name__)
 

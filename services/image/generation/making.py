@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,26 +12,26 @@ from datetime import UTC, datetime
 import structlog
 
 from services.capabilities.blobs.ports import Blobs
+from services.capabilities.generations.keeping import kept
+from services.capabilities.generations.running import Progress
 from services.capabilities.metering.meter import Meter
-from services.capabilities.metering.model import UsageEvent, UsageStatus
+from services.capabilities.metering.model import UsageStatus
 from services.capabilities.upstream.errors import ProviderFailure, ProviderProtocol, ProviderRefused
 from services.image.errors import ImageUnusable, NotStored
 from services.image.generation.calling import generated
 from services.image.generation.metrics import ImageMetrics
 from services.image.generation.objects import JSON, PNG, Keys, input_json
-from services.image.generation.together import together
 from services.image.generation.usage import usage_event
 from services.image.model import Generation, Image
 from services.image.ports import CatalogModel, Codecs, ImageStore, Original, ProviderCall
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
+from services.kernel.together import together
 
 log = structlog.get_logger(__name__)
 
 _OBJECT_ATTEMPTS = 3
 _OBJECT_PAUSE_SECONDS = 0.25
-_INDEX_SECONDS = 20.0
-_INDEX_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,6 @@ class Made:
     sha256: str
     size_bytes: int
     revised_prompt: str
-
-
-class Superseded(Exception):
-    """The generation does not run any more: whoever took this process for dead has ended it."""
-
-
-class IndexLost(Unavailable):
-    """Whether the images are in the index is not known: the database has not answered."""
 
 
 class Maker:
@@ -76,18 +68,11 @@ class Maker:
         self._retries = retries
         self._embed_metadata = embed_metadata
 
-    async def make(
-        self,
-        generation: Generation,
-        model: CatalogModel,
-        *,
-        touched: Callable[[], None],
-        arrived: Callable[[], None],
-    ) -> Sequence[Made]:
+    async def make(self, generation: Generation, model: CatalogModel, progress: Progress) -> Sequence[Made]:
         """Have the images made, decoded, and their objects stored, one after the other, so that one at a time is in memory.
 
-        `touched` is called before the first object is written, `arrived` when the last image has come back: from then on it is not
-        to be called off. Raises ProviderFailure, NotStored and Unavailable.
+        `progress` is told before the first object is written, and when the last image has come back: from then on it is not to be
+        called off. Raises ProviderFailure, NotStored and Unavailable.
         """
         order = generation.order
         style = model.styles.get(order.style, "")
@@ -107,13 +92,13 @@ class Maker:
                 image = await anext(images)
                 began = self._observe("provider", began)
                 if len(made) + 1 == order.count:
-                    arrived()
+                    progress.arrived()
                 revised, data = image.revised_prompt, image.data
                 del image
                 original = await self._adopted(generation, model, len(made), data)
                 del data
                 began = self._observe("decode", began)
-                touched()
+                progress.touched()
                 await self._store_objects(generation, len(made), original)
                 began = self._observe("objects", began)
                 made.append(
@@ -132,8 +117,7 @@ class Maker:
         event = self._meter.taken(
             usage_event(generation, UsageStatus.SUCCESS, "", len(images), new_id(), now)
         )
-        if not await self._completed(generation, images, event):
-            raise Superseded
+        await kept(lambda: self._store.complete(generation.generation_id, images, event))
         self._meter.stored(event)
         self._observe("index", began)
         return images
@@ -200,17 +184,6 @@ class Maker:
                 if attempt == _OBJECT_ATTEMPTS:
                     raise NotStored from error
             await asyncio.sleep(_OBJECT_PAUSE_SECONDS * attempt)
-
-    async def _completed(self, generation: Generation, images: list[Image], event: UsageEvent | None) -> bool:
-        """Whether the images are in the index. A database that did not answer may have them all the same: it is asked until it says so."""
-        ends = time.monotonic() + _INDEX_SECONDS
-        while True:
-            try:
-                return await self._store.complete(generation.generation_id, images, event)
-            except Unavailable as error:
-                if time.monotonic() > ends:
-                    raise IndexLost(error.message) from None
-            await asyncio.sleep(_INDEX_PAUSE_SECONDS)
 
 
 def _keys(generation: Generation, image_id: str) -> Keys:

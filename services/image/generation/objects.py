@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from services.image.model import Generation, Image, State
+from services.capabilities.generations.model import State
+from services.image.model import Generation, Image
 
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"

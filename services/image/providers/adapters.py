@@ -28,7 +28,7 @@ def answers_budget(image_bytes: int, most: int = _MOST_BYTES, free: int = _FREE_
 
 
 class Adapters:
-    """Makes them; a MakeProvider of the catalog. `session` is one of `exchange.open_session`; it, `fetch` and one `budget` are shared by
+    """Makes them; a MakeProvider of the catalog. `session` is one of `services.infra.http.session.open_session`; it, `fetch` and one `budget` are shared by
     all models."""
 
     def __init__(

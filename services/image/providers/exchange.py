@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 
-from services.capabilities.upstream.errors import (
-    ProviderFailure,
-    ProviderProtocol,
-    ProviderTimeout,
-    ProviderUnavailable,
-)
-from services.capabilities.upstream.refusals import Refusal, readable, struck
-from services.infra.http import bodies
+from services.capabilities.upstream.api import ProviderApi
+from services.capabilities.upstream.errors import ProviderTimeout, ProviderUnavailable
+from services.capabilities.upstream.refusals import Refusal
 from services.infra.http.public import FetchFailed, PublicFetch
-from services.infra.http.resolving import JudgedNames, SystemNames
 from services.kernel.budget import ByteBudget, Share
 
 _ACCEPT = "image/png, image/jpeg, image/webp, image/*;q=0.8"
-_SAID_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +24,6 @@ class Bounds:
     connect: float
     total: float
     image_bytes: int
-
-
-@asynccontextmanager
-async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """A session for providers. An image takes seconds, so that a new connection for each call costs nothing, and none can be closed by the
-    other side in the moment of its use. No cookie of one call is sent with another. Names are looked up in threads of its own."""
-    names = SystemNames()
-    try:
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, force_close=True, resolver=JudgedNames(names, lambda _: True)
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        ) as session:
-            yield session
-    finally:
-        names.close()
 
 
 class Exchange:
@@ -69,66 +42,41 @@ class Exchange:
         model: str,
         bounds: Bounds,
     ) -> None:
-        self._session = session
+        self._api = ProviderApi(
+            session, base_url=base_url, key=key, model=model, connect_seconds=bounds.connect
+        )
         self._fetch = fetch
-        self._base_url = base_url.rstrip("/")
-        self._key = key
-        self._authorization = f"Bearer {key}" if key else ""
         # Where the API is, the operator says, so its images may be there, too.
         self._origins = origins
-        self._model = model
         self.bounds = bounds
         self.budget = budget
 
-    @asynccontextmanager
-    async def posted(self, path: str, content: object, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """What the API answers. Redirects are not followed: they would take the key and the prompt elsewhere."""
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": accept,
-            "Accept-Encoding": "identity",
-        }
-        if self._authorization:
-            headers["Authorization"] = self._authorization
-        async with self._session.post(
-            self._base_url + path,
-            data=msgspec.json.encode(content),
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self.bounds.connect),
-            allow_redirects=False,
-        ) as response:
-            if response.status != 200:
-                raise self._refused(
-                    Refusal(response.status, response.headers, await bodies.beginning(response))
-                )
-            if bodies.compressed(response):
-                raise ProviderProtocol("the model's provider answered compressed, which it was asked not to")
-            yield response
+    def posted(
+        self, path: str, content: object, accept: str
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """What the API answers to JSON, as `ProviderApi.posted` says."""
+        return self._api.posted(
+            path, msgspec.json.encode(content), content_type="application/json", accept=accept
+        )
 
     async def got_image(self, path: str, share: Share, seconds: float) -> bytes:
         """The image that the API answers a GET with. Redirects are followed to public hosts, other ones without the key."""
         try:
             return await self._fetched(
-                self._base_url + path, self._authorization, share, seconds, trusted=True
+                self._api.base_url + path, self._api.authorization, share, seconds, trusted=True
             )
         except FetchFailed as error:
             if not error.status:
                 raise
-            raise self._refused(Refusal(error.status, error.headers, error.body)) from None
+            raise self._api.refused(Refusal(error.status, error.headers, error.body)) from None
 
     async def named_image(self, url: str, share: Share, seconds: float) -> bytes:
         """The image at an address that the API named."""
         return await self._fetched(url, "", share, seconds, trusted=False)
 
     def checked(self, data: bytes) -> bytes:
-        """What may be an image. Providers tell of their failures in JSON or HTML also where an image should be; whatever else it is, the
-        codecs find out."""
-        start = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        if not start or start in b"{[<":
-            failure = ProviderProtocol("the model's provider sent a text, or nothing, instead of an image")
-            failure.said = self._said(data[:_SAID_LENGTH].decode(errors="replace"))
-            raise failure
-        return data
+        """What may be an image; whatever else it is, the codecs find out."""
+        return self._api.checked(data, "an image")
 
     def late(self, stage: str) -> ProviderTimeout:
         """It took too long; `stage` is `connect`, `total`, or `room` when the answer was there, and no room for it."""
@@ -144,11 +92,7 @@ class Exchange:
 
     def unreached(self, what: str) -> ProviderUnavailable:
         """Nobody answers, or not to the end."""
-        error = ProviderUnavailable(
-            "the model's provider can't be reached, or closed its answer early; try again"
-        )
-        error.said = self._said(what)
-        return error
+        return self._api.unreached(what)
 
     async def _fetched(
         self, url: str, authorization: str, share: Share, seconds: float, *, trusted: bool
@@ -164,11 +108,3 @@ class Exchange:
             share=share,
         )
         return self.checked(found.data)
-
-    def _refused(self, refusal: Refusal) -> ProviderFailure:
-        error = refusal.failure(self._model, self._key)
-        error.upstream_request_id = self._said(refusal.headers.get("x-request-id", ""))
-        return error
-
-    def _said(self, text: str) -> str:
-        return struck(readable(text, _SAID_LENGTH), self._key)

@@ -10,7 +10,7 @@ from services.capabilities.metering import outbox
 from services.capabilities.metering.model import Redelivered, Unit, UsageStatus, UsageSummary
 from services.image.stores import book_statements as statements
 from services.image.stores import rows
-from services.image.stores.executing import SqlPart
+from services.infra.postgres.executing import SqlPart
 from services.kernel.ids import first_id_at
 
 _BEFORE_ALL = str(UUID(int=0))

@@ -9,7 +9,7 @@ from typing import Any
 from services.image.model import Change, Filing
 from services.image.stores import filing_statements as statements
 from services.image.stores import rows
-from services.image.stores.executing import SqlPart
+from services.infra.postgres.executing import SqlPart
 
 
 class SqlFilings(SqlPart):

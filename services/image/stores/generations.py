@@ -10,11 +10,12 @@ from psycopg.types.json import Jsonb
 
 from services.capabilities.claims.model import Claim
 from services.capabilities.claims.sql import SqlClaims
+from services.capabilities.generations.model import State
 from services.capabilities.metering.model import UsageEvent
-from services.image.model import Generation, Image, State
+from services.image.model import Generation, Image
 from services.image.stores import rows, statements
-from services.image.stores.executing import SqlPart
 from services.infra.postgres.database import Connection, Database
+from services.infra.postgres.executing import SqlPart
 from services.kernel.errors import AlreadyExists
 from services.kernel.failures import Failure
 

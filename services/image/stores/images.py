@@ -7,7 +7,7 @@ from datetime import datetime
 
 from services.image.model import Image
 from services.image.stores import rows, statements
-from services.image.stores.executing import SqlPart
+from services.infra.postgres.executing import SqlPart
 from services.kernel.paging import Page, PageRequest
 
 # Clients take 4 MiB at once by default.

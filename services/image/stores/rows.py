@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from services.capabilities.generations.model import State
 from services.capabilities.metering import outbox
 from services.capabilities.metering.model import Unit, UsageEvent, UsageStatus
 from services.image.generation.usage import usage_event
-from services.image.model import Change, Filing, Generation, Image, Order, Size, State
+from services.image.model import Change, Filing, Generation, Image, Order, Size
 from services.image.stores.statements import IMAGE_COLUMNS
 from services.kernel.failures import Failure
 

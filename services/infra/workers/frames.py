@@ -17,7 +17,8 @@ PREFIX = struct.Struct(">BII")
 
 class Kind(IntEnum):
     """What a frame is. The server sends START once and then JOBs one by one; a worker answers START by READY, and a JOB by any number of
-    ANSWERs and then DONE, REFUSED or FAILED."""
+    ANSWERs and then DONE, REFUSED or FAILED. A worker that needs MORE for its job says that it WANTS it, and then waits: the server sends
+    it to nobody else, so that never both send and neither reads."""
 
     START = 1
     READY = 2
@@ -26,6 +27,8 @@ class Kind(IntEnum):
     DONE = 5
     REFUSED = 6
     FAILED = 7
+    WANTS = 8
+    MORE = 9
 
 
 class BrokenFrame(Exception):

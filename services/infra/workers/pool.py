@@ -7,8 +7,10 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
+from services.infra.workers.answers import Answers
 from services.infra.workers.errors import NoWorker, PoolBusy, PoolClosed, WorkerDied, WorkerFailure
 from services.infra.workers.frames import Answer
 from services.infra.workers.process import Program, Worker
@@ -22,42 +24,19 @@ _ENOUGH_FAILURES = 3
 _CLOSE_SECONDS = 10.0
 
 
-class Answers:
-    """What a job gives, piece by piece. The worker waits while nobody takes the next one, once the pipe between them is full."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._over = False
-
-    def __aiter__(self) -> AsyncIterator[Answer]:
-        return self
-
-    async def __anext__(self) -> Answer:
-        """Raises WorkerDied, JobTimedOut, JobRefused and JobFailed, and nothing comes after that."""
-        if self._over:
-            raise StopAsyncIteration
-        self._over = True
-        answer = await self._worker.answer()
-        if answer is None:
-            raise StopAsyncIteration
-        self._over = False
-        return answer
-
-    def close(self) -> None:
-        """There are no more, for the worker is somebody else's."""
-        self._over = True
-
-
 class WorkerPool:
     """`size` processes at most, that start when they are wanted and end after `idle_seconds` without work. `queue` jobs wait, first come,
     first served; a wait may be cancelled. Urgent ones go before all of them, in their own order, and are never too many: whoever asks for
     those bounds them. A worker that dies or is killed is replaced; when several in a row do not start, callers are told at once instead of
-    waiting. `aclose` it when nobody will ask any more."""
+    waiting. `warm` of them, once `warm_up` has started them, are there also without work. `aclose` it when nobody will ask any more."""
 
-    def __init__(self, program: Program, *, size: int, queue: int, idle_seconds: float = 300.0) -> None:
+    def __init__(
+        self, program: Program, *, size: int, queue: int, idle_seconds: float = 300.0, warm: int = 0
+    ) -> None:
         self._program = program
         self._queue = queue
         self._idle_seconds = idle_seconds
+        self._warm = min(warm, size)
         self._free = size
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._urgent: deque[asyncio.Future[None]] = deque()
@@ -94,6 +73,12 @@ class WorkerPool:
                 return await _only(answers)
         await self._place(urgent)
         return await asyncio.shield(self._own(self._finish(header, body)))
+
+    async def warm_up(self) -> None:
+        """Start what is missing of the workers that are kept. Why one does not start is in the log; whoever wants it tries again."""
+        while self._takes_a_place_to_warm():
+            if not await self._replace():
+                return
 
     async def aclose(self) -> None:
         """End the workers, whatever they do; all jobs fail with PoolClosed. Takes seconds at most."""
@@ -175,8 +160,8 @@ class WorkerPool:
 
     async def _worker(self) -> Worker:
         while self._idle:
-            worker = self._idle.pop()
-            self._timers.pop(worker).cancel()
+            worker = self._idle[-1]
+            self._wake(worker)
             if worker.alive:
                 return worker
             self._bury(worker)
@@ -227,24 +212,45 @@ class WorkerPool:
                 return
         self._vacate()
 
-    async def _replace(self) -> None:
+    async def _replace(self) -> bool:
         """The place stays taken until its new worker is ready, so that the next job does not meet a cold one while others are warm."""
         try:
             self._rest(await self._started())
         except WorkerFailure:
             # The next job tries again, and is told.
-            pass
+            return False
         finally:
             self._vacate()
+        return True
+
+    def _takes_a_place_to_warm(self) -> bool:
+        if self._closed or not self._free or len(self._workers) >= self._warm:
+            return False
+        self._free -= 1
+        return True
 
     def _rest(self, worker: Worker) -> None:
         self._idle.append(worker)
         loop = asyncio.get_running_loop()
         self._timers[worker] = loop.call_later(self._idle_seconds, self._retire, worker)
+        worker.watch(partial(self._ended_at_rest, worker))
+
+    def _wake(self, worker: Worker) -> None:
+        self._idle.remove(worker)
+        self._timers.pop(worker).cancel()
+
+    def _ended_at_rest(self, worker: Worker) -> None:
+        if worker in self._idle:
+            self._wake(worker)
+        self._bury(worker)
+        if self._takes_a_place_to_warm():
+            _ = self._own(self._replace())
 
     def _retire(self, worker: Worker) -> None:
-        self._idle.remove(worker)
-        self._timers.pop(worker)
+        if len(self._workers) <= self._warm:
+            # It stays; once a new one has to start beside it, it has worked again and comes here again.
+            return
+        self._wake(worker)
         self._workers.discard(worker)
         worker.dismiss()
         _ = self._own(worker.ended())

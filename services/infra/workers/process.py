@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,24 +42,33 @@ def module(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a worker runs, and what it may take: `job_seconds` for each job, `start_seconds` until it is ready, `memory_bytes` of addresses
-    (None: as it likes), `nice` steps behind the server when both want to compute."""
+    """What a worker runs, and what it may take: `job_seconds` for each job, `step_seconds` until a job's next answer (None: as long as the
+    job), `start_seconds` until it is ready, `memory_bytes` of addresses (None: as it likes), `nice` steps behind the server when both
+    want to compute."""
 
     command: Sequence[str]
     job_seconds: float
+    step_seconds: float | None = None
     start_seconds: float = 30.0
     memory_bytes: int | None = None
     nice: int = 5
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def longest_step(self) -> float:
+        """The most seconds until a job's next answer."""
+        return self.job_seconds if self.step_seconds is None else min(self.step_seconds, self.job_seconds)
+
 
 class Worker:
     """A process that does one job at a time. `at_rest` says that it waits for one; after a failure other than JobRefused and JobFailed it
-    never does again."""
+    never does again. `wants_more` says that its job waits for `more`, and can't give an answer before."""
 
     def __init__(self, program: Program) -> None:
         """Starts a process that `settle` makes ready; takes a millisecond or two. Raises WorkerDied when there can't be one."""
         self.at_rest = False
+        self.wants_more = False
+        self._watched = False
         self._program = program
         self._seconds_left = 0.0
         # Not by the event loop: uvloop's processes inherit descriptors of the server's.
@@ -108,12 +117,12 @@ class Worker:
             "parent": os.getpid(),
             "memory_bytes": program.memory_bytes,
             "nice": program.nice,
-            "job_seconds": program.job_seconds,
+            "step_seconds": program.longest_step,
         }
         self._seconds_left = program.start_seconds
         try:
-            await self._timed(self._send(packed(Kind.START, wishes), b""))
-            kind, _, _ = await self._timed(self._read())
+            await self._timed(self._send(packed(Kind.START, wishes), b""), program.start_seconds)
+            kind, _, _ = await self._timed(self._read(), program.start_seconds)
         except JobTimedOut as error:
             raise WorkerDied("a worker was not ready in time") from error
         if kind is not Kind.READY:
@@ -123,16 +132,27 @@ class Worker:
     async def begin(self, header: Mapping[str, Any], body: bytes) -> None:
         """Give it a job. Raises WorkerDied and JobTimedOut, ValueError for one that is too long."""
         frame = packed(Kind.JOB, header, len(body))
+        self._unwatch()
         self.at_rest = False
+        self.wants_more = False
         self._seconds_left = self._program.job_seconds
-        await self._timed(self._send(frame, body))
+        await self._timed(self._send(frame, body), self._program.longest_step)
+
+    async def more(self, header: Mapping[str, Any], body: bytes) -> None:
+        """Give its job what that waits for. Raises WorkerDied and JobTimedOut, ValueError for what is too long."""
+        frame = packed(Kind.MORE, header, len(body))
+        self.wants_more = False
+        await self._timed(self._send(frame, body), self._program.longest_step)
 
     async def answer(self) -> Answer | None:
-        """What the job gives next; None when it is done. Time runs while the worker is waited for, and not between two calls.
+        """What the job gives next; None when it is done, or wants more. Time runs while the worker is waited for, and not between two calls.
         Raises WorkerDied, JobTimedOut, JobRefused and JobFailed."""
-        kind, header, body = await self._timed(self._read())
+        kind, header, body = await self._timed(self._read(), self._program.longest_step)
         if kind is Kind.ANSWER:
             return Answer(header, body)
+        if kind is Kind.WANTS:
+            self.wants_more = True
+            return None
         if kind not in (Kind.DONE, Kind.REFUSED, Kind.FAILED):
             raise WorkerDied("a worker broke the protocol")
         self.at_rest = True
@@ -142,8 +162,19 @@ class Worker:
             raise JobFailed("a worker's program failed; its log says how")
         return None
 
+    def watch(self, ended: Callable[[], None]) -> None:
+        """Call this when it ends, or speaks unasked, while it is at rest; until it is given a job."""
+        asyncio.get_running_loop().add_reader(self._connection, ended)
+        self._watched = True
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            asyncio.get_running_loop().remove_reader(self._connection)
+            self._watched = False
+
     def kill(self) -> None:
         """End it now, whatever it does; `ended` waits for that."""
+        self._unwatch()
         self.at_rest = False
         self._process.kill()
         # Whoever waits for an answer wakes up at once; to close what is waited for would leave that one waiting.
@@ -152,6 +183,7 @@ class Worker:
 
     def dismiss(self) -> None:
         """Let it end by itself, when it is at rest; `ended` waits for that."""
+        self._unwatch()
         self.at_rest = False
         self._connection.close()
 
@@ -175,11 +207,11 @@ class Worker:
             return False
         return True
 
-    async def _timed(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _timed(self, work: Coroutine[Any, Any, T], most: float) -> T:
         loop = asyncio.get_running_loop()
         since = loop.time()
         try:
-            async with asyncio.timeout(max(0.0, self._seconds_left)):
+            async with asyncio.timeout(max(0.0, min(self._seconds_left, most))):
                 return await work
         except TimeoutError as error:
             raise JobTimedOut("a worker took too long") from error

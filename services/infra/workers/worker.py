@@ -20,15 +20,37 @@ from typing import Any
 from services.infra.workers.errors import JobRefused
 from services.infra.workers.frames import PREFIX, Answer, Kind, Prefix, header_of, packed
 
-Handler = Callable[[Mapping[str, Any], bytes], Iterable[Answer]]
+
+class Inbox:
+    """What a job is given while it runs."""
+
+    def __init__(self, server: socket.socket, step_seconds: int) -> None:
+        self._server = server
+        self._step_seconds = step_seconds
+
+    def next(self) -> tuple[dict[str, Any], bytes]:
+        """Tell the server that more is wanted, and wait for its header and body; the wait does not count as work."""
+        signal.alarm(0)
+        _send(self._server, Kind.WANTS, {})
+        try:
+            kind, header, body = _read(self._server)
+        except EOFError as error:
+            raise ConnectionResetError from error
+        if kind is not Kind.MORE:
+            raise ConnectionResetError
+        signal.alarm(self._step_seconds)
+        return header, body
+
+
+Handler = Callable[[Mapping[str, Any], bytes, Inbox], Iterable[Answer]]
 
 _PR_SET_PDEATHSIG = 1
 
 
 def run(handler: Handler) -> None:
-    """Do jobs until the server is gone. `handler` is given a job's header and body, and makes its answers one after the other; it raises
-    JobRefused for what can't be done. Whatever else it raises is a defect, which ends the job but not the worker; a MemoryError
-    ends that too.
+    """Do jobs until the server is gone. `handler` is given a job's header and body, and makes its answers one after the other; between
+    two of them it may ask the inbox for more. It raises JobRefused for what can't be done. Whatever else it raises is a defect, which
+    ends the job but not the worker; a MemoryError ends that too.
     """
     # The server decides when its workers end; a signal that a whole terminal or container is sent would end them under its jobs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -36,7 +58,7 @@ def run(handler: Handler) -> None:
     with _taken_over() as server, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         started = _read(server)
         _settle(started[1])
-        step_seconds = math.ceil(started[1]["job_seconds"]) + 1
+        step_seconds = math.ceil(started[1]["step_seconds"]) + 1
         _send(server, Kind.READY, {})
         while True:
             _, header, body = _read(server)
@@ -74,7 +96,7 @@ def _do(
         # The server watches the time as well; the alarm is for a worker whose server is gone. It does not count
         # how long answers wait to be taken.
         signal.alarm(step_seconds)
-        for answer in handler(header, body):
+        for answer in handler(header, body, Inbox(server, step_seconds)):
             signal.alarm(0)
             _send(server, Kind.ANSWER, answer.header, answer.body)
             signal.alarm(step_seconds)

@@ -20,6 +20,7 @@ from services.capabilities.blobs.model import (
     segments_of,
     segments_of_prefix,
 )
+from services.capabilities.blobs.pieces import in_blocks
 from services.capabilities.blobs.ports import Blob, Entry, Opened
 from services.capabilities.blobs.stores.file import OpenFile
 from services.capabilities.blobs.stores.threads import Threads
@@ -33,6 +34,7 @@ _QUEUE = 1000
 _LISTED_AT_ONCE = 500
 _DELETED_AT_ONCE = 100
 _READ_AT_ONCE = 4 * PIECE_BYTES
+_WRITTEN_AT_ONCE = 4 * 1024**2
 
 
 class FolderBlobs:
@@ -52,6 +54,24 @@ class FolderBlobs:
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """See `Blobs`."""
         await self._write(key, data, content_type, lambda _: True)
+
+    async def put_pieces(self, key: str, pieces: AsyncIterator[bytes], content_type: str) -> None:
+        """See `Blobs`."""
+        async with in_blocks(pieces, _WRITTEN_AT_ONCE) as blocks:
+            segments_of(key)
+            check_content_type(content_type)
+            first = await anext(blocks, b"")
+            if len(first) < _WRITTEN_AT_ONCE:
+                await self.put(key, first, content_type)
+                return
+            draft = await self._run(lambda: self._tree.begin(key, first, content_type), self._tree.discard)
+            try:
+                async for block in blocks:
+                    await self._run(partial(self._tree.extend, draft, block))
+                await self._settle(partial(self._tree.finish, draft, key), lambda _: True)
+            except BaseException:
+                self._threads.behind(partial(self._tree.discard, draft))
+                raise
 
     async def create(self, key: str, data: bytes, content_type: str) -> bool:
         """See `Blobs`."""
@@ -111,13 +131,16 @@ class FolderBlobs:
     async def _write(self, key: str, data: bytes, content_type: str, allowed: Allowed) -> bool:
         segments_of(key)
         check_content_type(content_type)
+        return await self._settle(partial(self._tree.write, key, data, content_type), allowed)
+
+    async def _settle(self, work: Callable[[Allowed], bool], allowed: Allowed) -> bool:
         given_up = threading.Event()
 
         def wanted(present: str | None) -> bool:
             return not given_up.is_set() and allowed(present)
 
         try:
-            return await self._run(lambda: self._tree.write(key, data, content_type, wanted))
+            return await self._run(lambda: work(wanted))
         finally:
             # A thread that is still at it looks here last, under the lock that whoever writes or removes this key later has to wait for.
             given_up.set()

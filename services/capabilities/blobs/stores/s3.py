@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from services.capabilities.blobs.errors import NoSuchBucket, StoreAway, StoreRefuses
+from services.capabilities.blobs.errors import NoSuchBucket, StoreAway, StoreRefuses, StoreUnavailable
 from services.capabilities.blobs.model import (
     PIECE_BYTES,
     check_content_type,
@@ -17,13 +17,14 @@ from services.capabilities.blobs.model import (
     segments_of,
     segments_of_prefix,
 )
+from services.capabilities.blobs.pieces import in_blocks
 from services.capabilities.blobs.ports import Blob, Entry, Opened
 from services.capabilities.blobs.stores.s3_account import S3Account
 from services.capabilities.blobs.stores.s3_failures import NoSuchObject, Unmet, translated
 from services.capabilities.blobs.stores.turns import Turns
 
 if TYPE_CHECKING:
-    from obstore import GetResult, PutMode
+    from obstore import AsyncWritableFile, GetResult, PutMode
 
 PROBE = "~probe"
 """No object has this key, which no other method takes."""
@@ -32,6 +33,7 @@ _AT_ONCE = 64
 _WAITING = 1000
 _PART_BYTES = 8 * 1024**2
 _PARTS_AT_ONCE = 4
+_ABORT_SECONDS = 5.0
 _LISTED_AT_ONCE = 1000
 
 
@@ -66,6 +68,35 @@ class S3Blobs:
                 chunk_size=_PART_BYTES,
                 max_concurrency=_PARTS_AT_ONCE,
             )
+
+    async def put_pieces(self, key: str, pieces: AsyncIterator[bytes], content_type: str) -> None:
+        """See `Blobs`. Each part of 8 MiB is a step."""
+        import obstore
+
+        async with in_blocks(pieces, _PART_BYTES) as blocks:
+            segments_of(key)
+            check_content_type(content_type)
+            part = await anext(blocks, b"")
+            if len(part) < _PART_BYTES:
+                await self.put(key, part, content_type)
+                return
+            upload = obstore.open_writer_async(
+                self._client,
+                key,
+                attributes={"Content-Type": content_type},
+                buffer_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+            try:
+                while part:
+                    async with self._call():
+                        await upload.write(part)
+                    part = await anext(blocks, b"")
+                async with self._call():
+                    await upload.close()
+            except BaseException as error:
+                await self._abort(upload, error)
+                raise
 
     async def create(self, key: str, data: bytes, content_type: str) -> bool:
         """See `Blobs`."""
@@ -180,6 +211,14 @@ class S3Blobs:
         except NoSuchBucket:
             return False
         return True
+
+    async def _abort(self, upload: AsyncWritableFile, why: BaseException) -> None:
+        """Have the server forget the parts of an upload, if it answers, and if it was not told yet that they are all."""
+        with suppress(StoreUnavailable, NoSuchObject, Unmet, TimeoutError):
+            async with asyncio.timeout(min(self._timeout, _ABORT_SECONDS)):
+                with translated():
+                    # It aborts when it is left by a failure.
+                    await upload.__aexit__(type(why), why, None)
 
     async def _pieces(self, found: GetResult) -> AsyncIterator[bytes]:
         stream = found.stream(PIECE_BYTES)

@@ -44,6 +44,12 @@ class Threads:
                 raise StoreAway("The disk of the object store does not answer in time.") from error
             raise
 
+    def behind(self, work: Callable[[], None]) -> None:
+        """Have `work` done when a thread is free, at the latest by `close`, while nobody waits for it. It is for what a call leaves behind,
+        one at most, and so takes none of the places."""
+        future = self._executor.submit(work)
+        future.add_done_callback(lambda ended: work() if ended.cancelled() else None)
+
     def close(self) -> None:
         """Forget what waits, and let what runs end."""
         self._executor.shutdown(wait=True, cancel_futures=True)

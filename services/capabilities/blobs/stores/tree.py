@@ -25,6 +25,7 @@ WORK = "~work"
 """The folder of locks and of files that are being written; no key has such a segment."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MORE_OF_A_FILE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _STALE_SECONDS = 3600.0
 _ATTEMPTS = 100
@@ -65,23 +66,54 @@ class Tree:
     def write(self, key: str, data: bytes, content_type: str, allowed: Allowed) -> bool:
         """Put an object in the place of another, if it is allowed; whether it was. Durable at the return."""
         *folders, name = segments_of(key)
-        if time.monotonic() > self._sweep_at:
-            self._sweep()
         with self._way(folders) as way:
             if not allowed(_version(_present(name, way[-1]) if way else None)):
                 return False
-        draft = f"{secrets.token_hex(12)}.draft"
-        file = os.open(draft, _NEW_FILE, 0o600, dir_fd=self._work)
+        draft, file = self._draft()
         try:
             _write_all(file, envelope_of(key, data, content_type))
             _write_all(file, data)
-            os.fsync(file)
-            with locked(self._locks, key, self._timeout):
-                return self._enter(file, draft, folders, name, allowed)
+            return self._settle(file, draft, key, allowed)
         finally:
             os.close(file)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft, dir_fd=self._work)
+            self.discard(draft)
+
+    def begin(self, key: str, block: bytes, content_type: str) -> str:
+        """Begin an object that comes in blocks, the first of them large enough for a mark to be seen in it: the name of its draft, which
+        nothing holds open meanwhile. `discard` it, or `finish`."""
+        draft, file = self._draft()
+        try:
+            _write_all(file, envelope_of(key, block, content_type))
+            _write_all(file, block)
+            os.fsync(file)
+        except BaseException:
+            self.discard(draft)
+            raise
+        finally:
+            os.close(file)
+        return draft
+
+    def extend(self, draft: str, block: bytes) -> None:
+        """Add a block to a draft. It is on the disk at the return, so that the end need not wait for all of them."""
+        file = os.open(draft, _MORE_OF_A_FILE, dir_fd=self._work)
+        try:
+            _write_all(file, block)
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def finish(self, draft: str, key: str, allowed: Allowed) -> bool:
+        """Put what was drafted in the place of another object, if it is allowed; whether it was. Durable at the return."""
+        file = os.open(draft, _MORE_OF_A_FILE, dir_fd=self._work)
+        try:
+            return self._settle(file, draft, key, allowed)
+        finally:
+            os.close(file)
+
+    def discard(self, draft: str) -> None:
+        """Remove a draft if it is still one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=self._work)
 
     def delete(self, key: str) -> None:
         """Remove an object if there is one, and the folders that are empty then. Durable at the return."""
@@ -118,6 +150,18 @@ class Tree:
         finally:
             os.close(probe)
             os.unlink(name, dir_fd=self._work)
+
+    def _draft(self) -> tuple[str, int]:
+        if time.monotonic() > self._sweep_at:
+            self._sweep()
+        draft = f"{secrets.token_hex(12)}.draft"
+        return draft, os.open(draft, _NEW_FILE, 0o600, dir_fd=self._work)
+
+    def _settle(self, file: int, draft: str, key: str, allowed: Allowed) -> bool:
+        *folders, name = segments_of(key)
+        os.fsync(file)
+        with locked(self._locks, key, self._timeout):
+            return self._enter(file, draft, folders, name, allowed)
 
     def _enter(self, file: int, draft: str, folders: Sequence[str], name: str, allowed: Allowed) -> bool:
         for _ in range(_ATTEMPTS):

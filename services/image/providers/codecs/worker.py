@@ -13,10 +13,10 @@ from services.image.providers.codecs.decoding import decoded
 from services.image.providers.codecs.drawing.pictures import drawn
 from services.image.providers.codecs.encoding import converted, png, thumbnail
 from services.infra.workers.frames import Answer
-from services.infra.workers.worker import run
+from services.infra.workers.worker import Inbox, run
 
 
-def handle(header: Mapping[str, Any], body: bytes) -> Iterator[Answer]:
+def handle(header: Mapping[str, Any], body: bytes, inbox: Inbox) -> Iterator[Answer]:
     """One of `adopt`, `draw` and `convert`; the adapter knows what each takes and gives."""
     match header["job"]:
         case "adopt":

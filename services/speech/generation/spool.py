@@ -1,0 +1,99 @@
+"""Bytes that are kept until they are stored: few of them in memory, more in a file that has no name and so is gone with its process."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import IO, TypeVar
+
+from services.kernel.errors import Unavailable
+
+T = TypeVar("T")
+
+_IN_MEMORY_BYTES = 256 * 1024
+_BLOCK_BYTES = 256 * 1024
+
+
+class Spool:
+    """Bytes that are appended by one and read by any number, at any place that was written. `close` it when nobody will read any more. All
+    that touches the disk is done in threads, and raises Unavailable when the disk is full or fails."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is made when a large one needs it."""
+        self._folder = folder
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    async def append(self, data: bytes) -> None:
+        """These come behind the others. By one at a time."""
+        if self._file is None and self.size + len(data) <= _IN_MEMORY_BYTES:
+            self._memory += data
+        else:
+            if self._file is None:
+                # Those who read meanwhile find all of it here, and then all of it there.
+                self._file = await _on_disk(lambda: _file_of(self._folder, self._memory))
+                self._memory = bytearray()
+            file = self._file
+            await _on_disk(lambda: _write(file, data))
+        self.size += len(data)
+
+    async def replace(self, position: int, data: bytes) -> None:
+        """These are in the place of others that were written."""
+        if self._file is None:
+            self._memory[position : position + len(data)] = data
+        else:
+            descriptor = self._file.fileno()
+            await _on_disk(lambda: os.pwrite(descriptor, data, position))
+
+    async def read(self, position: int, count: int) -> bytes:
+        """So many bytes from there, fewer at the end."""
+        if self._file is None:
+            return bytes(self._memory[position : position + count])
+        descriptor = self._file.fileno()
+        return await _on_disk(lambda: os.pread(descriptor, count, position))
+
+    async def blocks(self, digest: hashlib._Hash) -> AsyncIterator[bytes]:
+        """All bytes, in blocks, each of which the digest has taken."""
+        for position in range(0, self.size, _BLOCK_BYTES):
+            block = await self.read(position, _BLOCK_BYTES)
+            await asyncio.to_thread(digest.update, block)
+            yield block
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._memory.clear()
+        if self._file is not None:
+            self._file.close()
+
+
+def _file_of(folder: Path, data: bytes | bytearray) -> IO[bytes]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - the spool closes it.
+    try:
+        _write(file, data)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _write(file: IO[bytes], data: bytes | bytearray) -> None:
+    if file.write(data) != len(data):
+        raise OSError("the disk took a part of what was written")
+
+
+async def _on_disk(work: Callable[[], T]) -> T:
+    """Whoever is cancelled waits for the thread: the file must not be closed under it."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
+    except OSError as error:
+        raise Unavailable("the server has no room for this audio now; try again later") from error

@@ -1,0 +1,1 @@
+"""Between antiphon.speech.v1 and the model: pure functions."""

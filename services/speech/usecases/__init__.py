@@ -1,0 +1,1 @@
+"""What Speech can do, a class each."""

@@ -1,0 +1,201 @@
+"""StreamSynthesize: have a text spoken and hear it while it is made, or hear again what an earlier call made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from services.capabilities.blobs.ports import Blobs
+from services.capabilities.generations.calling import RepeatableCall
+from services.capabilities.generations.running import Generations, in_time
+from services.kernel.errors import ServiceError, Unavailable
+from services.kernel.principal import Principal
+from services.speech.errors import ConversionDeleted
+from services.speech.generation.documents import Timeline, timeline_of
+from services.speech.generation.objects import keys_of
+from services.speech.generation.recording import Chunk, Recording, Recordings, Said
+from services.speech.model import ANONYMOUS, Conversion, Format, Generation, SpeechCall
+from services.speech.usecases.synthesize import Preparation
+
+log = structlog.get_logger(__name__)
+
+_ATTEMPTS = 3
+# A record has some twenty bytes for each piece and forty for each word.
+_LARGEST_RECORD = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How the text is spoken."""
+
+    conversion_id: str
+    model: str
+    provider: str
+    voice: str
+    language: str
+    format: Format
+    gives_words: bool
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The conversion, stored, and what was sent of it: `samples` at the conversion's rate, and how many bytes, chunks and words."""
+
+    conversion: Conversion
+    samples: int
+    audio_bytes: int
+    chunks: int
+    words: int
+
+
+Event = Started | Chunk | Said | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSynthesize:
+    """Speaks texts to those who listen."""
+
+    prepare: Preparation
+    call: RepeatableCall[Generation, Conversion]
+    generations: Generations[Generation, Conversion]
+    recordings: Recordings
+    blobs: Blobs
+
+    async def __call__(
+        self, principal: Principal, call: SpeechCall, remaining: float | None
+    ) -> AsyncGenerator[Event, None]:
+        """Started, the audio and its words, and Finished. `remaining` is the caller's deadline in seconds from now.
+
+        Raises what Synthesize raises, also behind a part of the audio. Whoever closes this calls it off, unless others wait for it, or all
+        of the audio is there already.
+        """
+        end = None if remaining is None else asyncio.get_running_loop().time() + in_time(remaining)
+        prepare = await self.prepare(principal, call)
+        caller = principal.user_id or ANONYMOUS
+        for _ in range(_ATTEMPTS):
+            generation_id = await self.call.begun(caller, call.request_id, call.digest, prepare)
+            recording = self.recordings.of(generation_id)
+            if recording is not None and self.generations.is_here(generation_id):
+                async with aclosing(self._live(recording, end)) as events:
+                    async for event in events:
+                        yield event
+                return
+            conversion = await self.call.result(generation_id, call.request_id, end)
+            if conversion is not None:
+                async with aclosing(self._again(conversion, call.request_id)) as events:
+                    async for event in events:
+                        yield event
+                return
+            # Whoever had it made has called it off, or its server died: the id is free again.
+        raise Unavailable("an earlier call with this request_id is still being ended; try again")
+
+    async def _live(self, recording: Recording, end: float | None) -> AsyncGenerator[Event, None]:
+        """What is made in this process, while it is made."""
+        generation, order = recording.generation, recording.generation.order
+        # Whoever waits for it keeps it going; nothing may be awaited before that.
+        outcome = asyncio.create_task(self.generations.outcome(generation.generation_id, end))
+        try:
+            with recording.watched() as watch:
+                outcome.add_done_callback(lambda done: watch.stop() if _failed(done) else None)
+                yield Started(
+                    generation.generation_id,
+                    order.model,
+                    order.provider,
+                    order.voice,
+                    order.language,
+                    order.format,
+                    recording.gives_words,
+                    generation.create_time,
+                )
+                sent = _Sent()
+                async with aclosing(watch.all()) as events:
+                    async for event in events:
+                        sent.count(event)
+                        yield event
+                yield sent.finished(await outcome)
+        finally:
+            outcome.cancel()
+            await asyncio.gather(outcome, return_exceptions=True)
+
+    async def _again(self, conversion: Conversion, request_id: str) -> AsyncGenerator[Event, None]:
+        """What is stored, in the pieces that it was sent in first."""
+        timeline = await self._timeline(conversion, request_id)
+        yield Started(
+            conversion.conversion_id,
+            conversion.model,
+            conversion.provider,
+            conversion.voice,
+            conversion.language,
+            conversion.format,
+            bool(timeline.words),
+            conversion.create_time,
+        )
+        sent = _Sent()
+        async with self.blobs.open(keys_of(conversion).audio) as opened:
+            if opened is None:
+                raise ConversionDeleted(request_id)
+            async for event in _replayed(timeline, opened.chunks):
+                sent.count(event)
+                yield event
+        if sent.bytes != conversion.file_size_bytes:
+            raise _damaged(conversion)
+        yield sent.finished(conversion)
+
+    async def _timeline(self, conversion: Conversion, request_id: str) -> Timeline:
+        try:
+            blob = await self.blobs.get(keys_of(conversion).record, _LARGEST_RECORD)
+            if blob is None:
+                raise ConversionDeleted(request_id)
+            return await asyncio.to_thread(timeline_of, blob.data)
+        except ValueError:
+            raise _damaged(conversion) from None
+
+
+class _Sent:
+    """What was sent by now."""
+
+    def __init__(self) -> None:
+        self.samples = self.bytes = self.chunks = self.words = 0
+
+    def count(self, event: Chunk | Said) -> None:
+        if isinstance(event, Said):
+            self.words += 1
+            return
+        self.samples += event.samples
+        self.bytes += len(event.data)
+        self.chunks += 1
+
+    def finished(self, conversion: Conversion) -> Finished:
+        return Finished(conversion, self.samples, self.bytes, self.chunks, self.words)
+
+
+async def _replayed(timeline: Timeline, blocks: AsyncIterator[bytes]) -> AsyncIterator[Chunk | Said]:
+    """The pieces of a file that comes in blocks, each behind the words that begin in it or before."""
+    words, start, held = iter(timeline.words), 0, bytearray()
+    word = next(words, None)
+    for piece in timeline.pieces:
+        while len(held) < piece.data_bytes and (block := await anext(blocks, None)) is not None:
+            held += block
+        while word is not None and word.start < start + piece.samples:
+            yield Said(word, timeline.sample_rate)
+            word = next(words, None)
+        yield Chunk(bytes(held[: piece.data_bytes]), start, piece.samples, timeline.sample_rate)
+        del held[: piece.data_bytes]
+        start += piece.samples
+    for late in () if word is None else (word, *words):
+        yield Said(late, timeline.sample_rate)
+
+
+def _failed(outcome: asyncio.Task[Conversion]) -> bool:
+    return outcome.cancelled() or outcome.exception() is not None
+
+
+def _damaged(conversion: Conversion) -> ServiceError:
+    log.error("the objects of a conversion are not what was stored", conversion_id=conversion.conversion_id)
+    return ServiceError("the stored audio is damaged; tell the operator")
