@@ -14,7 +14,6 @@ from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsa
 from services.chat.mapping.events import event_to_proto
 from services.chat.mapping.requests import chat_call, conversation
 from services.chat.mapping.resources import generation_to_proto, model_to_proto, summary_to_proto
-from services.chat.mapping.sessions import moment
 from services.chat.model import Event
 from services.chat.ports import Catalog
 from services.chat.session_servicer import SessionServicer, SessionUseCases
@@ -30,6 +29,7 @@ from services.chat.usecases.start_chat import StartChat
 from services.kernel.ownership import OwnerTokens
 from services.kernel.principal import Principal
 from services.kernel.request import current
+from services.runtime.times import moment
 
 
 @dataclass(frozen=True, slots=True)

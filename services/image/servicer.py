@@ -12,7 +12,7 @@ from antiphon.image.v1 import image_pb2
 
 from services.capabilities.blobs.ports import Blobs
 from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsage
-from services.image.mapping.requests import format_of, image_call, moment
+from services.image.mapping.requests import format_of, image_call
 from services.image.mapping.resources import image_to_proto, model_to_proto, summary_to_proto
 from services.image.model import Format, Image
 from services.image.usecases.download import DownloadImage
@@ -22,6 +22,7 @@ from services.image.usecases.models import ListModels
 from services.kernel.ownership import OwnerTokens
 from services.kernel.pacing import paced
 from services.kernel.request import current
+from services.runtime.times import moment
 
 # How long a reader may take for a piece of at most 64 KiB, and for a whole image: nothing is held for longer.
 _PIECE_SECONDS = 60.0

@@ -13,9 +13,10 @@ from services.capabilities.metering.usecases import RedeliverUsage, SummarizeUsa
 from services.kernel.ownership import OwnerTokens
 from services.kernel.pacing import paced
 from services.kernel.request import current
+from services.runtime.times import moment
 from services.speech.generation.making import STREAM
 from services.speech.mapping.events import event_to_proto
-from services.speech.mapping.requests import moment, speech_call
+from services.speech.mapping.requests import speech_call
 from services.speech.mapping.resources import (
     conversion_to_proto,
     model_to_proto,

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from antiphon.auth.v1 import api_key_pb2
 
-from services.auth.mapping.fields import moment, timestamp
+from services.auth.mapping.fields import timestamp
 from services.auth.model.api_keys import ApiKey
+from services.runtime.times import moment
 
 
 def api_key_message(key: ApiKey) -> api_key_pb2.ApiKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,14 +27,6 @@ def seconds(time: float) -> Timestamp:
     message = Timestamp()
     message.FromNanoseconds(round(time * 1e9))
     return message
-
-
-def moment(field: str, message: Timestamp) -> datetime:
-    """A point in time. Raises InvalidArgument for `field` when it lies outside the years 1 to 9999, which protobuf can write down."""
-    try:
-        return message.ToDatetime(tzinfo=UTC)
-    except ValueError:
-        raise InvalidArgument.field(field, "must be a time in the years 1 to 9999") from None
 
 
 def masked_fields(mask: FieldMask, allowed: Collection[str]) -> frozenset[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from antiphon.chat.v1 import chat_pb2
 from buf.validate import validate_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chat.mapping.requests import require_storable, require_title
 from services.kernel.errors import InvalidArgument, Violation
@@ -67,11 +65,3 @@ def _too_long(name: str, text: str) -> Violation | None:
     if rules.HasField("max_bytes") and len(text.encode()) > rules.max_bytes:
         return Violation(f"session.{name}", f"must be at most {rules.max_bytes} bytes")
     return None
-
-
-def moment(field: str, message: Timestamp) -> datetime:
-    """A point in time. Raises InvalidArgument for `field` when it lies outside the years 1 to 9999."""
-    try:
-        return message.ToDatetime(tzinfo=UTC)
-    except ValueError:
-        raise InvalidArgument.field(field, "must be a time in the years 1 to 9999") from None

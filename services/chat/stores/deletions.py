@@ -79,7 +79,7 @@ class SqlDeletions(SqlPosition):
         """See `Deletions`."""
         running = await self._cancel(user_id)
         for delete, exists in _STEPS:
-            await self._all(delete, exists, user_id)
+            await self._repeat(delete, exists, user_id)
         async with self._database.connection() as connection:
             while await self._claims.forget(connection, user_id):
                 pass
@@ -96,16 +96,3 @@ class SqlDeletions(SqlPosition):
         for generation_id in running:
             self._cancel_soon(generation_id)
         return running
-
-    async def _all(self, delete: str, exists: str, user_id: str) -> None:
-        """Repeat a step until nothing is left. Another process may be at the same rows: then a step waits for it, and finds none."""
-        values = {"user_id": user_id}
-        while True:
-            async with self._database.connection() as connection:
-                cursor = await connection.execute(delete.encode(), values)
-                if cursor.rowcount:
-                    continue
-                cursor = await connection.execute(exists.encode(), values)
-                row = await cursor.fetchone()
-            if row is None or not row[0]:
-                return

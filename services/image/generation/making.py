@@ -16,7 +16,8 @@ from services.capabilities.generations.keeping import kept
 from services.capabilities.generations.running import Progress
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.model import UsageStatus
-from services.capabilities.upstream.errors import ProviderFailure, ProviderProtocol, ProviderRefused
+from services.capabilities.upstream.errors import ProviderFailure
+from services.capabilities.upstream.telling import tell_failure
 from services.image.errors import ImageUnusable, NotStored
 from services.image.generation.calling import generated
 from services.image.generation.metrics import ImageMetrics
@@ -123,18 +124,8 @@ class Maker:
         return images
 
     def _failed(self, error: ProviderFailure) -> None:
-        model = error.metadata["model"]
-        self._metrics.provider_failures.labels(model, error.reason).inc()
-        log.warning(
-            "a provider made no image",
-            model=model,
-            reason=error.reason,
-            detail=error.metadata.get("detail", ""),
-            http_status=error.metadata.get("http_status", ""),
-            # What it says of a request may repeat the prompt, and so may what it sends in the place of an image; no log has what people say.
-            said="" if isinstance(error, ProviderRefused | ProviderProtocol) else error.said,
-            upstream_request_id=error.upstream_request_id,
-        )
+        self._metrics.provider_failures.labels(error.metadata["model"], error.reason).inc()
+        tell_failure("a provider made no image", error)
 
     def _observe(self, stage: str, began: float) -> float:
         """A stage is over that began then. Returns when the next one begins."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from antiphon.image.v1 import image_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.capabilities.claims.model import body_digest
 from services.image.model import Format, ImageCall
@@ -43,14 +40,6 @@ def image_call(request: image_pb2.GenerateImageRequest, digest_key: bytes) -> Im
 def format_of(format_: image_pb2.ImageFormat) -> Format:
     """The format to send; the contract's rules let no other through."""
     return _FORMATS[format_]
-
-
-def moment(field: str, message: Timestamp) -> datetime:
-    """A point in time. Raises InvalidArgument for `field` when it lies outside the years 1 to 9999."""
-    try:
-        return message.ToDatetime(tzinfo=UTC)
-    except ValueError:
-        raise InvalidArgument.field(field, "must be a time in the years 1 to 9999") from None
 
 
 def _digest(request: image_pb2.GenerateImageRequest, key: bytes) -> bytes:

@@ -64,7 +64,7 @@ class SqlDeletions(SqlPosition):
         for generation_id in running:
             self._cancel_soon(generation_id)
         for change, exists in _STEPS:
-            await self._all(change, exists, user_id)
+            await self._repeat(change, exists, user_id)
         async with self._database.connection() as connection:
             while await self._claims.forget(connection, user_id):
                 pass
@@ -88,16 +88,3 @@ class SqlDeletions(SqlPosition):
             cursor = await connection.execute(AT_WORK.encode(), {"user_id": user_id})
             row = await cursor.fetchone()
         return row is not None and bool(row[0])
-
-    async def _all(self, change: str, exists: str, user_id: str) -> None:
-        """Repeat a step until nothing is left. Another process may be at the same rows: then a step waits for it, and finds none."""
-        values = {"user_id": user_id}
-        while True:
-            async with self._database.connection() as connection:
-                cursor = await connection.execute(change.encode(), values)
-                if cursor.rowcount:
-                    continue
-                cursor = await connection.execute(exists.encode(), values)
-                row = await cursor.fetchone()
-            if row is None or not row[0]:
-                return

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from antiphon.speech.v1 import speech_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.capabilities.claims.model import body_digest
 from services.kernel.errors import InvalidArgument
@@ -44,14 +41,6 @@ def speech_call(
         rate=request.speaking_rate,
         pitch=request.pitch,
     )
-
-
-def moment(field: str, message: Timestamp) -> datetime:
-    """A point in time. Raises InvalidArgument for `field` when it lies outside the years 1 to 9999."""
-    try:
-        return message.ToDatetime(tzinfo=UTC)
-    except ValueError:
-        raise InvalidArgument.field(field, "must be a time in the years 1 to 9999") from None
 
 
 def _digest(request: speech_pb2.SynthesizeRequest | speech_pb2.StreamSynthesizeRequest, key: bytes) -> bytes:

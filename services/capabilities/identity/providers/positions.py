@@ -1,4 +1,4 @@
-"""How far a service has followed the deletion of people, in its own database."""
+"""How a service follows the deletion of people in its own database: how far it is, and step by step."""
 
 from __future__ import annotations
 
@@ -31,3 +31,16 @@ class SqlPosition:
         """See `Deletions`."""
         async with self._database.connection() as connection:
             await connection.execute(f"update {self._schema}.deletions set revocation_id = 0".encode())
+
+    async def _repeat(self, change: str, exists: str, user_id: str) -> None:
+        """Repeat a step until nothing is left. Another process may be at the same rows: then a step waits for it, and finds none."""
+        values = {"user_id": user_id}
+        while True:
+            async with self._database.connection() as connection:
+                cursor = await connection.execute(change.encode(), values)
+                if cursor.rowcount:
+                    continue
+                cursor = await connection.execute(exists.encode(), values)
+                row = await cursor.fetchone()
+            if row is None or not row[0]:
+                return
