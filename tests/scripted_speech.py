@@ -110,6 +110,7 @@ class ScriptedSpeech(ScriptedAccounts):
             speaking_rate=1.0,
             sample_rate_hertz=22050,
         )
+        conversion.metadata.latency_ms = 40
         conversion.audio_url = f"antiphon://speech/conversions/{conversion.conversion_id}/audio"
         conversion.create_time.FromSeconds(1_800_000_000 + len(self.conversions))
         self.conversions.insert(0, conversion)

@@ -13,13 +13,15 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A provider, and what it calls the models that are ready. `lists`: whether it has OpenAI's list of models."""
+    """A provider, and what it calls the models that are ready. `lists`: whether it has OpenAI's list of models; `on_silence` is the advice when
+    it does not answer."""
 
     name: str
     base_url: str
     key: str | None = field(repr=False)
     upstreams: Sequence[str]
     lists: bool = True
+    on_silence: str = "Start it, or correct its base_url."
 
 
 async def provider_found(provider: Asked, on_missing: str) -> Finding:
@@ -40,7 +42,7 @@ async def provider_found(provider: Asked, on_missing: str) -> Finding:
             name,
             Verdict.BAD,
             f"{address} can't be asked: {found.detail}",
-            "Start it, or correct its base_url.",
+            provider.on_silence,
         )
     if not provider.lists:
         return Finding(name, Verdict.GOOD, f"{address} answers; whether it takes the key is not known")

@@ -23,7 +23,7 @@ _ON_MISSING = "Write its models into a catalog of your own, ANTIPHON_SPEECH__MOD
 async def speech_models_found(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
     """What there is to say of the catalog, then of each provider that has a model that is ready; of Google Translate only where it speaks for
     whoever names no model. Nothing is spoken."""
-    from services.speech.providers.catalog import GTTS, BuiltIn, configured_catalog
+    from services.speech.providers.catalog import GTTS, NOT_INSTALLED, BuiltIn, configured_catalog
     from services.speech.providers.espeak.adapter import installed
 
     uncalled = _Uncalled()
@@ -51,9 +51,15 @@ async def speech_models_found(settings: Settings, environ: Mapping[str, str]) ->
         asked = Asked(f"{name} (speech)", endpoint.base_url, endpoint.key, upstreams)
         looks.append(provider_found(asked, _ON_MISSING))
     if catalog.default.name == GTTS and catalog.default.ready:
-        looks.append(
-            provider_found(Asked(GTTS, settings.speech.gtts_url, None, (), lists=False), _ON_MISSING)
+        asked = Asked(
+            GTTS,
+            settings.speech.gtts_url,
+            None,
+            (),
+            lists=False,
+            on_silence=f"For a voice that needs no network: {NOT_INSTALLED}.",
         )
+        looks.append(provider_found(asked, _ON_MISSING))
     for finding in await asyncio.gather(*looks):
         yield finding
 

@@ -11,6 +11,12 @@ from services.cli.called import called
 _ENDED = frozenset(
     {"TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_REVOKED", "REFRESH_TOKEN_REUSED", "API_KEY_INVALID"}
 )
+_PROVIDER_IS_AWAY = (
+    "PROVIDER_UNAVAILABLE",
+    "PROVIDER_TIMEOUT",
+    "PROVIDER_PROTOCOL",
+    "PROVIDER_RATE_LIMITED",
+)
 _ADVICE = {
     "CREDENTIAL_MISSING": "Log in first: antiphon login EMAIL",
     "EMAIL_TAKEN": "Log in with it: antiphon login EMAIL",
@@ -26,6 +32,7 @@ _ADVICE = {
     "RECONCILE_RUNNING": "Try again when it is done.",
     "SERVICE_UNKNOWN": "The operator of the server has to set its address: ANTIPHON_PEERS__…",
     "PROVIDER_CREDENTIAL": "The operator of the server has to look after the provider's key.",
+    **dict.fromkeys(_PROVIDER_IS_AWAY, "Another model may answer: antiphon models"),
 }
 # What differs where images are made.
 _ADVICE_ON_IMAGES = {
@@ -35,6 +42,7 @@ _ADVICE_ON_IMAGES = {
     "GENERATION_INTERRUPTED": "Nothing was kept; generate it again.",
     "IMAGE_UNUSABLE": "Generate it again, or have another model make it: antiphon image models",
     "IMAGES_NOT_STORED": "The operator of the server has to look after its object store.",
+    **dict.fromkeys(_PROVIDER_IS_AWAY, "Another model may make it: antiphon image models"),
 }
 # What differs where texts are spoken.
 _ADVICE_ON_SPEECH = {
@@ -46,6 +54,8 @@ _ADVICE_ON_SPEECH = {
     "ENGINE_STOPPED": "Nothing was kept; say it again, or have another model speak it: antiphon speech models",
     "AUDIO_UNUSABLE": "Say it again, or have another model speak it: antiphon speech models",
     "AUDIO_NOT_STORED": "The operator of the server has to look after its object store.",
+    "TOO_LONG": "Nothing was kept. Send it in parts, such as chapters, or have it spoken faster: --rate 1.5",
+    **dict.fromkeys(_PROVIDER_IS_AWAY, "Another model may speak it: antiphon speech models"),
 }
 _ADVICE_IN = {"image": _ADVICE_ON_IMAGES, "speech": _ADVICE_ON_SPEECH}
 # The provider would name such an address again.
@@ -70,13 +80,14 @@ _THINGS = {
     "chat.message": ("message", "`antiphon chats show SESSION --ids` shows those of a chat session."),
     "image.image": (
         "image",
-        "`antiphon image list` shows yours; one that was made without a login needs --owner-token.",
+        "`antiphon image list` shows yours.",
     ),
     "speech.conversion": (
         "conversion",
-        "`antiphon speech list` shows yours; one that was made without a login needs --owner-token.",
+        "`antiphon speech list` shows yours.",
     ),
 }
+_TAKES_NO_OWNER_TOKEN = ("image delete", "speech delete")
 _ALSO_WITHOUT_A_LOGIN = ("image.image", "speech.conversion")
 # Who serves a command; those that are not named here Auth does.
 _SERVED_BY = {
@@ -144,6 +155,8 @@ def message_of(error: AntiphonError, server: str) -> str:
     if error.reason == "VOICE_NOT_FOUND":
         # What follows names an RPC; the advice names the command.
         return error.message.partition("; ListVoices")[0]
+    if error.reason in _PROVIDER_IS_AWAY and (model := error.metadata.get("model", "")) not in error.message:
+        return f"{model}: {error.message}"
     if error.reason in _ENDED:
         if os.environ.get("ANTIPHON_TOKEN"):
             return f"ANTIPHON_TOKEN is not accepted by {server}: {error.message}"
@@ -204,10 +217,13 @@ def _names_an_address(error: AntiphonError) -> bool:
 
 
 def _way_to_thing(kind: str, server: str) -> str:
-    if kind in _ALSO_WITHOUT_A_LOGIN and not _has_a_login(server):
+    way = _THINGS[kind][1]
+    if kind not in _ALSO_WITHOUT_A_LOGIN or called.get() in _TAKES_NO_OWNER_TOKEN:
+        return way
+    if not _has_a_login(server):
         # There is no list for who is nobody.
         return "One that was made without a login needs --owner-token; your own ones need a login: antiphon login EMAIL"
-    return _THINGS[kind][1]
+    return f"{way} One that was made without a login needs --owner-token."
 
 
 def _has_a_login(server: str) -> bool:

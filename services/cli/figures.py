@@ -84,7 +84,7 @@ def summary(figures: analytics_pb2.Figures) -> list[tuple[str, str]]:
             f" ({unpriced:,} {'call has' if unpriced == 1 else 'calls have'} no price)" if unpriced else ""
         )
         fields.append(("cost", f"{cost(figures)}{without}"))
-    for name, spans in (("latency", figures.latency), ("first token", figures.time_to_first_token)):
+    for name, spans in (("latency", figures.latency), ("first piece", figures.time_to_first_token)):
         if spans.count:
             fields.append((name, f"p50 {_span(spans.p50)}, p90 {_span(spans.p90)}, p99 {_span(spans.p99)}"))
     return fields

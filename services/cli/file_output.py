@@ -13,7 +13,7 @@ import typer
 
 from services.cli.choices import chosen
 from services.cli.output import MISUSE, CommandFailed, describe
-from services.cli.whole_file import replacing, require_absent
+from services.cli.whole_file import replacing, require_absent, require_replaceable
 
 if TYPE_CHECKING:
     from antiphon_client import AntiphonError, Download
@@ -24,9 +24,9 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file that is the
 Word = TypeVar("Word", bound=StrEnum)
 
 
-def format_of(output: Path, form: str, endings: Mapping[str, Word], default: Word, things: str) -> Word:
+def format_of(output: Path, form: str, endings: Mapping[str, Word], default: Word, things_come: str) -> Word:
     """The format that the ending of `output` or `form`, as --format has it, says; `default` where neither does. `endings` are those of all formats
-    that `things`, such as `images`, come in. Raises CommandFailed when the two contradict each other, or an ending is of none."""
+    that things come in, such as `images come`. Raises CommandFailed when the two contradict each other, or an ending is of none."""
     ending = output.suffix.lower()
     by_ending = endings.get(ending)
     if not form:
@@ -34,7 +34,7 @@ def format_of(output: Path, form: str, endings: Mapping[str, Word], default: Wor
             return default
         if by_ending is None:
             raise CommandFailed(
-                f"{output}: {ending} is the ending of no format that {things} come in",
+                f"{output}: {ending} is the ending of no format that {things_come} in",
                 f"Those are {', '.join(endings)}; --format names one where the ending does not.",
                 status=MISUSE,
             )
@@ -63,6 +63,7 @@ def require_writable(path: Path, *, force: bool, example: str) -> None:
         raise CommandFailed(f"{path} is a folder", f"Name a file in it: {path / example}", status=MISUSE)
     if not force:
         require_absent(path)
+    require_replaceable(path)
 
 
 def require_pipe(thing: str, as_json: bool) -> None:

@@ -82,7 +82,7 @@ class Destination:
                     "--format is of no use without a file", "Name one with -o.", status=MISUSE
                 )
             return None
-        named = format_of(output, form, _ENDINGS, FormatName.PNG, "images")
+        named = format_of(output, form, _ENDINGS, FormatName.PNG, "images come")
         if output == STANDARD_OUTPUT:
             if count > 1:
                 raise CommandFailed(

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from services.cli.called import named
-from services.cli.command_groups import AlsoCommand
+from services.cli.command_groups import AlsoCommand, PlainCommand
 from services.cli.misuse import ProgramForPrograms, wants_json
 from services.cli.output import BROKEN_PIPE, CommandFailed, discard_output, reporting, tell_unwritable
 from services.cli.texts import with_texts
@@ -200,7 +200,9 @@ def program(arguments: list[str]) -> typer.Typer:
             )(checked)
             continue
         parent = _group(app, groups, command.group, GROUPS[command.group]) if command.group else app
-        parent.command(command.name, short_help=_summary(command, function), **settings)(checked)
+        parent.command(command.name, cls=PlainCommand, short_help=_summary(command, function), **settings)(
+            checked
+        )
     return app
 
 

@@ -45,12 +45,23 @@ def unit_told(unit: usage_pb2.Unit) -> str:
 
 def priced_each(price: speech_pb2.ModelPrice) -> str:
     """A price of a catalog as Analytics tells it, such as `$0.90 an hour of audio`."""
+    return f"{dollars(_told_nano_usd(price))} {unit_told(price.unit)}"
+
+
+def priced_shortly(price: speech_pb2.ModelPrice) -> str:
+    """The same beneath a header that says what it is for: `$15` for a million characters, `$0.90/h` for an hour of audio."""
     from antiphon.usage.v1 import usage_pb2
 
-    nano_usd = price.nano_usd_per_million
+    per = "/h" if price.unit == usage_pb2.UNIT_AUDIO_MILLISECONDS else ""
+    return f"{dollars(_told_nano_usd(price))}{per}"
+
+
+def _told_nano_usd(price: speech_pb2.ModelPrice) -> int:
+    from antiphon.usage.v1 import usage_pb2
+
     if price.unit == usage_pb2.UNIT_AUDIO_MILLISECONDS:
-        nano_usd = nano_usd * _MILLISECONDS_AN_HOUR // _MILLION
-    return f"{dollars(nano_usd)} {unit_told(price.unit)}"
+        return price.nano_usd_per_million * _MILLISECONDS_AN_HOUR // _MILLION
+    return price.nano_usd_per_million
 
 
 def priced(prices: Iterable[chat_pb2.ModelPrice]) -> str:

@@ -51,6 +51,8 @@ ConversionId = Annotated[
 _HEADERS = ("CONVERSION", "TIME", "DURATION", "VOICE", "MODEL", "TEXT")
 _ASKED = 60
 """How many columns of a text a question has."""
+_LISTED = 100
+"""How many columns of a text a list has at most: a text may be a book."""
 
 
 def list_conversions(
@@ -86,7 +88,7 @@ def _print_list(conversions: Sequence[speech_pb2.Conversion]) -> None:
             seconds(each.duration_seconds),
             each.voice,
             each.model,
-            each.text,
+            cut(each.text, _LISTED),
         )
         for each in conversions
     ]
@@ -155,30 +157,34 @@ def _describe(conversion: speech_pb2.Conversion, as_json: bool) -> None:
         print_json({"conversion": as_dict(conversion)})
         return
     made = conversion.metadata
-    print_fields(
-        (
-            ("conversion", conversion.conversion_id),
-            ("text", conversion.text),
-            ("ssml", conversion.ssml),
-            ("characters", count(conversion.character_count)),
-            ("voice", conversion.voice),
-            ("language", conversion.language),
-            ("rate", f"{conversion.speaking_rate:g}"),
-            ("pitch", f"{conversion.pitch:g}"),
-            ("model", conversion.model),
-            ("provider", made.provider),
-            ("owner", conversion.user_id),
-            ("made", exact_time(conversion.create_time)),
-            ("took", f"{made.latency_ms / 1000:.1f} s"),
-            ("duration", seconds(conversion.duration_seconds)),
-            ("format", format_name(conversion.format) or ""),
-            ("hertz", str(conversion.sample_rate_hertz)),
-            ("bytes", count(conversion.file_size_bytes)),
-            ("sha256", conversion.sha256),
-            ("object", conversion.s3_key),
-            ("audio", conversion.audio_url),
-        )
+    fields = (
+        ("conversion", conversion.conversion_id),
+        ("characters", count(conversion.character_count)),
+        ("voice", conversion.voice),
+        ("language", conversion.language),
+        ("rate", f"{conversion.speaking_rate:g}"),
+        ("pitch", f"{conversion.pitch:g}"),
+        ("model", conversion.model),
+        ("provider", made.provider),
+        ("owner", conversion.user_id),
+        ("made", exact_time(conversion.create_time)),
+        ("took", _span(made.latency_ms)),
+        ("duration", seconds(conversion.duration_seconds)),
+        ("format", format_name(conversion.format) or ""),
+        ("hertz", str(conversion.sample_rate_hertz)),
+        ("bytes", count(conversion.file_size_bytes)),
+        ("sha256", conversion.sha256),
+        ("object", conversion.s3_key),
+        ("audio", conversion.audio_url),
+        ("ssml", conversion.ssml),
+        # It may be long, and what stands behind it would not be seen.
+        ("text", conversion.text),
     )
+    print_fields([(name, value) for name, value in fields if value])
+
+
+def _span(milliseconds: int) -> str:
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def delete_conversion(

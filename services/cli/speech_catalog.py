@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.listing import without_silent
-from services.cli.output import as_dict, print_json, print_table
-from services.cli.quantities import priced_each
+from services.cli.output import as_dict, best, print_json, print_table
+from services.cli.quantities import priced_each, priced_shortly
+from services.cli.speech_arguments import check_language
 
 if TYPE_CHECKING:
     from antiphon.speech.v1 import speech_pb2
@@ -28,6 +31,17 @@ _MODEL_HEADERS = (
     "USD",
     "ABOUT",
 )
+_SHORT_MODEL_HEADERS = (
+    "MODEL",
+    "STATE",
+    "VOICE",
+    "RATE",
+    "PITCH",
+    "CHARACTERS",
+    "SSML",
+    "USD/MILLION",
+    "ABOUT",
+)
 
 
 def voices(
@@ -39,6 +53,7 @@ def voices(
             metavar="TAG",
             help="Those that speak it: en finds en-GB as well.",
             show_default=False,
+            callback=check_language,
         ),
     ] = "",
     model: Annotated[
@@ -79,8 +94,8 @@ def voices(
 def speech_models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """List the models that speak, which are ready, and why others are not. The default one has a star.
 
-    For each of them: its default voice; how fast and how high it speaks, from least to most; how many characters a text has at most, and
-    without a login; whether it takes SSML and tells when words are spoken; USD by the catalog.
+    For each of them: its default voice; how fast and how high it speaks, from least to most; how many characters a text has at most, in
+    parentheses without a login; whether it takes SSML; USD for a million characters, or for an hour of audio (/h), by the catalog.
 
     \b
     Example:
@@ -91,35 +106,60 @@ def speech_models(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> N
         if as_json:
             print_json(as_dict(catalog))
             return
-        rows = [_row(model, is_default=model.name == catalog.default_model) for model in catalog.models]
-        print_table(*without_silent(_MODEL_HEADERS, rows), "the catalog is empty")
+        # All that a pipe is told has no room on a terminal.
+        headers, row = (
+            (_SHORT_MODEL_HEADERS, _short_row) if sys.stdout.isatty() else (_MODEL_HEADERS, _whole_row)
+        )
+        rows = [(_name(model, catalog.default_model), *row(model)) for model in catalog.models]
+        print_table(*without_silent(headers, rows), "the catalog is empty")
 
 
-def _row(model: speech_pb2.Model, *, is_default: bool) -> tuple[str, ...]:
+def _name(model: speech_pb2.Model, default_model: str) -> str:
+    return f"{model.name}{' *' if model.name == default_model else ''}"
+
+
+def _whole_row(model: speech_pb2.Model) -> tuple[str, ...]:
     has = {"ssml": model.takes_ssml, "word times": model.gives_word_timings}
     return (
-        f"{model.name}{' *' if is_default else ''}",
-        "ready" if model.ready else "not ready",
+        _state(model),
         model.provider,
         model.default_voice,
-        _range(model.minimum_speaking_rate, model.maximum_speaking_rate),
-        _range(model.minimum_pitch, model.maximum_pitch),
+        _range(model.minimum_speaking_rate, model.maximum_speaking_rate, " to "),
+        _range(model.minimum_pitch, model.maximum_pitch, " to "),
         str(model.maximum_characters or ""),
         str(model.anonymous_maximum_characters or ""),
         ", ".join(name for name, is_there in has.items() if is_there),
-        _prices(model),
+        ", ".join(map(priced_each, _prices(model))),
         _about(model),
     )
 
 
-def _range(least: float, most: float) -> str:
-    return f"{least:g} to {most:g}" if least != most else ""
+def _short_row(model: speech_pb2.Model) -> tuple[str, ...]:
+    to = best("…", "..")
+    anonymous = f" ({model.anonymous_maximum_characters})" if model.anonymous_maximum_characters else ""
+    return (
+        _state(model),
+        model.default_voice,
+        _range(model.minimum_speaking_rate, model.maximum_speaking_rate, to),
+        _range(model.minimum_pitch, model.maximum_pitch, to),
+        f"{model.maximum_characters}{anonymous}" if model.maximum_characters else "",
+        "yes" if model.takes_ssml else "",
+        ", ".join(map(priced_shortly, _prices(model))),
+        _about(model),
+    )
 
 
-def _prices(model: speech_pb2.Model) -> str:
+def _state(model: speech_pb2.Model) -> str:
+    return "ready" if model.ready else "not ready"
+
+
+def _range(least: float, most: float, to: str) -> str:
+    return f"{least:g}{to}{most:g}" if least != most else ""
+
+
+def _prices(model: speech_pb2.Model) -> Sequence[speech_pb2.ModelPrice]:
     # A unit that is free beside one that is not says nothing.
-    asked = [price for price in model.prices if price.nano_usd_per_million] or model.prices[:1]
-    return ", ".join(map(priced_each, asked))
+    return [price for price in model.prices if price.nano_usd_per_million] or model.prices[:1]
 
 
 def _about(model: speech_pb2.Model) -> str:

@@ -17,7 +17,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write to a file; its ending names the format: .mp3, .wav, .ogg, .flac. `-` is standard output.",
+        help="Write to a file; its ending names the format: .mp3, .wav, .ogg, .opus, .flac. `-` is standard output.",
         show_default=False,
     ),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -137,8 +136,7 @@ def what_is_kept(conversion: speech_pb2.Conversion, path: Path | None, target: T
 
 def _way_to(conversion: speech_pb2.Conversion, path: Path) -> str:
     token = f" --owner-token {shlex.quote(conversion.owner_token)}" if conversion.owner_token else ""
-    force = " --force" if os.path.lexists(path) else ""
-    return f"antiphon speech get {conversion.conversion_id}{token} -o {shlex.quote(str(path))}{force}"
+    return f"antiphon speech get {conversion.conversion_id}{token} -o {shlex.quote(str(path))}"
 
 
 def seconds(length: float) -> str:

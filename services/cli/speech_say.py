@@ -11,7 +11,9 @@ import typer
 from services.cli.connection import DEFAULT_SERVER, AsJson, Server, calling
 from services.cli.file_output import Force
 from services.cli.output import CommandFailed, note
+from services.cli.speech_arguments import check_language, pitch_of, rate_of
 from services.cli.speech_files import Output, audio_format
+from services.cli.speech_listening import listen
 from services.cli.speech_players import Playing, no_player
 from services.cli.speech_results import keep, note_the_way, show_spoken, what_is_kept
 from services.cli.speech_spool import Spool
@@ -20,9 +22,7 @@ from services.cli.speech_text import text_to_speak
 from services.cli.waiting import Waiting
 
 if TYPE_CHECKING:
-    from antiphon.speech.v1 import speech_pb2
-
-    from antiphon_client import Client, SpeechOptions
+    from antiphon_client import SpeechOptions
 
 
 def say(
@@ -40,6 +40,7 @@ def say(
             metavar="TAG",
             help="Its language, such as es or en-GB; without it the voice's, or English.",
             show_default=False,
+            callback=check_language,
         ),
     ] = "",
     output: Output = None,
@@ -58,11 +59,21 @@ def say(
     ] = "",
     rate: Annotated[
         float,
-        typer.Option(metavar="FACTOR", help="How fast: 2 is twice as fast as by itself.", show_default=False),
+        typer.Option(
+            metavar="FACTOR",
+            help="How fast: 2 is twice as fast as by itself. `antiphon speech models` shows the ranges.",
+            show_default=False,
+            parser=rate_of,
+        ),
     ] = 1.0,
     pitch: Annotated[
         float,
-        typer.Option(metavar="SEMITONES", help="How much higher, or with a minus lower.", show_default=False),
+        typer.Option(
+            metavar="SEMITONES",
+            help="How much higher, or with a minus lower; for models that `antiphon speech models` shows a range of.",
+            show_default=False,
+            parser=pitch_of,
+        ),
     ] = 0.0,
     form: Annotated[
         str,
@@ -106,7 +117,7 @@ def say(
             spoken, options["ssml"] = "", spoken
         with Spool() as spool, contextlib.ExitStack() as ended:
             playing = ended.enter_context(Playing(target.player, spool)) if target.player else None
-            conversion = _listen(client, spoken, options, spool, playing)
+            conversion = listen(client, spoken, options, spool, playing)
             path = keep(client, conversion, spool, target, server, as_json)
             show_spoken(conversion, path, target, as_json)
             if not as_json:
@@ -115,33 +126,6 @@ def say(
                 raise no_player(target.form, what_is_kept(conversion, path, target))
             if playing is not None:
                 _hear_out(playing, conversion.duration_seconds, what_is_kept(conversion, path, target))
-
-
-def _listen(
-    client: Client, text: str, options: SpeechOptions, spool: Spool, playing: Playing | None
-) -> speech_pb2.Conversion:
-    """The conversion that has finished. What is heard of it until then goes into the spool, and to whoever plays it."""
-    try:
-        with Waiting("speaking") as waiting:
-            stream = client.stream_synthesize(
-                text,
-                on_reconnect=lambda _: waiting.remark("the connection was lost; asking again"),
-                **options,
-            )
-            with stream:
-                for event in stream:
-                    if not event.HasField("audio"):
-                        continue
-                    spool.write(event.audio.data)
-                    waiting.say(f"speaking, {stream.seconds:.1f} s of audio")
-                    if playing is not None:
-                        playing.begin()
-    except KeyboardInterrupt:
-        note("(stopped before it was finished; nothing was kept)")
-        raise
-    spool.end()
-    assert stream.finished is not None
-    return stream.finished.conversion
 
 
 def _hear_out(playing: Playing, seconds: float, kept: str) -> None:

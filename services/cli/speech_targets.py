@@ -32,7 +32,7 @@ class Target:
         is spoken. A file that can be written is worth speaking for, also where nobody plays it."""
         named: FormatName | None = None
         if output is not None:
-            named = format_of(output, form, ENDINGS, FormatName.MP3, "audio")
+            named = format_of(output, form, ENDINGS, FormatName.MP3, "audio comes")
         elif form:
             named = named_format(form, ENDINGS)
         player = find_player(named) if play else None

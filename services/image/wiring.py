@@ -168,7 +168,7 @@ class _Parts:
         generations = Generations[Generation, Sequence[Image]](
             store, ends, owner_id=owner_id, lease=lease, most=settings.max_generations
         )
-        leases = Leases(store, ends, generations.known, owner_id, lease)
+        leases = Leases(store, ends, generations.known, owner_id, lease, "images")
         figures.count_running(generations.__len__)
         deletions = DeletionFollower(
             revocations,

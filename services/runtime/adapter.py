@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from collections.abc import Sequence
@@ -144,7 +145,11 @@ def _generated(method: Method, behavior: Any) -> Proceed:
             async for response in responses:
                 if type(response) is not response_class:
                     raise TypeError(f"{method.path} streamed {type(response).__name__}")
-                await write(response)
+                try:
+                    await write(response)
+                except grpc.aio.InternalError:
+                    # The caller's connection broke at this very moment, and gRPC does not call that a cancellation yet.
+                    raise asyncio.CancelledError from None
                 call.sent += 1
 
     return stream

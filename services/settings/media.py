@@ -129,6 +129,15 @@ class SpeechSettings:
     anonymous_characters: int = setting(
         whole(0, 100_000), 10_000, "Longest text of callers without a credential, in characters."
     )
+    max_audio: float = setting(POSITIVE_DURATION, 8 * 3600.0, "Longest audio of one call.")
+    anonymous_audio: float = setting(
+        POSITIVE_DURATION, 3600.0, "Longest audio of one call without a credential."
+    )
+    spool_bytes: int = setting(
+        SIZE,
+        8 * 1024**3,
+        "Audio that a process keeps at once, most of it on the disk, of calls that are spoken or listened to.",
+    )
     max_audio_bytes: int = setting(
         SIZE, 32 * 1024**2, "Largest audio of one part that is taken from a provider."
     )
@@ -138,7 +147,7 @@ class SpeechSettings:
     provider_calls: int = setting(
         whole(1, 64),
         8,
-        "Calls of providers behind HTTP that a process makes at once; more wait for their turn.",
+        "Calls of one provider behind HTTP that a process makes at once; more wait for their turn.",
     )
     anonymous_retention: float = setting(
         POSITIVE_DURATION, 7 * 86400.0, "How long conversions of callers without a credential are kept."

@@ -3,7 +3,7 @@
 
 NotFound ─────────── ModelNotFound, VoiceNotFound
 FailedPrecondition ─ ConversionDeleted
-ResourceExhausted ── EngineBusy
+ResourceExhausted ── EngineBusy, SpoolFull, AudioTooLong
 Unavailable ──────── EngineStopped, AudioUnusable, NotStored
 """
 
@@ -48,6 +48,29 @@ class EngineBusy(errors.ResourceExhausted):
             "too many texts are being spoken at once; try again shortly",
             metadata={"queue": "engine"},
             retry_after=2.0,
+        )
+
+
+class SpoolFull(errors.ResourceExhausted):
+    """As much audio is made or listened to at once as the process keeps."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too much audio is being made at once; try again later, or a shorter text",
+            metadata={"queue": "spool"},
+            retry_after=5.0,
+        )
+
+
+class AudioTooLong(errors.ResourceExhausted):
+    """The text lasts longer than is made in one call."""
+
+    reason = "TOO_LONG"
+
+    def __init__(self, generation_id: str, seconds: float) -> None:
+        super().__init__(
+            f"this text lasts longer than {seconds / 60:g} minutes; send it in parts",
+            metadata={"generation_id": generation_id},
         )
 
 

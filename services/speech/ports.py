@@ -152,7 +152,9 @@ class Studio(Protocol):
 class CatalogModel:
     """A model on offer. `rates` and `pitches` are the least and the largest that it takes; `prices` are nano-USD for a million of the unit;
     `longest_segment` is how many characters it takes at once; `default_voice` is by the name of the voice; `not_ready_reason` is empty
-    when it is ready."""
+    when it is ready.
+
+    `only_by_name` is of one that no text is sent to unless the caller names it, or it is the default one."""
 
     name: str
     provider_name: str
@@ -168,6 +170,7 @@ class CatalogModel:
     gives_word_timings: bool
     longest_segment: int
     prices: Mapping[Unit, int]
+    only_by_name: bool
     timeout: float
     """Seconds without progress after which a call is given up."""
 

@@ -33,7 +33,7 @@ from services.speech.usecases.synthesize import Synthesize
 # How long a reader may take for a piece, and for the whole: who plays what is sent takes as long as it lasts.
 _PIECE_SECONDS = 60.0
 _DOWNLOAD_SECONDS = 3600.0
-_STREAM_SECONDS = 4 * 3600.0
+_STREAM_SECONDS = 12 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from services.speech.generation.ending import SpeechEnder
 from services.speech.generation.making import Maker
 from services.speech.generation.metrics import SpeechMetrics
 from services.speech.generation.recording import Recordings
+from services.speech.generation.spool import SpoolSpace
 from services.speech.generation.sweeping import Sweeper
 from services.speech.model import Conversion, Generation
 from services.speech.ports import Catalog
@@ -64,6 +65,8 @@ NAME = "speech"
 
 # However long texts have taken, what they used gets a moment to be delivered.
 _SHORTEST_FLUSH_SECONDS = 1.0
+# They start when they are wanted, and calls of providers take turns: this many are never too few.
+_STUDIO_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ async def build(
         ) as limits,
         metering_wiring.build(settings.analytics, NAME, SqlOutbox(database, NAME), sink, metrics) as metering,
         aclosing(EspeakSpeaker(workers=speech.workers)) as espeak,
-        aclosing(WorkerStudio(workers=speech.provider_calls)) as studio,
+        aclosing(WorkerStudio(workers=_STUDIO_WORKERS)) as studio,
         open_session() as http,
     ):
         adapters = Adapters(http, studio, speech)
@@ -148,14 +151,18 @@ class _Parts:
         figures = SpeechMetrics(CollectorRegistry() if self.metrics is None else self.metrics.registry)
         sweeper = Sweeper(store, self.blobs, figures)
         # On the disk of the data, since that of `/tmp` may be memory.
-        recordings = Recordings(self.settings.data_dir / "spool")
+        recordings = Recordings(
+            SpoolSpace(self.settings.data_dir / "spool", settings.spool_bytes),
+            longest=settings.max_audio,
+            anonymous_longest=settings.anonymous_audio,
+        )
         maker = Maker(store, self.blobs, recordings, self.metering.meter, figures, bucket=self._bucket)
         ends = Ends(SpeechEnder(store, self.metering.meter, sweeper.soon))
         lease = timedelta(seconds=settings.lease_ttl)
         generations: Generations[Generation, Conversion] = Generations(
             store, ends, owner_id=owner_id, lease=lease, most=settings.max_generations
         )
-        leases = Leases(store, ends, generations.known, owner_id, lease, what="conversions")
+        leases = Leases(store, ends, generations.known, owner_id, lease, "conversions")
         figures.count_running(generations.__len__)
         deletions = DeletionFollower(
             revocations,

@@ -9,15 +9,16 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession
+from structlog.testing import capture_logs
 
-from services.capabilities.upstream.errors import ProviderRateLimited
+from services.capabilities.upstream.errors import ProviderFailure, ProviderRateLimited
 from services.infra.http.session import open_session
 from services.speech.errors import AudioUnusable, EngineStopped
 from services.speech.model import Batch, Ending, Format, Piece
 from services.speech.providers.exchange import Bounds, Exchange, Request
 from services.speech.providers.studio import WorkerStudio
 from tests.fakes.chat_play import until
-from tests.fakes.image_upstream import busy, hangs
+from tests.fakes.image_upstream import busy, hangs, says
 from tests.fakes.speech_providing import TASK, coming, every_protocol, heard, segments, speaking
 from tests.fakes.speech_studio import PlainStudio
 from tests.fakes.speech_upstream import (
@@ -179,3 +180,34 @@ def _exchange(session: ClientSession, base_url: str, sleep: object) -> Exchange:
         bounds=Bounds(5.0, 30.0, 3, 100),
         sleep=sleep,  # type: ignore[arg-type]
     )
+
+
+async def test_a_provider_that_hangs_keeps_nobody_from_another_one() -> None:
+    studio = WorkerStudio(workers=1)
+    try:
+        async with (
+            speech_upstream() as slow,
+            speech_upstream() as quick,
+            speaking("openai", slow.at("openai"), studio, total=30.0) as hanging,
+            speaking("gtts", quick.at("gtts"), studio) as other,
+        ):
+            slow.answers(hangs())
+            waiting = asyncio.create_task(heard(hanging))
+            await until(lambda: slow.asked)
+            assert await heard(other)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+    finally:
+        await studio.aclose()
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, 503])
+async def test_no_log_has_a_text_that_a_provider_repeats(status: int) -> None:
+    async with speech_upstream() as upstream:
+        refusal = says(status, {"error": {"message": "could not speak: My diary", "code": "too_busy"}})
+        upstream.answers(refusal, refusal, refusal)
+        async with speaking("openai", upstream.at("openai"), retries=1) as speaker:
+            with capture_logs() as logs, pytest.raises(ProviderFailure):
+                await heard(speaker)
+    assert "diary" not in str(logs)
+    assert all(line["provider_code"] == "too_busy" for line in logs)

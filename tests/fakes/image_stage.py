@@ -174,7 +174,7 @@ class ImageStage:
             generations,
             filer,
             ends,
-            Leases(self.store, ends, generations.known, owner_id, self.lease),
+            Leases(self.store, ends, generations.known, owner_id, self.lease, "images"),
             owner_id,
         )
         await generations.aclose()

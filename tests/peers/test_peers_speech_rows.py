@@ -36,7 +36,7 @@ def ffmpeg(peer: Readier) -> Path:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteProcess]:
-    running = SuiteProcess(tmp_path_factory.mktemp("suite"), services=("auth", "speech"), settings=NO_LIMITS)
+    running = SuiteProcess(tmp_path_factory.mktemp("suite"), services=("auth", "speech"))
     try:
         yield running.up()
     finally:

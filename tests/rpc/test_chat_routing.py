@@ -239,10 +239,11 @@ async def test_a_long_pause_is_not_waited_for_when_another_model_can_answer(
 async def test_an_endpoint_that_fails_too_often_is_left_alone_and_tried_again(
     suite: Served, model: Stage, say: Callable[..., Any]
 ) -> None:
+    # The endpoint is left alone from some moment of this call on.
+    opened = time.monotonic()
     model.play(by_model(failing=refusing(500)))
     assert words(await events_of(say("failing"))) == "Bien, gracias."
     assert asked(model)["failing"] == 3
-    opened = time.monotonic()
 
     async def without_fallback() -> bool:
         return "fallback" not in kinds(await events_of(say("failing")))

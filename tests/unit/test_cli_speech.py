@@ -1,4 +1,4 @@
-"""`speech`: what is spoken and written, what is listed, and what is refused before anything is asked for."""
+"""`speech say` and `get`: what is spoken and written, and what is refused before anything is asked for."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -8,17 +8,15 @@ from typing import Any
 import grpc
 import pytest
 from antiphon.speech.v1 import speech_pb2
-from antiphon.usage.v1 import usage_pb2
 from typer.testing import CliRunner, Result
 
 from services.cli.program import program
 from tests.e2e.suite_process import environment
 from tests.scripted_server import BROKEN, failing
-from tests.scripted_speech import OWNER_TOKEN, ScriptedSpeech, audio_of, pieces, spoken
+from tests.scripted_speech import OWNER_TOKEN, ScriptedSpeech, Step, audio_of, pieces, spoken
 
 Antiphon = Callable[..., Result]
 SAY = ("speech", "say", "hello", "world")
-STRANGER = "0198c5a2-0000-7000-8000-0000000000ff"
 MP3, WAV, OGG, FLAC = (
     speech_pb2.AUDIO_FORMAT_MP3,
     speech_pb2.AUDIO_FORMAT_WAV,
@@ -152,7 +150,11 @@ def test_a_text_may_come_from_elsewhere(
 @pytest.mark.parametrize(
     ("arguments", "status", "texts"),
     [
-        (("hi", "-o", "hola.aac"), 2, (".aac", ".mp3, .wav, .ogg, .opus, .flac")),
+        (
+            ("hi", "-o", "hola.aac"),
+            2,
+            (".aac is the ending of no format that audio comes in", ".mp3, .wav, .ogg, .opus, .flac"),
+        ),
         (("hi", "-o", "hola.mp3", "--format", "wav"), 2, ("--format says wav", "hola.wav")),
         (("hi", "--format", "flca"), 2, ("Did you mean flac?",)),
         (("hi", "-o", "there.mp3"), 1, ("--force",)),
@@ -165,7 +167,18 @@ def test_a_text_may_come_from_elsewhere(
         (("--file", "latin.txt"), 2, ("latin.txt (byte 3) is no UTF-8 text",)),
         (("--file", "large.txt"), 2, ("more than 1,048,576 bytes", "antiphon speech models")),
         ((), 2, ("there is nothing to speak: standard input is empty",)),
-        (("hi", "--rate", "fast"), 2, ("--rate",)),
+        (("hi", "-o", f"{'a' * 250}.mp3"), 1, ("can't be written: File name too long",)),
+        (
+            ("hi", "--rate", "fast"),
+            2,
+            ("fast is no rate: write a number such as 1.2; `antiphon speech models`",),
+        ),
+        (("hi", "--rate", "nan"), 2, ("nan is no rate",)),
+        (("hi", "--rate", "0"), 2, ("0 is no rate",)),
+        (("hi", "--rate", "4.1"), 2, ("4.1 is no rate",)),
+        (("hi", "--pitch", "-21"), 2, ("-21 is no pitch: write a number such as -2",)),
+        (("hi", "-l", "español"), 2, ("español is no language tag such as es or en-GB",)),
+        (("-5 degrees",), 2, ("No such option: -5. Behind `--` all is text: antiphon speech say -- TEXT",)),
     ],
 )
 def test_what_can_not_be_spoken_or_written_is_refused_before_it_costs_anything(
@@ -197,9 +210,7 @@ def test_a_stored_file_that_can_not_be_fetched_leaves_what_was_streamed(
     server.downloads.append([*pieces(audio_of("hello world", WAV))[:2], SCOPE])
     told = antiphon(*SAY, "-o", "hola.wav")
     conversion_id = server.conversions[0].conversion_id
-    refused(
-        told, "could not be fetched", "what was streamed", f"speech get {conversion_id} -o hola.wav --force"
-    )
+    refused(told, "could not be fetched", "what was streamed", f"speech get {conversion_id} -o hola.wav\n")
     assert (folder / "hola.wav").read_bytes() == audio_of("hello world", WAV, streamed=True)
     assert told.stdout.startswith(conversion_id)
 
@@ -213,12 +224,36 @@ def test_a_speech_that_breaks_off_leaves_no_file(
     assert names(folder) == []
 
 
-def test_a_connection_that_breaks_is_sought(antiphon: Antiphon, server: ScriptedSpeech, folder: Path) -> None:
-    server.speeches.append([*spoken(server.add_conversion("hello world"))[:4], BROKEN])
+def test_a_connection_that_breaks_is_sought_and_told_once(
+    antiphon: Antiphon, server: ScriptedSpeech, folder: Path
+) -> None:
+    broken: list[Step] = [*spoken(server.add_conversion("hello world"))[:4], BROKEN]
+    server.speeches += [broken] * 3
     told = antiphon(*SAY, "-o", "hola.mp3")
     assert done(told)
-    assert "asking again" in told.stderr
+    assert told.stderr.count("(the connection was lost; asking again …)") == 1
     assert (folder / "hola.mp3").read_bytes() == HELLO
+
+
+def test_where_nobody_answered_no_connection_was_lost(
+    antiphon: Antiphon, server: ScriptedSpeech, folder: Path
+) -> None:
+    server.speeches += [[BROKEN]] * 3
+    told = antiphon(*SAY, "-o", "hola.mp3")
+    refused(told, "antiphon: no server answers at")
+    assert len(server.calls) == 3
+    assert "lost" not in told.stderr
+
+
+def test_a_limit_is_waited_for_and_called_so(
+    antiphon: Antiphon, server: ScriptedSpeech, folder: Path
+) -> None:
+    busy = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "too many", retry_after=0.01)
+    server.fail("StreamSynthesize", busy)
+    told = antiphon(*SAY, "-o", "hola.mp3")
+    assert done(told)
+    assert "(a limit of the server is reached; waiting 1 s for it …)" in told.stderr
+    assert "lost" not in told.stderr
 
 
 def test_speech_can_be_fetched_later_without_an_account(
@@ -227,8 +262,11 @@ def test_speech_can_be_fetched_later_without_an_account(
     monkeypatch.delenv("ANTIPHON_TOKEN")
     told = antiphon(*SAY, "-o", "hola.mp3")
     ((conversion_id, *_),) = done(told)
-    command = f"antiphon speech get {conversion_id} --owner-token {OWNER_TOKEN} -o hola.mp3 --force"
-    assert command in told.stderr
+    command = f"antiphon speech get {conversion_id} --owner-token {OWNER_TOKEN} -o hola.mp3"
+    assert f"{command}\n" in told.stderr
+    # Pasted as it is, it replaces nothing.
+    refused(antiphon(*command.split()[1:]), "hola.mp3 is there already")
+    (folder / "hola.mp3").unlink()
     done(antiphon(*command.split()[1:]))
     alone = antiphon("speech", "get", conversion_id)
     refused(alone, "there is no conversion", "--owner-token", "antiphon login")
@@ -266,6 +304,16 @@ def test_speech_can_be_fetched_later_without_an_account(
             ("object store",),
         ),
         (failing(grpc.StatusCode.UNAVAILABLE, "ENGINE_STOPPED", "it ended"), ("say it again",)),
+        (
+            failing(
+                grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNAVAILABLE", "the provider is away", model="tts-1"
+            ),
+            ("antiphon: tts-1: the provider is away", "speak it: antiphon speech models"),
+        ),
+        (
+            failing(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LONG", "it lasts longer than 60 minutes"),
+            ("60 minutes", "in parts"),
+        ),
         (failing(grpc.StatusCode.UNIMPLEMENTED), ("--server SPEECH",)),
     ],
 )
@@ -275,56 +323,3 @@ def test_a_refusal_says_what_to_do(
     server.fail("StreamSynthesize", *[failure] * 3)
     refused(antiphon(*SAY, "-o", "hola.mp3"), *texts)
     assert names(folder) == []
-
-
-def test_conversions_are_listed_described_fetched_and_deleted(
-    antiphon: Antiphon, server: ScriptedSpeech, folder: Path
-) -> None:
-    conversion_id = server.add_conversion("two\nlines", audio_format=WAV).conversion_id
-    (row,) = done(antiphon("speech", "list", "--limit", "3"))
-    assert row == [conversion_id, "2027-01-15 08:00:00+00:00", "0.40", "Anna", "espeak", "two lines"]
-    assert sent(server, "ListConversions").page_size == 3
-    url = f"antiphon://speech/conversions/{conversion_id}/audio"
-    assert ["format", "wav"] in done(antiphon("speech", "get", url))
-    refused(antiphon("speech", "get", url, "-o", "two.mp3"), "the audio is wav", "two.wav", status=2)
-    fetched = json.loads(antiphon("speech", "get", url, "-o", "two.wav", "--json").stdout)
-    assert (fetched["conversionId"], fetched["file"]) == (conversion_id, "two.wav")
-    assert (folder / "two.wav").read_bytes() == audio_of("two lines", WAV)
-    refused(antiphon("speech", "delete", conversion_id), "--yes", status=2)
-    deleted = antiphon("speech", "delete", conversion_id, "--yes", "--json")
-    assert json.loads(deleted.stdout) == {"conversionId": conversion_id}
-    refused(antiphon("speech", "get", conversion_id), "there is no conversion", "antiphon speech list")
-    calls = len(server.calls)
-    for command in ("get", "delete"):
-        refused(antiphon("speech", command, STRANGER[:20]), "antiphon speech list", status=2)
-    assert len(server.calls) == calls
-
-
-def test_voices_and_models_say_what_they_can(antiphon: Antiphon, server: ScriptedSpeech) -> None:
-    female = speech_pb2.VOICE_GENDER_FEMALE
-    server.voices.append(
-        speech_pb2.Voice(name="es", language="es", model="espeak", sample_rate_hertz=22050, gender=female)
-    )
-    assert done(antiphon("speech", "voices", "-l", "es")) == [
-        ["es", "es", "espeak", "", "female", "22050", ""]
-    ]
-    assert sent(server, "ListVoices").language == "es"
-    server.speech_models.default_model = "espeak"
-    model = server.speech_models.models.add(name="espeak", ready=True, takes_ssml=True)
-    model.minimum_speaking_rate, model.maximum_speaking_rate = 0.5, 4
-    model.maximum_characters = 100_000
-    model.prices.add(unit=usage_pb2.UNIT_CHARACTERS, nano_usd_per_million=15_000_000_000)
-    model.prices.add(unit=usage_pb2.UNIT_AUDIO_MILLISECONDS, nano_usd_per_million=250_000_000)
-    server.speech_models.models.add(name="tts", not_ready_reason="set OPENAI_API_KEY")
-    first, second = done(antiphon("speech", "models"))
-    assert first[:2] == ["espeak *", "ready"]
-    assert first[4:] == [
-        "0.5 to 4",
-        "",
-        "100000",
-        "",
-        "ssml",
-        "$15 a million characters, $0.90 an hour of audio",
-        "",
-    ]
-    assert (second[1], second[-1]) == ("not ready", "set OPENAI_API_KEY")

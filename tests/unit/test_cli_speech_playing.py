@@ -172,19 +172,24 @@ def test_a_terminal_shows_how_much_was_spoken_and_ctrl_c_ends_it(
     outside: Mapping[str, str], server: ScriptedSpeech, programs: Path
 ) -> None:
     install(programs, "ffplay")
-    begun = threading.Event()
+    begun, its_turn = threading.Event(), threading.Event()
 
     def until_left(context: grpc.ServicerContext) -> None:
         begun.set()
         until_the_caller_leaves(context)
 
-    server.speeches.append([*spoken(server.add_conversion("hello world"))[:4], until_left])
+    started, *rest = spoken(server.add_conversion("hello world"))[:4]
+    server.speeches.append([started, lambda _: its_turn.wait(10), *rest, until_left])
     with Terminal(outside, *SAY, "--play") as terminal:
+        terminal.wait_for("waiting for its turn")
+        its_turn.set()
         terminal.wait_for("speaking, 0.2 s of audio")
         assert begun.wait(10)
         wait_for(programs / "begun")
         assert terminal.ended("\x03") == 130
-    assert "nothing was kept" in terminal.shown
+    # All may have been spoken.
+    assert "nothing was kept" not in terminal.shown
+    assert "`antiphon speech list`" in terminal.shown
     assert "Traceback" not in terminal.shown
     assert server.of("StreamSynthesize")[0].ended.wait(10)
 

@@ -38,7 +38,7 @@ def test_a_terminal_shows_a_summary_bars_and_a_table(
     assert "calls            5 (4 done, 1 failed)" in terminal.shown
     assert "cost             ≥ $0.0021 (1 call has no price)" in terminal.shown
     assert "latency          p50 1.5 s, p90 3.0 s, p99 4.5 s" in terminal.shown
-    assert "first token      p50 150 ms, p90 300 ms, p99 450 ms" in terminal.shown
+    assert "first piece      p50 150 ms, p90 300 ms, p99 450 ms" in terminal.shown
     assert "calls over time  █▁▃" in terminal.shown
     assert "2026-11-02  " not in terminal.shown, "a day without calls takes a line"
     assert [line.split()[1:4] for line in terminal.shown.splitlines() if line.startswith("2026-11")] == [

@@ -1,5 +1,6 @@
 """Speech, as both faces of the client hear, fetch and list it; what becomes of it when its connection breaks."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon_client import AsyncClient, Client, Retries, _speech_calls
+from antiphon_client._async_speech_stream import AsyncSpeechStream
 from antiphon_client._calls import Method
 from antiphon_client._speaking import SpeechReader
 from antiphon_client.errors import (
@@ -21,7 +23,7 @@ from antiphon_client.errors import (
     Unavailable,
     Unreachable,
 )
-from tests.scripted_server import BROKEN, failing
+from tests.scripted_server import BROKEN, failing, until_the_caller_leaves
 from tests.scripted_speech import OWNER_TOKEN, Event, ScriptedSpeech, audio_of, pieces, spoken
 
 QUICK = Retries(first_delay=0.001, max_delay=0.05, resume_attempts=3)
@@ -127,6 +129,37 @@ def test_what_sounds_otherwise_is_not_gone_on_with(client: Client, server: Scrip
     assert caught.value.__notes__ == ["The speech broke off after 0.4 s of audio."]
     assert len(server.calls) == 2
     assert list(stream) == []
+
+
+def another_speaker(server: ScriptedSpeech, *, model: str = "espeak", voice: str = "Anna") -> list[list[Any]]:
+    """Two calls: one that breaks while it is heard, and one that somebody else speaks, and goes on as long as it is listened to."""
+    first = spoken(server.add_conversion("hello world"))
+    second = spoken(server.add_conversion("hello world", model=model, voice=voice))
+    return [[*first[:3], BROKEN], [*second[:6], until_the_caller_leaves]]
+
+
+async def hear(stream: AsyncSpeechStream, into: list[Event]) -> None:
+    async for event in stream:
+        into.append(event)  # noqa: PERF401 - what came before a failure counts.
+
+
+@pytest.mark.parametrize("other", [{"model": "gtts"}, {"voice": "Otto"}])
+async def test_nobody_hears_another_speaker_go_on(server: ScriptedSpeech, other: dict[str, str]) -> None:
+    heard_of: list[Event] = []
+    with Client(server.address, retries=QUICK) as client:
+        server.speeches += another_speaker(server, **other)
+        with pytest.raises(BrokenRecord, match=r"begun by espeak \(Anna\), and is spoken anew by"):
+            heard_of.extend(client.stream_synthesize("hello world"))
+        assert server.of("StreamSynthesize")[1].ended.wait(10)
+    async with AsyncClient(server.address, retries=QUICK) as asynchronous:
+        server.speeches += another_speaker(server, **other)
+        stream = asynchronous.stream_synthesize("hello world")
+        with pytest.raises(BrokenRecord):
+            await hear(stream, heard_of)
+        assert await asyncio.to_thread(server.of("StreamSynthesize")[3].ended.wait, 10)
+        assert stream.started is not None
+        assert (stream.started.model, stream.started.voice) == ("espeak", "Anna")
+    assert kinds(heard_of) == ["started", "audio", "word"] * 2
 
 
 def test_a_conversion_that_is_stored_meanwhile_is_heard_to_its_end(

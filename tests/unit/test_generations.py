@@ -76,6 +76,35 @@ async def test_it_is_called_off_when_the_last_caller_has_left_and_says_what_it_u
     assert (end.state, end.used, end.remove, end.again) == (State.CANCELLED, 1, False, 0)
 
 
+async def test_nobody_joins_what_is_ending_without_a_result_or_is_over() -> None:
+    async with word_process() as process:
+        caller = asyncio.create_task(make(process, "r"))
+        await until(lambda: process.made, "that it is made")
+        (generation_id,) = process.generations.known()
+        joined = process.generations.join(generation_id)
+        assert joined is not None
+        await left(caller)
+        # Whoever has joined keeps it going, from that moment on, and leaves once.
+        assert process.generations.is_here(generation_id)
+        joined.leave()
+        joined.leave()
+        assert process.generations.join(generation_id) is None
+        await until(lambda: process.store.ends, "that its end is recorded")
+        assert process.generations.join(generation_id) is None
+
+
+async def test_who_joins_gets_the_result() -> None:
+    async with word_process() as process:
+        caller = asyncio.create_task(make(process, "r"))
+        await until(lambda: process.made, "that it is made")
+        (generation_id,) = process.generations.known()
+        joined = process.generations.join(generation_id)
+        assert joined is not None
+        process.gate.set()
+        assert await joined.outcome() == await caller == "word"
+        joined.leave()
+
+
 @pytest.mark.parametrize(
     ("raised", "told", "state"),
     [

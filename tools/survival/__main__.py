@@ -1,4 +1,4 @@
-"""`python -m tools.survival`: 20 clients stream, or have images made, while their server is killed with -9 (or paused past its lease), again and again."""
+"""`python -m tools.survival`: 20 clients stream, have images made or texts spoken, while their server is killed with -9 (or paused past its lease), again and again."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from services.infra.postgres.migrations import upgrade
 from services.kernel.secret import DeploymentSecret
 from tools import peers
 from tools.survival.clients import End
-from tools.survival.images.play import play, told
+from tools.survival.images import play as images
 from tools.survival.ledger import Ledger, MongoLedger, SqlLedger, database_of_its_own
 from tools.survival.people import ADMINISTRATOR, log_in, people
 from tools.survival.replicas import ROOT, SERVICES, Replica, ReplicaFailed, settings
 from tools.survival.rounds import survive
+from tools.survival.speech import play as speech
 from tools.survival.stage import Deployment, Figures
 from tools.survival.upstream import counting_upstream
 from tools.survival.usage import SqlUsageLedger, UsageLedger
@@ -38,6 +39,9 @@ either replica. At the end Chat's books, the usage events and their figures have
 
 With --images callers have images made instead, delete some, and call some off. At the end the index, the objects, the histories, the usage events and their
 figures have to say the same, all that callers were told has to be there, and no request_id may have made two sets of images.
+
+With --speech callers have texts spoken, by Synthesize, by StreamSynthesize, and by both at once; some read slowly. At the end the table, the objects, what was
+heard, the usage events and their figures have to say the same, no request_id may have made two conversions, and servers may have left neither files nor processes.
 
 Ends with 1 when anything did not hold, with 2 when it could not be tried.
 """
@@ -59,7 +63,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--images", action="store_true", help="callers of Image, which keeps its objects in a folder"
     )
-    parser.add_argument("--s3", action="store_true", help="with --images: objects are kept in MinIO")
+    parser.add_argument(
+        "--speech", action="store_true", help="callers of Speech, which keeps its objects in a folder"
+    )
+    parser.add_argument(
+        "--s3", action="store_true", help="with --images or --speech: objects are kept in MinIO"
+    )
     parser.add_argument("--lease", type=float, default=2.0, help="seconds that a lease lasts (default 2)")
     parser.add_argument(
         "--late",
@@ -77,10 +86,13 @@ def _arguments() -> argparse.Namespace:
         "--keep", action="store_true", help="keep the folder of the run: the logs of both replicas"
     )
     arguments = parser.parse_args()
-    if arguments.images and (arguments.pause or arguments.store != "postgres"):
-        parser.error("--images goes neither with --pause nor with another store than postgres")
-    if arguments.s3 and not arguments.images:
-        parser.error("--s3 goes with --images")
+    if arguments.images and arguments.speech:
+        parser.error("--images and --speech go one at a time")
+    makes = arguments.images or arguments.speech
+    if makes and (arguments.pause or arguments.store != "postgres"):
+        parser.error("--images and --speech go neither with --pause nor with another store than postgres")
+    if arguments.s3 and not makes:
+        parser.error("--s3 goes with --images or --speech")
     return arguments
 
 
@@ -205,9 +217,13 @@ async def _played(
     arguments: argparse.Namespace, seed: int, folder: Path
 ) -> tuple[Mapping[str, object], Sequence[str]]:
     """What is told of the rounds, and what did not hold in them."""
+    rounds, clients, lease, s3 = arguments.rounds, arguments.clients, arguments.lease, arguments.s3
     if arguments.images:
-        made = await play(arguments.rounds, arguments.clients, arguments.lease, seed, folder, s3=arguments.s3)
-        return told(made, seed, s3=arguments.s3), made.faults
+        made = await images.play(rounds, clients, lease, seed, folder, s3=s3)
+        return images.told(made, seed, s3=s3), made.faults
+    if arguments.speech:
+        spoken = await speech.play(rounds, clients, lease, seed, folder, s3=s3)
+        return speech.told(spoken, seed, s3=s3), spoken.faults
     figures = await _run(arguments, seed, folder)
     return _told(figures, arguments, seed), figures.faults
 

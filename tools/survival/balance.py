@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from antiphon.analytics.v1 import analytics_pb2, analytics_pb2_grpc
@@ -17,6 +17,15 @@ from tools.survival.stage import Meter
 from tools.survival.usage import Account, Kept, Tally, without_people
 
 _RPC_SECONDS = 60.0
+
+
+class Ended(Protocol):
+    """A generation that has ended."""
+
+    @property
+    def event_id(self) -> str | None:
+        """Of its usage event."""
+        ...
 
 
 def hold_figures(kept: Kept, meter: Meter) -> list[str]:
@@ -39,6 +48,20 @@ def hold_figures(kept: Kept, meter: Meter) -> list[str]:
         meter.figures.append(callers.total())
         if callers != calls:
             faults.append(f"events and {table} differ: {dict(calls)}, {dict(callers)}")
+    return faults
+
+
+def hold_events(generations: Sequence[Ended], kept: Kept) -> list[str]:
+    """Each generation has one usage event, and no other is there."""
+    owned = Counter(one.event_id for one in generations)
+    faults = [f"{owned.pop(None)} generations have no usage event"] if None in owned else []
+    faults += [
+        f"the usage event {one} belongs to {count} generations" for one, count in owned.items() if count > 1
+    ]
+    if missing := owned.keys() - kept.event_ids:
+        faults.append(f"{len(missing)} usage events have not come to Analytics")
+    if foreign := kept.event_ids - owned.keys():
+        faults.append(f"{len(foreign)} usage events belong to no generation")
     return faults
 
 

@@ -35,7 +35,8 @@ class AsyncSpeechVerbs(AsyncCalling):
         """Speaks a text, or the `ssml` of the options, and gives the audio while it is made.
 
         A connection that breaks is sought again. By then the server may have begun anew; where that does not sound the same, byte by
-        byte, as what has been heard, it raises BrokenRecord. `on_reconnect` is told each time before the connection is sought.
+        byte, as what has been heard, or another model or voice would speak, it raises BrokenRecord and ends that call. `on_reconnect` is told
+        each time before the connection is sought.
         """
         timeout = options.get("timeout")
         limit = self._timeouts.stream if timeout is None else timeout

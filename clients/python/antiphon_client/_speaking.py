@@ -16,7 +16,7 @@ class SpeechReader:
     passed over.
 
     A call that comes when the first one has failed has the text spoken anew, as another conversion. Where that sounds the same, byte by
-    byte, it goes on; where it does not, nobody can go on hearing it.
+    byte, it goes on; where it does not, or another model or voice has come in between, nobody can go on hearing it.
     """
 
     def __init__(
@@ -40,10 +40,14 @@ class SpeechReader:
     def take(
         self, response: speech_pb2.StreamSynthesizeResponse
     ) -> speech_pb2.StreamSynthesizeResponse | None:
-        """The response, if it is new. Raises BrokenRecord when what came before it is not what had come."""
+        """The response, if it is new. Raises BrokenRecord when what came before it is not what had come, and as soon as somebody else begins to
+        speak."""
         kind = response.WhichOneof("event")
         if kind == "started":
-            before, self.started = self.started, response.started
+            before = self.started
+            if before is not None and _speaker(before) != _speaker(response.started):
+                raise _spoken_by_another(before, response.started)
+            self.started = response.started
             is_new = before is None
             self._is_another = before is not None and before.conversion_id != response.started.conversion_id
         elif kind == "finished":
@@ -101,6 +105,15 @@ class _Track:
 
 def _spoken_otherwise() -> BrokenRecord:
     return BrokenRecord("the text was spoken anew, and sounds otherwise than what has been heard of it")
+
+
+def _speaker(started: speech_pb2.SpeechStarted) -> tuple[str, str]:
+    return started.model, started.voice
+
+
+def _spoken_by_another(before: speech_pb2.SpeechStarted, now: speech_pb2.SpeechStarted) -> BrokenRecord:
+    first, second = (f"{each.model} ({each.voice})" for each in (before, now))
+    return BrokenRecord(f"the text was begun by {first}, and is spoken anew by {second}")
 
 
 class SpeechView:

@@ -36,7 +36,7 @@ class Leases(Generic[G]):
         known: Callable[[], Collection[str]],
         owner_id: str,
         ttl: timedelta,
-        what: str = "images",
+        what: str,
     ) -> None:
         """`known` are the ids of the generations that this process is at work on; `what` they make, as the log says it."""
         self._store = store

@@ -80,12 +80,51 @@ class _Running(Generic[G, R]):
     task: asyncio.Task[R]
     waiting: int = 0
     off: _Off | None = None
+    ending: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its result is still to be had: it was not called off, is not ending without one, and is not over."""
+        return self.off is None and not self.ending and not self.task.done()
 
     def end(self, state: State, failure: Failure) -> End[G]:
         """Its end without a result. A write that was given up may still arrive, so what was written is discarded twice."""
         touched = self.progress.is_touched
         again = 1 if touched else 0
         return End(self.generation, state, failure, remove=touched, again=again, used=self.progress.used)
+
+
+class Waiting(Generic[G, R]):
+    """One who waits for a generation, from the moment on that this is made until `leave`: the last one who leaves calls it off."""
+
+    def __init__(self, running: _Running[G, R], call_off: Callable[[_Running[G, R], _Off], None]) -> None:
+        self._running = running
+        self._call_off = call_off
+        self._off = _Off(State.CANCELLED, _called_off())
+        self._left = False
+        running.waiting += 1
+
+    async def outcome(self, end: float | None = None) -> R:
+        """The result, when it is there by `end` on the loop's clock. Raises what ended the generation, and DeadlineExceeded: ServiceErrors."""
+        running = self._running
+        try:
+            async with asyncio.timeout_at(end):
+                await asyncio.wait((running.task,))
+        except TimeoutError:
+            self._off = _Off(State.FAILED, _late())
+            raise self._off.error from None
+        if running.task.cancelled():
+            # It was called off before its first step.
+            raise (running.off or _stopped()).error
+        return running.task.result()
+
+    def leave(self) -> None:
+        """Wait no more. May be called again."""
+        if not self._left:
+            self._left = True
+            self._running.waiting -= 1
+            if not self._running.waiting:
+                self._call_off(self._running, self._off)
 
 
 class Generations(Generic[G, R]):
@@ -149,29 +188,22 @@ class Generations(Generic[G, R]):
         """Whether this process is at work on it."""
         return generation_id in self._running
 
+    def join(self, generation_id: str) -> Waiting[G, R] | None:
+        """Wait for a generation that is at work here and is not ending without a result; None when there is no such. Whoever joins leaves."""
+        running = self._running.get(generation_id)
+        return Waiting(running, self._call_off) if running is not None and running.is_open else None
+
     async def outcome(self, generation_id: str, end: float | None = None) -> R:
         """The result of a generation of this process, for a caller who waits until `end` on the loop's clock. When nobody waits any more, it is
         called off.
 
         Raises what ended it, and DeadlineExceeded: ServiceErrors. Raises KeyError when it is not, or no more, at work here.
         """
-        running = self._running[generation_id]
-        running.waiting += 1
-        off = _Off(State.CANCELLED, _called_off())
+        waiting = Waiting(self._running[generation_id], self._call_off)
         try:
-            async with asyncio.timeout_at(end):
-                await asyncio.wait((running.task,))
-        except TimeoutError:
-            off = _Off(State.FAILED, _late())
-            raise off.error from None
+            return await waiting.outcome(end)
         finally:
-            running.waiting -= 1
-            if not running.waiting:
-                self._call_off(running, off)
-        if running.task.cancelled():
-            # It was called off before its first step.
-            raise (running.off or _stopped()).error
-        return running.task.result()
+            waiting.leave()
 
     def cancel_soon(self, generation_id: str) -> None:
         """Call a generation off, if this process is at work on it and its result is not there yet."""
@@ -244,6 +276,7 @@ class Generations(Generic[G, R]):
 
     async def _ended(self, running: _Running[G, R], state: State, failure: Failure) -> None:
         """The generation has ended without a result, and nobody who waits or leaves changes that any more."""
+        running.ending = True
         running.progress.arrived()
         # Who is cancelled here has been told already, or leaves the end to itself.
         with contextlib.suppress(asyncio.CancelledError):

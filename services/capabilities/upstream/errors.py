@@ -39,13 +39,22 @@ class UnsupportedInput(errors.InvalidArgument):
 class ProviderFailure(errors.ServiceError):
     """A failure of a model's call, with what its caller is not told.
 
-    `upstream_request_id` is the provider's own name of the call, `said` its words in short, both for the log. `asked_pause` is for how
-    many seconds the provider asked to be left alone; None when it did not.
+    `upstream_request_id` is the provider's own name of the call, `said` its words in short, or ours for how it could not be reached;
+    `provider_code` is the word that it has for the failure, such as `insufficient_quota`. `asked_pause` is for how many seconds the
+    provider asked to be left alone; None when it did not.
     """
 
     upstream_request_id: str = ""
     said: str = ""
+    provider_code: str = ""
     asked_pause: float | None = None
+
+    @property
+    def loggable(self) -> str:
+        """What of `said` may stand in a log. What a provider answers may repeat what people said in the request, and so may what it sends in the
+        place of its protocol; but not where it has looked at the key alone."""
+        read = "http_status" in self.metadata and not isinstance(self, ProviderCredential)
+        return "" if read or isinstance(self, ProviderRefused | ProviderProtocol) else self.said
 
 
 class ProviderRefused(ProviderFailure, errors.FailedPrecondition):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ _SAID_LENGTH = 300
 _READ_LENGTH = 2000
 _DEFAULT_RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 3600.0
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 # Codes by which endpoints say with HTTP 400 that they do not have a model.
 _GONE = frozenset({"model_not_found", "unknown_model"})
 # Codes by which they say with HTTP 429 that nothing is left of what was paid for, which no pause cures.
@@ -43,6 +45,7 @@ class Refusal:
         words, code = said_in(self.body)
         error = self._meant(model, struck(words, key, addresses=False), code)
         error.said = struck(words, key)
+        error.provider_code = code if _CODE.fullmatch(code) else ""
         error.metadata["http_status"] = str(self.status)
         return error
 

@@ -339,8 +339,8 @@ class _Route:
             "reason": error.reason,
             "attempt": attempt,
             "began": self._began,
-            # What it says of a request may repeat what people said in it; the caller is told it, the log is not.
-            "said": "" if isinstance(error, ProviderRefused) else error.said,
+            "provider_code": error.provider_code,
+            "said": error.loggable,
             "upstream_request_id": error.upstream_request_id,
         }
         log.warning("a model failed", **about)

@@ -21,6 +21,7 @@ class Timeline:
     """When what of an audio is heard: its pieces and words, in samples at `sample_rate`."""
 
     sample_rate: int
+    gives_words: bool
     pieces: Sequence[Piece]
     words: Sequence[Word]
 
@@ -85,7 +86,10 @@ def record_json(conversion: Conversion, recording: Recording) -> bytes:
                 "input_key": keys.input,
             },
             "timeline": {
-                "pieces": [(piece.data_bytes, piece.samples) for piece in recording.pieces],
+                "gives_words": recording.gives_words,
+                # Flat, since there may be a hundred thousand.
+                "bytes": [piece.data_bytes for piece in recording.pieces],
+                "samples": [piece.samples for piece in recording.pieces],
                 "words": [(word.text, word.offset, word.start, word.end) for word in recording.words],
             },
         }
@@ -93,7 +97,9 @@ def record_json(conversion: Conversion, recording: Recording) -> bytes:
 
 
 class _Timeline(msgspec.Struct):
-    pieces: list[tuple[int, int]]
+    gives_words: bool
+    bytes: list[int]
+    samples: list[int]
     words: list[tuple[str, int, int, int]]
 
 
@@ -113,7 +119,8 @@ def timeline_of(record: bytes) -> Timeline:
         raise ValueError("no record of a conversion") from error
     return Timeline(
         found.sample_rate,
-        [Piece(*piece) for piece in found.timeline.pieces],
+        found.timeline.gives_words,
+        [*map(Piece, found.timeline.bytes, found.timeline.samples)],
         [Word(*word) for word in found.timeline.words],
     )
 
@@ -123,5 +130,5 @@ def _moment(moment: datetime) -> str:
 
 
 def _document(content: Mapping[str, Any]) -> bytes:
-    """Of two hours of speech it has a megabyte of times: written in a millisecond or two, and without spaces."""
+    """Without spaces: of two hours of speech it has a megabyte of times."""
     return msgspec.json.encode(content) + b"\n"

@@ -1,4 +1,4 @@
-"""How Speech records that a call has ended without a conversion: with what was heard of it."""
+"""How Speech records that a call has ended without a conversion: with what was spoken of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from services.capabilities.generations.model import End, State
 from services.capabilities.metering.meter import Meter
 from services.capabilities.metering.model import UsageStatus
 from services.kernel.ids import new_id
+from services.speech.generation.making import STREAM
 from services.speech.generation.recording import Recording
 from services.speech.generation.usage import usage_event
 from services.speech.model import Generation, Used
@@ -29,10 +30,14 @@ class SpeechEnder:
         cancelled = end.state is State.CANCELLED
         status = UsageStatus.CANCELLED if cancelled else UsageStatus.ERROR
         reason = "" if cancelled else end.failure.reason
-        # What another process has sent before it died is not known.
+        # What another process has spoken before it died is not known.
         recording = end.used if isinstance(end.used, Recording) else None
-        used = Used() if recording is None else recording.heard
-        first_audio = recording.first_audio if recording is not None and used != Used() else None
+        used = Used() if recording is None else recording.used
+        first_audio = (
+            recording.first_audio
+            if recording is not None and end.generation.order.operation == STREAM
+            else None
+        )
         event = self._meter.taken(
             usage_event(end.generation, status, reason, used, first_audio, new_id(), datetime.now(UTC))
         )

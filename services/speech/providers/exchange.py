@@ -7,16 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
-import structlog
 
 from services.capabilities.upstream.api import ProviderApi
 from services.capabilities.upstream.errors import ProviderFailure, ProviderProtocol, ProviderTimeout
 from services.capabilities.upstream.repeating import pause_before_repeating
+from services.capabilities.upstream.telling import tell_failure
 from services.infra.http import bodies
 from services.infra.http.failures import TooLarge
 from services.speech.errors import AudioUnusable
-
-log = structlog.get_logger(__name__)
 
 _WHAT = "audio"
 _LOOKED_AT_BYTES = 64
@@ -126,15 +124,12 @@ class Exchange:
         )
 
     def _tell(self, error: ProviderFailure, pause: float) -> None:
-        log.warning(
+        tell_failure(
             "a provider did not speak, and is asked again",
+            error,
             model=self.model,
             provider=self.provider,
-            reason=error.reason,
-            http_status=error.metadata.get("http_status", ""),
             pause_seconds=round(pause, 3),
-            said=error.said,
-            upstream_request_id=error.upstream_request_id,
         )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from services.capabilities.upstream.turns import Turns
 from services.speech.model import Batch, Ending, Segment, Voice
 from services.speech.ports import Studio, Task
 from services.speech.providers.exchange import Exchange, Request
@@ -33,9 +34,9 @@ _MOST_BYTES = 2 * 1024**2
 class GttsSpeaker:
     """The voices of Google Translate, one for each language. It has one speed."""
 
-    def __init__(self, exchange: Exchange, studio: Studio) -> None:
+    def __init__(self, exchange: Exchange, studio: Studio, turns: Turns) -> None:
         self._exchange = exchange
-        self._parts = PartByPart(studio, exchange.model, exchange.provider)
+        self._parts = PartByPart(studio, turns, exchange.model, exchange.provider, exchange.bounds.total)
         self._voices = tuple(
             Voice(language.tag, language.name, language.tag, SAMPLE_RATE, language.upstream)
             for language in sorted(LANGUAGES, key=lambda language: language.tag)

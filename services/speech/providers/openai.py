@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.capabilities.upstream.turns import Turns
 from services.speech.model import Batch, Ending, Segment, Voice
 from services.speech.ports import Studio, Task
 from services.speech.providers.exchange import Exchange, Request
@@ -25,13 +26,14 @@ class OpenAISpeaker:
         self,
         exchange: Exchange,
         studio: Studio,
+        turns: Turns,
         voices: Sequence[Voice],
         *,
         longest: int,
         response_format: str,
     ) -> None:
         self._exchange = exchange
-        self._parts = PartByPart(studio, exchange.model, exchange.provider)
+        self._parts = PartByPart(studio, turns, exchange.model, exchange.provider, exchange.bounds.total)
         self._voices = tuple(sorted(voices, key=lambda voice: (voice.language, voice.name)))
         self._longest = longest
         self._response_format = response_format

@@ -3,6 +3,6 @@
 from services.speech.text.characters import is_spoken
 from services.speech.text.documents import position_in_text
 from services.speech.text.scripts import grouped, script_of
-from services.speech.text.ssml import script_of_ssml
+from services.speech.text.ssml import language_of, script_of_ssml
 
-__all__ = ["grouped", "is_spoken", "position_in_text", "script_of", "script_of_ssml"]
+__all__ = ["grouped", "is_spoken", "language_of", "position_in_text", "script_of", "script_of_ssml"]

@@ -123,7 +123,7 @@ def attributes_of(name: str, pairs: list[str]) -> dict[str, str]:
 
 
 def check_root(attributes: Mapping[str, str]) -> None:
-    """`xml:lang` is heeded no further: the call says which language and voice it wants. Raises NotTaken."""
+    """`xml:lang` is for whoever chooses the voice, `ssml.language_of`. Raises NotTaken."""
     if attributes.get("xmlns", _NAMESPACE) != _NAMESPACE:
         raise NotTaken(f"the namespace is not that of SSML, {_NAMESPACE}")
     if (version := attributes.get("version", "1.1")) not in ("1.0", "1.1"):

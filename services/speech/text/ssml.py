@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from xml.parsers import expat
 
 from services.kernel.errors import InvalidArgument
 from services.speech.model import Script, Segment
@@ -19,8 +21,8 @@ def script_of_ssml(ssml: str, longest: int, language: str = "") -> Script:
     """The script of an SSML: its text is what a reader would read, with single spaces, and a segment ends at a sentence, at the edges
     of `p` and `s` and at a break, which is the segment's pause. A break before all text is a first segment of its own, with an empty text.
 
-    The elements are `speak`, `p`, `s`, `break`, `prosody`, `emphasis`, `sub` and `say-as`. `xml:lang` may stand in `speak`, and is not
-    heeded. Raises InvalidArgument for `ssml`, with the line and the column, for what is not taken: other elements, attributes and values;
+    The elements are `speak`, `p`, `s`, `break`, `prosody`, `emphasis`, `sub` and `say-as`. `xml:lang` may stand in `speak`: `language_of`
+    tells it. Raises InvalidArgument for `ssml`, with the line and the column, for what is not taken: other elements, attributes and values;
     document types, entities but the five of XML, processing instructions, references to anything outside; more than 16 levels, 5,000
     elements, 8 attributes of an element, 10 seconds of a break or 600 of all; `sub` and `say-as` with a text longer than `longest`;
     no text at all.
@@ -37,6 +39,30 @@ def script_of_ssml(ssml: str, longest: int, language: str = "") -> Script:
         document, runs = document_of(text, _stretches(flow.stretches, starts, begin, end))
         segments.append(Segment(text, begin, pauses.get(index, 0.0), document, runs))
     return Script(flow.text, tuple(segments), ssml)
+
+
+def language_of(ssml: str) -> str:
+    """What `speak` says that it is written in; empty when it says nothing, or this is no SSML, which `script_of_ssml` finds out."""
+    found = ""
+
+    def stop(*_: object) -> None:
+        raise _Enough
+
+    def root(name: str, attributes: Mapping[str, str]) -> None:
+        nonlocal found
+        found = attributes.get("xml:lang", "")
+        raise _Enough
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = stop
+    parser.StartElementHandler = root
+    with contextlib.suppress(_Enough, expat.ExpatError, ValueError):
+        parser.Parse(ssml.encode(), True)
+    return found
+
+
+class _Enough(Exception):
+    """The root has been seen."""
 
 
 def _pauses_behind(flow: Flow, parts: Sequence[tuple[int, int]]) -> dict[int, float]:

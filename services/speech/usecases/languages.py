@@ -4,12 +4,47 @@ from __future__ import annotations
 
 # One language, several tags: ISO 639-3 beside ISO 639-1, macrolanguages, and tags that were replaced (IANA's registry of subtags).
 _SAME = {"cmn": "zh", "nb": "no", "iw": "he", "in": "id", "ji": "yi", "tl": "fil"}
+# Languages that are written as parts of another one: extended language subtags, and the region where one is spoken.
+_PARTS = {"zh-yue": "yue", "zh-hk": "yue", "zh-cmn": "zh"}
+# Where most of those live who speak a language (CLDR, likely subtags), as far as there are voices of several regions.
+_LIKELY = {"en": "us", "es": "es", "fr": "fr", "hy": "am", "nl": "nl", "pt": "br", "vi": "vn", "zh": "cn"}
+# Spanish of the Americas (UN M.49, 419).
+_LATIN_AMERICA = frozenset(
+    [
+        "ar",
+        "bo",
+        "br",
+        "bz",
+        "cl",
+        "co",
+        "cr",
+        "cu",
+        "do",
+        "ec",
+        "gt",
+        "hn",
+        "mx",
+        "ni",
+        "pa",
+        "pe",
+        "pr",
+        "py",
+        "sv",
+        "us",
+        "uy",
+        "ve",
+    ]
+)
 _LONGEST = 10
 
 
 def canonical(tag: str) -> str:
     """In lower case, with hyphens, and one tag for each language."""
-    first, dash, rest = tag.lower().replace("_", "-").partition("-")
+    lower = tag.lower().replace("_", "-")
+    for part, own in _PARTS.items():
+        if lower == part or lower.startswith(f"{part}-"):
+            return own + lower[len(part) :]
+    first, dash, rest = lower.partition("-")
     return _SAME.get(first, first) + dash + rest
 
 
@@ -25,6 +60,26 @@ def speaks(tag: str, asked: str) -> bool:
         return True
     voice, wish = canonical(tag), canonical(asked)
     return voice == wish or voice.startswith(f"{wish}-")
+
+
+def distance(tag: str, asked: str) -> int | None:
+    """How far a voice of this tag is from what was asked for, the less the better; None when it speaks another language."""
+    if not tag:
+        return 6
+    voice, wish = canonical(tag), canonical(asked)
+    if voice == wish:
+        return 0
+    language, _, region = wish.partition("-")
+    own, _, where = voice.partition("-")
+    if own != language:
+        return None
+    if where == "419" and region in _LATIN_AMERICA:
+        return 1
+    if speaks(tag, asked):
+        return 2 if where == _LIKELY.get(language) else 3
+    if not where:
+        return 2
+    return 4 if where == _LIKELY.get(language) else 5
 
 
 def shortened(tag: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.capabilities.upstream.errors import UnsupportedInput
 from services.kernel.errors import InvalidArgument, Unavailable
@@ -12,11 +13,12 @@ from services.kernel.principal import Principal
 from services.speech.errors import VoiceNotFound
 from services.speech.model import DEFAULT_LANGUAGE, Order, Script, SpeechCall, Voice
 from services.speech.ports import Catalog, CatalogModel
-from services.speech.text import script_of, script_of_ssml
-from services.speech.usecases.languages import primary, shortened, speaks
+from services.speech.text import language_of, script_of, script_of_ssml
+from services.speech.usecases.languages import distance, shortened
 
 # A longer one is read in a thread: for a hundred thousand characters that takes more than the loop has to spare.
 _SHORT_CHARACTERS = 1000
+_LONGEST_TAG = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class PlaceOrder:
         """Raises ModelNotFound, ModelNotReady, VoiceNotFound, UnsupportedInput, InvalidArgument and Unavailable."""
         field, source = ("ssml", call.ssml) if call.ssml else ("text", call.text)
         self._check_length(principal, field, source)
+        if call.ssml and not call.language:
+            call = replace(call, language=language_of(call.ssml)[:_LONGEST_TAG])
         model, voice = await self._chosen(call)
         rate = _rate(call, model)
         _check_pitch(call, model)
@@ -69,65 +73,58 @@ class PlaceOrder:
             )
 
     async def _chosen(self, call: SpeechCall) -> tuple[CatalogModel, Voice]:
-        if call.model:
-            model = self.catalog.find(call.model)
-            if call.ssml and not model.takes_ssml:
-                raise UnsupportedInput(
-                    "ssml", f"the model {model.name!r} takes none; send a text", model.name
-                )
-            voice = chosen_voice(await model.speaker.voices(), model.default_voice, call.voice, call.language)
-            if voice is None:
-                raise _no_voice(call, f"of the model {model.name!r}")
-            return model, voice
-        return await self._first(call)
+        """The model that is named, or the default one; only for a voice that this one does not have, another one that has it: no text goes to a
+        provider that nobody has chosen."""
+        model = self.catalog.find(call.model or self.catalog.default.name)
+        voice = chosen_voice(await model.speaker.voices(), model.default_voice, call.voice, call.language)
+        if voice is None and not call.model and call.voice:
+            model, voice = await self._with_voice(call, model)
+        if voice is None:
+            raise await self._no_voice(call, model)
+        if call.ssml and not model.takes_ssml:
+            raise UnsupportedInput("ssml", f"the model {model.name!r} takes none; send a text", model.name)
+        return model, voice
 
-    async def _first(self, call: SpeechCall) -> tuple[CatalogModel, Voice]:
-        """The first ready model that has the voice and the language."""
-        ready = [model for model in self.catalog.models.values() if model.ready]
-        if not ready:
-            # It says what to do.
-            self.catalog.find(self.catalog.default.name)
-        fit = [model for model in ready if model.takes_ssml or not call.ssml]
-        if not fit:
-            raise UnsupportedInput("ssml", "no model that is ready takes any; send a text")
-        failure: Unavailable | None = None
-        for model in fit:
-            try:
+    async def _with_voice(self, call: SpeechCall, default: CatalogModel) -> tuple[CatalogModel, Voice | None]:
+        for model in self._others(default):
+            if not model.only_by_name:
                 voices = await model.speaker.voices()
-            except Unavailable as error:
-                failure = error
-                continue
-            voice = chosen_voice(voices, model.default_voice, call.voice, call.language)
-            if voice is not None:
-                return model, voice
-        raise failure or _no_voice(call, "of the models that are ready")
+                voice = chosen_voice(voices, model.default_voice, call.voice, call.language)
+                if voice is not None:
+                    return model, voice
+        return default, None
+
+    async def _no_voice(self, call: SpeechCall, model: CatalogModel) -> VoiceNotFound:
+        """What is missing, and which models have it."""
+        what = f"no voice of the model {model.name!r}"
+        if call.voice:
+            what += f" is called {call.voice!r}" + (f" and speaks {call.language!r}" if call.language else "")
+        else:
+            what += f" speaks {call.language!r}" if call.language else " is there"
+        able = []
+        for other in self._others(model):
+            with contextlib.suppress(Unavailable):
+                voices = await other.speaker.voices()
+                if chosen_voice(voices, other.default_voice, call.voice, call.language) is not None:
+                    able.append(other.name)
+        hint = f" (the model {' or '.join(able)} has one)" if able else ""
+        return VoiceNotFound(what + hint, call.voice, call.language)
+
+    def _others(self, model: CatalogModel) -> list[CatalogModel]:
+        return [one for one in self.catalog.models.values() if one.ready and one.name != model.name]
 
 
 def chosen_voice(voices: Sequence[Voice], default: str, name: str, language: str) -> Voice | None:
-    """The voice of this name, which has to speak the language where one is asked for; without a name the default voice if it speaks it, else
-    the one whose tag is nearest; None when there is none."""
+    """The voice of this name, which has to speak the language where one is asked for; without a name the default voice if none is nearer to the
+    language, else the one whose tag is nearest; None when there is none."""
+    usual = sorted(voices, key=lambda voice: voice.name != default)
     if name:
-        called = [voice for voice in voices if voice.name.lower() == name.lower()]
-        return next((voice for voice in called if _is_near(voice, language)), None)
-    usual = [voice for voice in voices if voice.name == default]
+        usual = [voice for voice in usual if voice.name.lower() == name.lower()]
     if not language:
-        return next(iter([*usual, *voices]), None)
-    fit = [voice for voice in [*usual, *voices] if speaks(voice.language, language)]
-    near = [voice for voice in [*usual, *voices] if _is_near(voice, language)]
-    return next(iter([*sorted(fit, key=lambda voice: voice.language.count("-")), *near]), None)
-
-
-def _is_near(voice: Voice, language: str) -> bool:
-    """Whether it speaks the language, if perhaps that of another place."""
-    return not language or not voice.language or primary(voice.language) == primary(language)
-
-
-def _no_voice(call: SpeechCall, whose: str) -> VoiceNotFound:
-    wish = f"no voice {whose} is called {call.voice!r}" if call.voice else f"no voice {whose} is there"
-    language = f" and speaks {call.language!r}" if call.voice and call.language else ""
-    if not call.voice and call.language:
-        wish = f"no voice {whose} speaks {call.language!r}"
-    return VoiceNotFound(wish + language, call.voice, call.language)
+        return next(iter(usual), None)
+    near = [(far, voice) for voice in usual if (far := distance(voice.language, language)) is not None]
+    # Of several the first: the default one, then the simplest tag.
+    return min(near, key=lambda one: (one[0], one[1].name != default, len(one[1].name)), default=(0, None))[1]
 
 
 def _rate(call: SpeechCall, model: CatalogModel) -> float:

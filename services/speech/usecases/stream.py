@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import structlog
 
 from services.capabilities.blobs.ports import Blobs
 from services.capabilities.generations.calling import RepeatableCall
-from services.capabilities.generations.running import Generations, in_time
+from services.capabilities.generations.running import Generations, Waiting, in_time
 from services.kernel.errors import ServiceError, Unavailable
 from services.kernel.principal import Principal
 from services.speech.errors import ConversionDeleted
@@ -81,8 +82,9 @@ class StreamSynthesize:
         for _ in range(_ATTEMPTS):
             generation_id = await self.call.begun(caller, call.request_id, call.digest, prepare)
             recording = self.recordings.of(generation_id)
-            if recording is not None and self.generations.is_here(generation_id):
-                async with aclosing(self._live(recording, end)) as events:
+            waiting = None if recording is None else self.generations.join(generation_id)
+            if recording is not None and waiting is not None:
+                async with aclosing(self._live(waiting, recording, end)) as events:
                     async for event in events:
                         yield event
                 return
@@ -95,14 +97,17 @@ class StreamSynthesize:
             # Whoever had it made has called it off, or its server died: the id is free again.
         raise Unavailable("an earlier call with this request_id is still being ended; try again")
 
-    async def _live(self, recording: Recording, end: float | None) -> AsyncGenerator[Event, None]:
+    async def _live(
+        self, waiting: Waiting[Generation, Conversion], recording: Recording, end: float | None
+    ) -> AsyncGenerator[Event, None]:
         """What is made in this process, while it is made."""
         generation, order = recording.generation, recording.generation.order
-        # Whoever waits for it keeps it going; nothing may be awaited before that.
-        outcome = asyncio.create_task(self.generations.outcome(generation.generation_id, end))
-        try:
-            with recording.watched() as watch:
-                outcome.add_done_callback(lambda done: watch.stop() if _failed(done) else None)
+        with contextlib.ExitStack() as stack:
+            stack.callback(waiting.leave)
+            watch = stack.enter_context(recording.watched())
+            outcome = asyncio.create_task(waiting.outcome(end))
+            outcome.add_done_callback(lambda done: watch.stop() if _failed(done) else None)
+            try:
                 yield Started(
                     generation.generation_id,
                     order.model,
@@ -119,9 +124,9 @@ class StreamSynthesize:
                         sent.count(event)
                         yield event
                 yield sent.finished(await outcome)
-        finally:
-            outcome.cancel()
-            await asyncio.gather(outcome, return_exceptions=True)
+            finally:
+                outcome.cancel()
+                await asyncio.gather(outcome, return_exceptions=True)
 
     async def _again(self, conversion: Conversion, request_id: str) -> AsyncGenerator[Event, None]:
         """What is stored, in the pieces that it was sent in first."""
@@ -133,13 +138,13 @@ class StreamSynthesize:
             conversion.voice,
             conversion.language,
             conversion.format,
-            bool(timeline.words),
+            timeline.gives_words,
             conversion.create_time,
         )
         sent = _Sent()
         async with self.blobs.open(keys_of(conversion).audio) as opened:
             if opened is None:
-                raise ConversionDeleted(request_id)
+                raise await self._missing(conversion, request_id)
             async for event in _replayed(timeline, opened.chunks):
                 sent.count(event)
                 yield event
@@ -151,10 +156,15 @@ class StreamSynthesize:
         try:
             blob = await self.blobs.get(keys_of(conversion).record, _LARGEST_RECORD)
             if blob is None:
-                raise ConversionDeleted(request_id)
+                raise await self._missing(conversion, request_id)
             return await asyncio.to_thread(timeline_of, blob.data)
         except ValueError:
             raise _damaged(conversion) from None
+
+    async def _missing(self, conversion: Conversion, request_id: str) -> ServiceError:
+        """Whoever deletes it takes the row first."""
+        gone = await self.call.kept(conversion.conversion_id) is None
+        return ConversionDeleted(request_id) if gone else _damaged(conversion)
 
 
 class _Sent:

@@ -9,7 +9,7 @@ from services.analytics.model.events import UNITS
 from services.capabilities.metering.model import Unit
 from tools.survival.images.callers import Caller
 from tools.survival.images.index import Made, Row
-from tools.survival.usage import Account, Kept, Tally, added
+from tools.survival.usage import Account, Tally, added
 
 
 def hold_callers(
@@ -57,20 +57,6 @@ def hold_generations(index: Mapping[str, Row], generations: Sequence[Made], dele
         for (_, request_id), count in sets.items()
         if count > 1
     ]
-    return faults
-
-
-def hold_events(generations: Sequence[Made], kept: Kept) -> list[str]:
-    """Each generation has one usage event, and no other is there."""
-    owned = Counter(one.event_id for one in generations)
-    faults = [f"{owned.pop(None)} generations have no usage event"] if None in owned else []
-    faults += [
-        f"the usage event {one} belongs to {count} generations" for one, count in owned.items() if count > 1
-    ]
-    if missing := owned.keys() - kept.event_ids:
-        faults.append(f"{len(missing)} usage events have not come to Analytics")
-    if foreign := kept.event_ids - owned.keys():
-        faults.append(f"{len(foreign)} usage events belong to no generation")
     return faults
 
 

@@ -98,7 +98,7 @@ class Index:
         return Left._make(row)
 
     @asynccontextmanager
-    async def held_up(self, replicas: Sequence[str], what: str, seconds: float) -> AsyncIterator[None]:
+    async def held_up(self, what: str, replicas: Sequence[str], seconds: float) -> AsyncIterator[None]:
         """Hold writes up for so long, and go on to do so while the block runs, in which the replicas have to be killed: with its end they lose what they
         wanted to write. `what` is a table, or FILED: then what is filed is done, and can't be forgotten."""
         if what == FILED:

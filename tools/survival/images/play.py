@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-from services.capabilities.blobs import wiring as object_store
-from services.infra.postgres.embedded import EmbeddedPostgres
-from services.infra.postgres.migrations import upgrade
-from services.kernel.secret import DeploymentSecret
-from services.settings import BlobSettings
-from tools.survival.images.bucket import environment as environment_of
-from tools.survival.images.bucket import minio
+from tools.survival.deployed import deployed
 from tools.survival.images.index import Index
-from tools.survival.images.rounds import Figures, Stage, survive
-from tools.survival.people import ADMINISTRATOR, log_in, people
-from tools.survival.replicas import Replica, plain_settings
-from tools.survival.usage import SqlUsageLedger
-
-SERVICES = ("auth", "image", "analytics")
-_PEOPLE = 10
+from tools.survival.images.rounds import Figures, survive
 
 
 async def play(
     rounds: int, callers: int, lease_seconds: float, seed: int, folder: Path, *, s3: bool
 ) -> Figures:
     """Two replicas on one PostgreSQL and one folder of objects, or with `s3` one bucket. Raises ReplicaFailed and PeerMissing."""
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(EmbeddedPostgres(folder / "database").running())
-        await upgrade(url, SERVICES)
-        objects = stack.enter_context(minio(folder)) if s3 else BlobSettings()
-        environment = {
-            **plain_settings(folder),
-            **environment_of(objects),
-            "ANTIPHON_IMAGE__LEASE_TTL": f"{lease_seconds:g}",
-            "ANTIPHON_AUTH__ACCESS_TOKEN_TTL": "1d",
-        }
-        first, second = (
-            Replica(name, folder, {**environment, "DATABASE_URL": _named(url, name)}, SERVICES)
-            for name in ("first", "second")
-        )
-        for replica in (first, second):
-            stack.push_async_callback(asyncio.to_thread, replica.stop)
-            replica.start()
-            await replica.up()
-        blobs = await stack.enter_async_context(object_store.build(objects, folder / "data"))
-        stage = Stage(
-            (first, second),
-            Index(url),
-            blobs,
-            SqlUsageLedger(url),
-            DeploymentSecret(environment["ANTIPHON_SECRET_KEY"].encode()),
-            await log_in(second.address, ADMINISTRATOR, first.password),
-            await people(second.address, _PEOPLE),
-        )
+    settings = {"ANTIPHON_IMAGE__LEASE_TTL": f"{lease_seconds:g}"}
+    async with deployed(folder, "image", Index, settings, s3=s3) as stage:
         return await survive(stage, rounds, callers, seed)
 
 
@@ -82,7 +42,3 @@ def told(figures: Figures, seed: int, *, s3: bool) -> Mapping[str, object]:
         "until nothing was left to be done": f"{figures.settled_seconds:.1f} s",
         "seconds": f"{figures.seconds:.0f}",
     }
-
-
-def _named(url: str, name: str) -> str:
-    return f"{url}{'&' if '?' in url else '?'}application_name={name}"

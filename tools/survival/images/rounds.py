@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import grpc
 from antiphon.image.v1 import image_pb2, image_pb2_grpc
 
-from services.capabilities.blobs.ports import Blobs
-from services.kernel.secret import DeploymentSecret
-from tools.survival.balance import differences, hold_figures, hold_reconciled, told_books
+from tools.survival.balance import differences, hold_events, hold_figures, hold_reconciled, told_books
+from tools.survival.deployed import Stage
 from tools.survival.images.callers import Caller, wishes
-from tools.survival.images.holding import books_of, hold_callers, hold_events, hold_generations
+from tools.survival.images.holding import books_of, hold_callers, hold_generations
 from tools.survival.images.index import FILED, Index, Left, Made
 from tools.survival.images.tree import hold_tree, lines_of, tree_of, trees_of
-from tools.survival.replicas import Replica
+from tools.survival.kills import killed, restarted, turn
 from tools.survival.stage import Meter
-from tools.survival.usage import Kept, UsageLedger, begun
+from tools.survival.usage import Kept, begun
 
 _POLL_SECONDS = 0.2
 # The lease of a group that a killed process was filing lasts for half a minute, and then comes the sweeper.
 _SETTLE_SECONDS = 90.0
-_SHARE_HELD_UP = 0.75
 # What is held up, in turn, until its server is killed: what comes behind the last word to the object store; the end of a generation, with its
 # index rows and its event; what comes between that and the first word to the object store; and the delivery of events.
 _HELD_UP = (FILED, "image.images", "image.filing_leases", "image.outbox", "analytics.events")
-_LONGEST_WAIT, _LONGEST_HELD_UP = 1.5, 1.2
-# The first replica, the second, and both, one after the other.
-_TURNS = 3
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
-
-
-@dataclass
-class Stage:
-    """Two replicas on one database and one object store, and what looks past them. `tokens` are those of people."""
-
-    replicas: tuple[Replica, Replica]
-    index: Index
-    blobs: Blobs
-    usage: UsageLedger
-    secret: DeploymentSecret
-    administrator: str
-    tokens: Sequence[str]
 
 
 @dataclass
@@ -79,16 +61,17 @@ class Figures:
         return sum(len(caller.deleted) for caller in self.callers)
 
 
-async def survive(stage: Stage, rounds: int, callers: int, seed: int) -> Figures:
+async def survive(stage: Stage[Index], rounds: int, callers: int, seed: int) -> Figures:
     """Play the rounds, wait until nothing is left to be done, and hold everything against everything."""
     figures, chance = Figures(), random.Random(seed)  # noqa: S311 - nothing secret is drawn.
     began, since = time.monotonic(), datetime.now(UTC)
     for number in range(rounds):
-        first, second = stage.replicas if number % _TURNS != 1 else stage.replicas[::-1]
-        victims = stage.replicas if number % _TURNS == _TURNS - 1 else (first,)
-        played = _callers(stage.tokens, callers, chance, (first.address, second.address))
+        victims, addresses = turn(stage.replicas, number)
+        played = _callers(stage.tokens, callers, chance, addresses)
         figures.callers += played
-        await _killed(stage, victims, played, chance, number)
+        what = _HELD_UP[number % len(_HELD_UP)]
+        hold_up = partial(stage.tables.held_up, what)
+        figures.faults += await killed(victims, played, hold_up, chance)
         figures.rounds += 1
     await _settled(stage, figures)
     await _hold(stage, figures, since)
@@ -106,38 +89,11 @@ def _callers(
     ]
 
 
-async def _killed(
-    stage: Stage, victims: Sequence[Replica], callers: Sequence[Caller], chance: random.Random, number: int
-) -> None:
-    """Kill the victims at a moment when the callers are waiting for their images, and start them again."""
-    async with asyncio.TaskGroup() as tasks:
-        for caller in callers:
-            tasks.create_task(caller.run())
-        await asyncio.sleep(chance.uniform(0.02, _LONGEST_WAIT))
-        async with contextlib.AsyncExitStack() as held_up:
-            if chance.random() < _SHARE_HELD_UP:
-                what = _HELD_UP[number % len(_HELD_UP)]
-                names = [victim.name for victim in victims]
-                seconds = chance.uniform(0.1, _LONGEST_HELD_UP)
-                await held_up.enter_async_context(stage.index.held_up(names, what, seconds))
-            for victim in victims:
-                victim.kill()
-        for victim in victims:
-            victim.start()
-        for victim in victims:
-            await victim.up()
-
-
-async def _settled(stage: Stage, figures: Figures) -> None:
+async def _settled(stage: Stage[Index], figures: Figures) -> None:
     """Start all of them once more, and wait until nothing runs, is to be filed, or waits for its delivery."""
-    for replica in stage.replicas:
-        replica.kill()
-    for replica in stage.replicas:
-        replica.start()
-    for replica in stage.replicas:
-        await replica.up()
+    await restarted(stage.replicas)
     began = time.monotonic()
-    while (left := await stage.index.left(hasten=True)) != Left(0, 0, 0):
+    while (left := await stage.tables.left(hasten=True)) != Left(0, 0, 0):
         if time.monotonic() - began > _SETTLE_SECONDS:
             figures.faults.append(
                 f"{left.running} generations run, {left.filings} images are not filed, {left.events} usage events wait"
@@ -147,8 +103,8 @@ async def _settled(stage: Stage, figures: Figures) -> None:
     figures.settled_seconds = time.monotonic() - began
 
 
-async def _hold(stage: Stage, figures: Figures, since: datetime) -> None:
-    index, generations = await stage.index.rows(), await stage.index.generations()
+async def _hold(stage: Stage[Index], figures: Figures, since: datetime) -> None:
+    index, generations = await stage.tables.rows(), await stage.tables.generations()
     tree, kept = await tree_of(stage.blobs), await stage.usage.kept()
     figures.states = Counter(one.state for one in generations)
     figures.rows, figures.trees, figures.lines = len(index), trees_of(tree), lines_of(tree)
@@ -162,7 +118,7 @@ async def _hold(stage: Stage, figures: Figures, since: datetime) -> None:
 
 
 async def _hold_usage(
-    stage: Stage, figures: Figures, generations: Sequence[Made], kept: Kept, since: datetime
+    stage: Stage[Index], figures: Figures, generations: Sequence[Made], kept: Kept, since: datetime
 ) -> list[str]:
     """The table of generations = SummarizeUsage = events = figures = what Reconcile finds."""
     meter = figures.meter

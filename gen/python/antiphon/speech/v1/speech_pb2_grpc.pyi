@@ -46,20 +46,21 @@ class SpeechServiceStub:
     """Synthesize speaks a text and answers when the audio is stored. A caller that goes away while it is spoken ends that.
 
     With a `request_id` the call may be repeated, also as StreamSynthesize: the same body finds the conversion of the first call, or
-    waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew.
+    waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew. What was spoken by then is used.
 
     Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT: what the model can't do), NOT_FOUND (MODEL_NOT_FOUND,
     VOICE_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION
     (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL, CONVERSION_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED,
-    PROVIDER_RATE_LIMITED), UNAVAILABLE (ENGINE_STOPPED, PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, AUDIO_UNUSABLE, AUDIO_NOT_STORED),
+    TOO_LONG, PROVIDER_RATE_LIMITED), UNAVAILABLE (ENGINE_STOPPED, PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, AUDIO_UNUSABLE, AUDIO_NOT_STORED),
     DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
     """
     StreamSynthesize: _grpc.UnaryStreamMultiCallable[_speech_pb2.StreamSynthesizeRequest, _speech_pb2.StreamSynthesizeResponse]
     """StreamSynthesize speaks a text sentence by sentence, and sends the audio while it is made: `started`, then `audio` and `word` in the
-    order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; who
-    has heard a part of it before has used that part.
+    order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; what
+    was spoken by then is used. Whoever takes longer than a minute for a piece, or twelve hours for all of them, is sent no more.
 
-    With a `request_id` the call may be repeated: what the first call made is sent from its beginning, in the same pieces.
+    With a `request_id` the call may be repeated: what the first call makes is sent from its beginning, in the same pieces; at another
+    replica once all of it is stored.
 
     Errors: as Synthesize. They may come after audio was sent.
     """
@@ -89,7 +90,7 @@ class SpeechServiceStub:
     ListVoices: _grpc.UnaryUnaryMultiCallable[_speech_pb2.ListVoicesRequest, _speech_pb2.ListVoicesResponse]
     """ListVoices lists the voices of the models that are ready, those of the default model first.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), FAILED_PRECONDITION (MODEL_NOT_READY), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_speech_pb2.ListModelsRequest, _speech_pb2.ListModelsResponse]
     """ListModels lists the models of the catalog, the default one first, and says which are ready and why others are not.
@@ -127,20 +128,21 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     """Synthesize speaks a text and answers when the audio is stored. A caller that goes away while it is spoken ends that.
 
     With a `request_id` the call may be repeated, also as StreamSynthesize: the same body finds the conversion of the first call, or
-    waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew.
+    waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew. What was spoken by then is used.
 
     Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT: what the model can't do), NOT_FOUND (MODEL_NOT_FOUND,
     VOICE_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION
     (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL, CONVERSION_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED,
-    PROVIDER_RATE_LIMITED), UNAVAILABLE (ENGINE_STOPPED, PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, AUDIO_UNUSABLE, AUDIO_NOT_STORED),
+    TOO_LONG, PROVIDER_RATE_LIMITED), UNAVAILABLE (ENGINE_STOPPED, PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, AUDIO_UNUSABLE, AUDIO_NOT_STORED),
     DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
     """
     StreamSynthesize: _aio.UnaryStreamMultiCallable[_speech_pb2.StreamSynthesizeRequest, _speech_pb2.StreamSynthesizeResponse]  # type: ignore[assignment]
     """StreamSynthesize speaks a text sentence by sentence, and sends the audio while it is made: `started`, then `audio` and `word` in the
-    order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; who
-    has heard a part of it before has used that part.
+    order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; what
+    was spoken by then is used. Whoever takes longer than a minute for a piece, or twelve hours for all of them, is sent no more.
 
-    With a `request_id` the call may be repeated: what the first call made is sent from its beginning, in the same pieces.
+    With a `request_id` the call may be repeated: what the first call makes is sent from its beginning, in the same pieces; at another
+    replica once all of it is stored.
 
     Errors: as Synthesize. They may come after audio was sent.
     """
@@ -170,7 +172,7 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     ListVoices: _aio.UnaryUnaryMultiCallable[_speech_pb2.ListVoicesRequest, _speech_pb2.ListVoicesResponse]  # type: ignore[assignment]
     """ListVoices lists the voices of the models that are ready, those of the default model first.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), FAILED_PRECONDITION (MODEL_NOT_READY), RESOURCE_EXHAUSTED (RATE_LIMITED).
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_speech_pb2.ListModelsRequest, _speech_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the models of the catalog, the default one first, and says which are ready and why others are not.
@@ -210,12 +212,12 @@ class SpeechServiceServicer:
         """Synthesize speaks a text and answers when the audio is stored. A caller that goes away while it is spoken ends that.
 
         With a `request_id` the call may be repeated, also as StreamSynthesize: the same body finds the conversion of the first call, or
-        waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew.
+        waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew. What was spoken by then is used.
 
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT: what the model can't do), NOT_FOUND (MODEL_NOT_FOUND,
         VOICE_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION
         (MODEL_NOT_READY, PROVIDER_REFUSED, PROVIDER_CREDENTIAL, CONVERSION_DELETED), RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED,
-        PROVIDER_RATE_LIMITED), UNAVAILABLE (ENGINE_STOPPED, PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, AUDIO_UNUSABLE, AUDIO_NOT_STORED),
+        TOO_LONG, PROVIDER_RATE_LIMITED), UNAVAILABLE (ENGINE_STOPPED, PROVIDER_UNAVAILABLE, PROVIDER_PROTOCOL, AUDIO_UNUSABLE, AUDIO_NOT_STORED),
         DEADLINE_EXCEEDED (PROVIDER_TIMEOUT, DEADLINE_EXCEEDED).
         """
 
@@ -225,10 +227,11 @@ class SpeechServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_speech_pb2.StreamSynthesizeResponse], _abc.AsyncIterator[_speech_pb2.StreamSynthesizeResponse]]:
         """StreamSynthesize speaks a text sentence by sentence, and sends the audio while it is made: `started`, then `audio` and `word` in the
-        order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; who
-        has heard a part of it before has used that part.
+        order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; what
+        was spoken by then is used. Whoever takes longer than a minute for a piece, or twelve hours for all of them, is sent no more.
 
-        With a `request_id` the call may be repeated: what the first call made is sent from its beginning, in the same pieces.
+        With a `request_id` the call may be repeated: what the first call makes is sent from its beginning, in the same pieces; at another
+        replica once all of it is stored.
 
         Errors: as Synthesize. They may come after audio was sent.
         """
@@ -283,7 +286,7 @@ class SpeechServiceServicer:
     ) -> _typing.Union[_speech_pb2.ListVoicesResponse, _abc.Awaitable[_speech_pb2.ListVoicesResponse]]:
         """ListVoices lists the voices of the models that are ready, those of the default model first.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), RESOURCE_EXHAUSTED (RATE_LIMITED).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (MODEL_NOT_FOUND), FAILED_PRECONDITION (MODEL_NOT_READY), RESOURCE_EXHAUSTED (RATE_LIMITED).
         """
 
     def ListModels(
