@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+import psutil
 import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
@@ -211,3 +212,25 @@ async def test_no_log_has_a_text_that_a_provider_repeats(status: int) -> None:
                 await heard(speaker)
     assert "diary" not in str(logs)
     assert all(line["provider_code"] == "too_busy" for line in logs)
+
+
+async def test_a_worker_is_used_again_by_the_next_text() -> None:
+    studio = WorkerStudio(workers=1)
+    try:
+        async with (
+            speech_upstream() as upstream,
+            speaking("openai", upstream.at("openai"), studio) as speaker,
+        ):
+            workers = set()
+            for _ in range(3):
+                # As whoever makes a conversion: the ending is the last that is asked for.
+                async with aclosing(speaker.speak(TASK)) as batches:  # type: ignore[type-var]
+                    async for batch in batches:
+                        if isinstance(batch, Ending):
+                            break
+                workers |= {
+                    child.pid for child in psutil.Process().children() if "speech" in str(child.cmdline())
+                }
+            assert len(workers) == 1
+    finally:
+        await studio.aclose()

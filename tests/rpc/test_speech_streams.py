@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal as signals
 import uuid
@@ -17,6 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.fakes.served_suite import Person, Served, failure, until
 from tests.fakes.speech_calls import (
     SENTENCES,
+    Heard,
     downloaded,
     heard,
     metered,
@@ -166,6 +168,39 @@ async def test_who_asks_again_at_once_gets_what_the_first_call_did_not(
                 break
         assert pieces == 20
         again.cancel()
+
+
+async def test_who_listens_slowly_has_the_rest_from_what_is_stored(suite: Served, ana: Person) -> None:
+    text = LONG[:20_000]
+    call = stream(suite, ana, text)
+    events, heard_by_then = [], 0
+    async for event in call:
+        events.append(event)
+        if event.HasField("audio"):
+            heard_by_then += 1
+        if heard_by_then == 3:
+            break
+
+    async def completed() -> list[tuple[str]]:
+        return await suite.rows(
+            "select 1 from speech.generations where user_id = %s and state = 'completed'", ana.user_id
+        )
+
+    await until(completed, 30)
+    events += [event async for event in call]
+    found = Heard(events)
+    assert found.finished.chunk_count == len(found.chunks)
+    data, _ = await downloaded(suite, ana, found.finished.conversion.conversion_id)
+    assert found.data[100:] == data[100:]
+    assert found.finished.word_count == len(found.words) > 1000
+    assert suite.suite.settings.data_dir.joinpath("spool").is_dir()
+    assert not [link for link in os.listdir("/proc/self/fd") if "spool" in _target(link)]
+
+
+def _target(link: str) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/self/fd/{link}")
+    return ""
 
 
 async def test_two_listeners_of_one_request_hear_the_same(suite: Served, ana: Person) -> None:

@@ -104,6 +104,15 @@ async def placed(*models: CatalogModel, principal: Principal = ANA, **changes: A
             {"text": "", "ssml": "<speak xml:lang='es'>hello</speak>", "language": "en"},
             ("own", "en-us", "en-US"),
         ),
+        ({"text": "", "ssml": "<speak xml:lang='en-US'>hola</speak>", "voice": "es"}, ("own", "es", "es")),
+        (
+            {"text": "", "ssml": "<?xml version='1.0' encoding='utf-16'?><speak xml:lang='es'>a</speak>"},
+            ("own", "es", "es"),
+        ),
+        (
+            {"text": "", "ssml": "<?xml version='1.0' encoding='rot13'?><speak xml:lang='es'>a</speak>"},
+            ("own", "es", "es"),
+        ),
     ],
 )
 async def test_a_call_gets_the_nearest_voice_of_the_model_it_means(
@@ -137,6 +146,7 @@ async def test_where_nothing_else_is_ready_the_far_one_speaks() -> None:
         ({"model": "far", "pitch": 1.0}, UnsupportedInput, "pitch"),
         ({"model": "far", "rate": 1.1}, UnsupportedInput, "speaking_rate"),
         ({"model": "far", "text": "", "ssml": "<speak>a</speak>"}, UnsupportedInput, "ssml"),
+        ({"text": "", "ssml": "<speak xml:lang='!!!'>a</speak>"}, InvalidArgument, "ssml"),
         ({"principal": ANONYMOUS, "text": "x" * 11}, InvalidArgument, "text"),
     ],
 )
@@ -163,6 +173,11 @@ async def test_what_the_model_or_the_caller_may_not_have_is_refused_by_its_field
         ("zh-yue", ("cmn", "yue"), "yue"),
         ("no", ("da", "nb"), "nb"),
         ("pt", ("pt-BR", "pt"), "pt"),
+        ("es-AR", ("es-ES", "es-MX"), "es-MX"),
+        ("es-Latn-MX", ("es", "es-419"), "es-419"),
+        ("sr-Cyrl-RS", ("sr-Latn", "sr-Cyrl"), "sr-Cyrl"),
+        ("zh-Hant-HK", ("cmn", "yue"), "yue"),
+        ("pt-Latn-BR", ("pt", "pt-BR"), "pt-BR"),
     ],
 )
 def test_of_several_voices_the_nearest_is_chosen(asked: str, offered: tuple[str, ...], chosen: str) -> None:

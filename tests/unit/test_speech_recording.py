@@ -47,7 +47,8 @@ async def test_every_listener_hears_all_of_it_whenever_it_comes(tmp_path: Path, 
         late = asyncio.create_task(listen())
         await asyncio.sleep(0)
         await made.end(Ending(RATE, 400))
-    for heard in (await early, await late):
+        everybody = await asyncio.gather(early, late)
+    for heard in everybody:
         chunks = [event for event in heard if isinstance(event, Chunk)]
         assert [chunk.data for chunk in chunks] == sent
         assert [chunk.start for chunk in chunks] == [0, 100, 200, 300]
@@ -113,3 +114,19 @@ async def test_who_is_told_to_stop_hears_no_more(tmp_path: Path) -> None:
             await asyncio.sleep(0)
             watch.stop()
             assert await waiting is None
+
+
+async def test_who_is_behind_when_the_bytes_go_knows_how_far_it_has_come(tmp_path: Path) -> None:
+    made = recording(tmp_path)
+    with made.watched() as watch:
+        with made.made():
+            for index in range(3):
+                await made.add(batch(b"a" * 200_000, 100, index, Word(str(index), index, 100 * index, 1)))
+            events = watch.all()
+            given = [await anext(events) for _ in range(2)]
+        assert [type(event) for event in given] == [Said, Chunk]
+        # What it holds of the next piece is no whole one.
+        rest = [event async for event in events]
+        assert [type(event) for event in rest] == [Said]
+        assert (watch.position, watch.start) == (200_000, 100)
+        assert [type(one) for one in watch.left] == [Piece, Word, Piece]

@@ -48,7 +48,7 @@ def document(**changes: object) -> Found:
         "sha256": AUDIO.sha256,
         "s3_key": KEY,
         "s3_bucket": None,
-        "timeline": {"pieces": [(1044, 500)], "words": []},
+        "timeline": {"bytes": [1044], "samples": [500], "words": []},
         **changes,
     }
     data = json.dumps(said).encode()

@@ -52,8 +52,8 @@ class ProviderFailure(errors.ServiceError):
     @property
     def loggable(self) -> str:
         """What of `said` may stand in a log. What a provider answers may repeat what people said in the request, and so may what it sends in the
-        place of its protocol; but not where it has looked at the key alone."""
-        read = "http_status" in self.metadata and not isinstance(self, ProviderCredential)
+        place of its protocol; but not where it has looked at the key alone (401)."""
+        read = self.metadata.get("http_status", "401") != "401"
         return "" if read or isinstance(self, ProviderRefused | ProviderProtocol) else self.said
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,6 +55,7 @@ class Recording:
         self.cost_usd: float | None = None
         self.first_audio: timedelta | None = None
         self.over = False
+        self.closed = False
         self._began = time.monotonic()
         # Pieces and words in the order in which watchers are told of them.
         self.told: list[Piece | Word] = []
@@ -70,11 +71,13 @@ class Recording:
         finally:
             self._holders -= 1
             if not self._holders:
+                self.closed = True
                 self.spool.close()
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        """While the block runs it is made; at its end it is over, however that went."""
+        """While the block runs it is made; at its end it is over, however that went, and its bytes go: whoever has not come so far goes on with
+        what is stored."""
         with self.held():
             try:
                 yield
@@ -85,12 +88,11 @@ class Recording:
     def watched(self) -> Iterator[Watch]:
         """Somebody watches it while the block runs."""
         watch = Watch(self)
-        with self.held():
-            self._watches.add(watch)
-            try:
-                yield watch
-            finally:
-                self._watches.discard(watch)
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
 
     @property
     def milliseconds(self) -> int:
@@ -120,39 +122,45 @@ class Recording:
         a file whose length is not known."""
         self.cost_usd = ending.cost_usd
         self._finish()
-        for patch in ending.patches:
-            await self.spool.replace(patch.position, patch.data)
+        await self.spool.replace([(patch.position, patch.data) for patch in ending.patches])
 
     def _finish(self) -> None:
         self.over = True
         self._wake()
 
     def _tell(self, batch: Batch) -> None:
-        """Each word before the piece that it begins in, as far as it is known by then."""
-        words = iter(batch.words)
-        word = next(words, None)
-        for piece in batch.pieces:
-            self.samples += piece.samples
-            while word is not None and word.start < self.samples:
-                self.told.append(word)
-                word = next(words, None)
-            self.told.append(piece)
-        while word is not None:
-            self.told.append(word)
-            word = next(words, None)
+        self.told += in_order(batch.pieces, batch.words, self.samples)
+        self.samples += sum(piece.samples for piece in batch.pieces)
 
     def _wake(self) -> None:
         for watch in self._watches:
             watch.wake()
 
 
+def in_order(pieces: Sequence[Piece], words: Sequence[Word], samples: int) -> list[Piece | Word]:
+    """The order in which listeners are told of them: each word before the piece that it begins in, as far as it is known by then. `samples` are
+    those before the first piece."""
+    told: list[Piece | Word] = []
+    left = iter(words)
+    word = next(left, None)
+    for piece in pieces:
+        samples += piece.samples
+        while word is not None and word.start < samples:
+            told.append(word)
+            word = next(left, None)
+        told.append(piece)
+    return told if word is None else [*told, word, *left]
+
+
 class Watch:
-    """One who watches a recording."""
+    """One who watches a recording. `told` is how much of what is told there it was given, `position` and `start` how many bytes and samples of
+    the audio."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._more = asyncio.Event()
         self._stopped = False
+        self.told = self.position = self.start = 0
 
     def wake(self) -> None:
         """There is more to see."""
@@ -163,27 +171,33 @@ class Watch:
         self._stopped = True
         self.wake()
 
+    @property
+    def left(self) -> Sequence[Piece | Word]:
+        """What it was not given, since the bytes were gone."""
+        return self._recording.told[self.told :]
+
     async def all(self) -> AsyncGenerator[Chunk | Said, None]:
-        """All of it from the beginning, as it comes, until nothing more does. Raises Unavailable when the disk fails."""
-        recording, told, start, position = self._recording, 0, 0, 0
-        block, block_start = b"", 0
+        """All of it from the beginning, as it comes, until nothing more does, or its bytes are gone. Raises Unavailable when the disk fails."""
+        recording, block, block_start = self._recording, b"", 0
         while True:
             self._more.clear()
-            while told < len(recording.told):
-                one = recording.told[told]
-                told += 1
+            while self.told < len(recording.told):
+                one = recording.told[self.told]
                 if isinstance(one, Word):
+                    self.told += 1
                     yield Said(one, recording.sample_rate)
                     continue
-                end = position + one.data_bytes
+                end = self.position + one.data_bytes
                 if end > block_start + len(block):
-                    block_start, block = (
-                        position,
-                        await recording.spool.read(position, max(one.data_bytes, _READ_BYTES)),
-                    )
-                data = block[position - block_start : end - block_start]
-                yield Chunk(data, start, one.samples, recording.sample_rate)
-                position, start = end, start + one.samples
+                    if recording.closed:
+                        return
+                    with recording.held():
+                        block = await recording.spool.read(self.position, max(one.data_bytes, _READ_BYTES))
+                    block_start = self.position
+                data = block[self.position - block_start : end - block_start]
+                chunk = Chunk(data, self.start, one.samples, recording.sample_rate)
+                self.told, self.position, self.start = self.told + 1, end, self.start + one.samples
+                yield chunk
             if recording.over or self._stopped:
                 return
             await self._more.wait()

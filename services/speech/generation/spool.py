@@ -7,13 +7,16 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO, TypeVar
+
+import structlog
 
 from services.kernel.errors import Unavailable
 from services.speech.errors import SpoolFull
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _IN_MEMORY_BYTES = 256 * 1024
@@ -48,6 +51,7 @@ class Spool:
         self._file: IO[bytes] | None = None
         self.size = 0
         self._taken = 0
+        self._patching = asyncio.Lock()
 
     async def append(self, data: bytes) -> None:
         """These come behind the others. By one at a time. Raises SpoolFull."""
@@ -64,20 +68,23 @@ class Spool:
             await _on_disk(lambda: _write(file, data))
         self.size += len(data)
 
-    async def replace(self, position: int, data: bytes) -> None:
-        """These are in the place of others that were written."""
+    async def replace(self, patches: Sequence[tuple[int, bytes]]) -> None:
+        """These are at their positions in the place of others that were written; nobody reads some of them and not the others."""
         if self._file is None:
-            self._memory[position : position + len(data)] = data
+            for position, data in patches:
+                self._memory[position : position + len(data)] = data
         else:
             descriptor = self._file.fileno()
-            await _on_disk(lambda: os.pwrite(descriptor, data, position))
+            async with self._patching:
+                await _on_disk(lambda: [os.pwrite(descriptor, data, position) for position, data in patches])
 
     async def read(self, position: int, count: int) -> bytes:
         """So many bytes from there, fewer at the end."""
         if self._file is None:
             return bytes(self._memory[position : position + count])
         descriptor = self._file.fileno()
-        return await _on_disk(lambda: os.pread(descriptor, count, position))
+        async with self._patching:
+            return await _on_disk(lambda: os.pread(descriptor, count, position))
 
     async def blocks(self, digest: hashlib._Hash) -> AsyncIterator[bytes]:
         """All bytes, in blocks, each of which the digest has taken."""
@@ -120,6 +127,10 @@ async def _on_disk(work: Callable[[], T]) -> T:
         while not task.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait((task,))
+        if not task.cancelled():
+            # Nobody else looks at it.
+            task.exception()
         raise
     except OSError as error:
+        log.error("audio can't be kept on the disk until it is stored", error=error.strerror or str(error))
         raise Unavailable("the server has no room for this audio now; try again later") from error

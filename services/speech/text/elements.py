@@ -84,7 +84,7 @@ _OUTSIDE = frozenset(
 _NAMESPACE = "http://www.w3.org/2001/10/synthesis"
 _LEVELS = ("strong", "moderate", "none", "reduced")
 _KINDS = ("characters", "spell-out", "cardinal", "ordinal", "digits", "date", "time", "telephone")
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}([-_][A-Za-z0-9]{1,8}){0,8}")
+LANGUAGE = re.compile(r"[A-Za-z]{1,8}([-_][A-Za-z0-9]{1,8}){0,8}")
 _FORMAT = re.compile(r"[A-Za-z0-9:./ -]{0,32}")
 _LONGEST_ALIAS = 200
 _MOST_ATTRIBUTES = 8
@@ -129,7 +129,7 @@ def check_root(attributes: Mapping[str, str]) -> None:
     if (version := attributes.get("version", "1.1")) not in ("1.0", "1.1"):
         raise NotTaken(f"version {shown(version)} is not taken; the versions are 1.0 and 1.1")
     language = attributes.get("xml:lang", "en")
-    if not _LANGUAGE.fullmatch(language):
+    if not LANGUAGE.fullmatch(language):
         raise NotTaken(f"xml:lang {shown(language)} is no language tag")
 
 

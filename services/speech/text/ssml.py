@@ -13,8 +13,10 @@ from services.speech.model import Script, Segment
 from services.speech.text.characters import is_spoken
 from services.speech.text.cutting import parts_of
 from services.speech.text.documents import document_of
-from services.speech.text.elements import Manner
+from services.speech.text.elements import LANGUAGE, Manner
 from services.speech.text.reading import Flow, read
+
+_LONGEST_TAG = 35
 
 
 def script_of_ssml(ssml: str, longest: int, language: str = "") -> Script:
@@ -50,14 +52,17 @@ def language_of(ssml: str) -> str:
 
     def root(name: str, attributes: Mapping[str, str]) -> None:
         nonlocal found
-        found = attributes.get("xml:lang", "")
+        tag = attributes.get("xml:lang", "")
+        # What is no tag is refused by whoever reads the whole.
+        found = tag if len(tag) <= _LONGEST_TAG and LANGUAGE.fullmatch(tag) else ""
         raise _Enough
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = stop
     parser.StartElementHandler = root
     with contextlib.suppress(_Enough, expat.ExpatError, ValueError):
-        parser.Parse(ssml.encode(), True)
+        # As a text: what it says of its encoding is not true of it any more.
+        parser.Parse(ssml, True)
     return found
 
 

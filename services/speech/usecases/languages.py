@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # One language, several tags: ISO 639-3 beside ISO 639-1, macrolanguages, and tags that were replaced (IANA's registry of subtags).
 _SAME = {"cmn": "zh", "nb": "no", "iw": "he", "in": "id", "ji": "yi", "tl": "fil"}
-# Languages that are written as parts of another one: extended language subtags, and the region where one is spoken.
-_PARTS = {"zh-yue": "yue", "zh-hk": "yue", "zh-cmn": "zh"}
+# Languages that are written as parts of another one: extended language subtags (RFC 5646, 2.2.2).
+_PARTS = {"zh-yue": "yue", "zh-cmn": "zh"}
 # Where most of those live who speak a language (CLDR, likely subtags), as far as there are voices of several regions.
 _LIKELY = {"en": "us", "es": "es", "fr": "fr", "hy": "am", "nl": "nl", "pt": "br", "vi": "vn", "zh": "cn"}
 # Spanish of the Americas (UN M.49, 419).
@@ -36,6 +38,7 @@ _LATIN_AMERICA = frozenset(
     ]
 )
 _LONGEST = 10
+_SCRIPT = 4
 
 
 def canonical(tag: str) -> str:
@@ -65,21 +68,41 @@ def speaks(tag: str, asked: str) -> bool:
 def distance(tag: str, asked: str) -> int | None:
     """How far a voice of this tag is from what was asked for, the less the better; None when it speaks another language."""
     if not tag:
-        return 6
-    voice, wish = canonical(tag), canonical(asked)
+        return 10
+    voice, wish = _taken_apart(tag), _taken_apart(asked)
+    if voice.language != wish.language:
+        return None
     if voice == wish:
         return 0
-    language, _, region = wish.partition("-")
-    own, _, where = voice.partition("-")
-    if own != language:
-        return None
-    if where == "419" and region in _LATIN_AMERICA:
+    # Another script is farther than any place.
+    script = 5 if wish.script and voice.script and voice.script != wish.script else 0
+    return script + _between(voice.region, wish.region, _LIKELY.get(voice.language, ""))
+
+
+class _Tag(NamedTuple):
+    language: str
+    script: str
+    region: str
+
+
+def _taken_apart(tag: str) -> _Tag:
+    language, *rest = canonical(tag).split("-")
+    script = next((part for part in rest if len(part) == _SCRIPT), "")
+    region = next((part for part in rest if len(part) in (2, 3) and (len(part) == 2 or part.isdigit())), "")
+    # Cantonese is spoken in Hong Kong, in whatever script that is written.
+    return _Tag("yue", "", "") if (language, region) == ("zh", "hk") else _Tag(language, script, region)
+
+
+def _between(region: str, wish: str, likely: str) -> int:
+    if region == wish:
         return 1
-    if speaks(tag, asked):
-        return 2 if where == _LIKELY.get(language) else 3
-    if not where:
+    if wish in _LATIN_AMERICA and (region == "419" or region in _LATIN_AMERICA):
+        return 1 if region == "419" else 2
+    if wish == "419" and region in _LATIN_AMERICA:
+        return 1
+    if not region:
         return 2
-    return 4 if where == _LIKELY.get(language) else 5
+    return 3 if region == likely else 4
 
 
 def shortened(tag: str) -> str:

@@ -18,7 +18,6 @@ from services.speech.usecases.languages import distance, shortened
 
 # A longer one is read in a thread: for a hundred thousand characters that takes more than the loop has to spare.
 _SHORT_CHARACTERS = 1000
-_LONGEST_TAG = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ class PlaceOrder:
         """Raises ModelNotFound, ModelNotReady, VoiceNotFound, UnsupportedInput, InvalidArgument and Unavailable."""
         field, source = ("ssml", call.ssml) if call.ssml else ("text", call.text)
         self._check_length(principal, field, source)
-        if call.ssml and not call.language:
-            call = replace(call, language=language_of(call.ssml)[:_LONGEST_TAG])
+        if call.ssml and not (call.language or call.voice):
+            call = replace(call, language=language_of(call.ssml))
         model, voice = await self._chosen(call)
         rate = _rate(call, model)
         _check_pitch(call, model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +19,8 @@ from services.kernel.principal import Principal
 from services.speech.errors import ConversionDeleted
 from services.speech.generation.documents import Timeline, timeline_of
 from services.speech.generation.objects import keys_of
-from services.speech.generation.recording import Chunk, Recording, Recordings, Said
-from services.speech.model import ANONYMOUS, Conversion, Format, Generation, SpeechCall
+from services.speech.generation.recording import Chunk, Recording, Recordings, Said, in_order
+from services.speech.model import ANONYMOUS, Conversion, Format, Generation, Piece, SpeechCall, Word
 from services.speech.usecases.synthesize import Preparation
 
 log = structlog.get_logger(__name__)
@@ -123,7 +123,16 @@ class StreamSynthesize:
                     async for event in events:
                         sent.count(event)
                         yield event
-                yield sent.finished(await outcome)
+                conversion = await outcome
+                # Whoever reads more slowly than it is made has the rest from where it is kept.
+                rest = self._stored(
+                    conversion, watch.left, watch.position, watch.start, generation.request_id
+                )
+                async with aclosing(rest) as events:
+                    async for event in events:
+                        sent.count(event)
+                        yield event
+                yield sent.finished(conversion)
             finally:
                 outcome.cancel()
                 await asyncio.gather(outcome, return_exceptions=True)
@@ -142,15 +151,31 @@ class StreamSynthesize:
             conversion.create_time,
         )
         sent = _Sent()
+        told = in_order(timeline.pieces, timeline.words, 0)
+        async with aclosing(self._stored(conversion, told, 0, 0, request_id)) as events:
+            async for event in events:
+                sent.count(event)
+                yield event
+        yield sent.finished(conversion)
+
+    async def _stored(
+        self,
+        conversion: Conversion,
+        told: Sequence[Piece | Word],
+        position: int,
+        start: int,
+        request_id: str,
+    ) -> AsyncGenerator[Chunk | Said, None]:
+        """Pieces and words of what is kept, from a position in its bytes and its samples on. Raises ConversionDeleted."""
+        if not told:
+            return
         async with self.blobs.open(keys_of(conversion).audio) as opened:
             if opened is None:
                 raise await self._missing(conversion, request_id)
-            async for event in _replayed(timeline, opened.chunks):
-                sent.count(event)
+            if opened.size != conversion.file_size_bytes:
+                raise _damaged(conversion)
+            async for event in _cut(told, _from(position, opened.chunks), start, conversion.sample_rate):
                 yield event
-        if sent.bytes != conversion.file_size_bytes:
-            raise _damaged(conversion)
-        yield sent.finished(conversion)
 
     async def _timeline(self, conversion: Conversion, request_id: str) -> Timeline:
         try:
@@ -185,21 +210,28 @@ class _Sent:
         return Finished(conversion, self.samples, self.bytes, self.chunks, self.words)
 
 
-async def _replayed(timeline: Timeline, blocks: AsyncIterator[bytes]) -> AsyncIterator[Chunk | Said]:
-    """The pieces of a file that comes in blocks, each behind the words that begin in it or before."""
-    words, start, held = iter(timeline.words), 0, bytearray()
-    word = next(words, None)
-    for piece in timeline.pieces:
-        while len(held) < piece.data_bytes and (block := await anext(blocks, None)) is not None:
+async def _cut(
+    told: Sequence[Piece | Word], blocks: AsyncIterator[bytes], start: int, sample_rate: int
+) -> AsyncIterator[Chunk | Said]:
+    """What is told, the pieces cut out of a file that comes in blocks."""
+    held = bytearray()
+    for one in told:
+        if isinstance(one, Word):
+            yield Said(one, sample_rate)
+            continue
+        while len(held) < one.data_bytes and (block := await anext(blocks, None)) is not None:
             held += block
-        while word is not None and word.start < start + piece.samples:
-            yield Said(word, timeline.sample_rate)
-            word = next(words, None)
-        yield Chunk(bytes(held[: piece.data_bytes]), start, piece.samples, timeline.sample_rate)
-        del held[: piece.data_bytes]
-        start += piece.samples
-    for late in () if word is None else (word, *words):
-        yield Said(late, timeline.sample_rate)
+        yield Chunk(bytes(held[: one.data_bytes]), start, one.samples, sample_rate)
+        del held[: one.data_bytes]
+        start += one.samples
+
+
+async def _from(position: int, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The blocks without what is before this position."""
+    async for block in blocks:
+        if position < len(block):
+            yield block[position:]
+        position = max(0, position - len(block))
 
 
 def _failed(outcome: asyncio.Task[Conversion]) -> bool:

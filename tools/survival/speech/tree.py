@@ -73,8 +73,8 @@ def samples_of(row: Row, tree: Tree) -> int | None:
     record = tree.get(f"{folder_of(row)}record.json")
     if record is None:
         return None
-    pieces: list[tuple[int, int]] = msgspec.json.decode(record.data)["timeline"]["pieces"]
-    return sum(samples for _, samples in pieces)
+    samples: list[int] = msgspec.json.decode(record.data)["timeline"]["samples"]
+    return sum(samples)
 
 
 def trees_of(tree: Tree) -> int:

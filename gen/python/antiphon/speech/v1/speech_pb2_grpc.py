@@ -111,7 +111,8 @@ class SpeechServiceServicer:
         """Synthesize speaks a text and answers when the audio is stored. A caller that goes away while it is spoken ends that.
 
         With a `request_id` the call may be repeated, also as StreamSynthesize: the same body finds the conversion of the first call, or
-        waits for it. A call that fails leaves no conversion; its id is free again, and a repetition tries anew. What was spoken by then is used.
+        waits for it. A call that fails leaves no conversion, unless all of it was made already; its id is free again then, and a repetition tries
+        anew. What was spoken by then is used.
 
         Errors: INVALID_ARGUMENT (a field breaks its rule; UNSUPPORTED_INPUT: what the model can't do), NOT_FOUND (MODEL_NOT_FOUND,
         VOICE_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (GENERATION_INTERRUPTED), CANCELLED, FAILED_PRECONDITION
@@ -125,8 +126,8 @@ class SpeechServiceServicer:
 
     def StreamSynthesize(self, request, context):
         """StreamSynthesize speaks a text sentence by sentence, and sends the audio while it is made: `started`, then `audio` and `word` in the
-        order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion; what
-        was spoken by then is used. Whoever takes longer than a minute for a piece, or twelve hours for all of them, is sent no more.
+        order of their times, and last `finished`, when the conversion is stored. A stream that ends with a status has left no conversion, unless
+        all of it was made already; what was spoken by then is used. Whoever takes longer than a minute for a piece, or twelve hours for all of them, is sent no more.
 
         With a `request_id` the call may be repeated: what the first call makes is sent from its beginning, in the same pieces; at another
         replica once all of it is stored.
