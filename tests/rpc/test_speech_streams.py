@@ -148,11 +148,11 @@ async def test_who_leaves_ends_it_and_has_used_what_was_spoken(suite: Served, an
 async def test_who_asks_again_at_once_gets_what_the_first_call_did_not(
     suite: Served, ana: Person, way: str
 ) -> None:
-    for number in range(6):
+    for number in range(2):
         request_id = str(uuid.uuid4())
         if way == "late":
             unary = speech_pb2.SynthesizeRequest(text=LONG, request_id=request_id)
-            call = suite.speech.Synthesize(unary, metadata=ana.metadata, timeout=0.2 + number / 100)
+            call = suite.speech.Synthesize(unary, metadata=ana.metadata, timeout=0.15 + number / 100)
             assert (await failure(call)).code.name == "DEADLINE_EXCEEDED"
         else:
             call = stream(suite, ana, LONG, request_id=request_id, format=speech_pb2.AUDIO_FORMAT_MP3)
@@ -171,7 +171,7 @@ async def test_who_asks_again_at_once_gets_what_the_first_call_did_not(
 
 
 async def test_who_listens_slowly_has_the_rest_from_what_is_stored(suite: Served, ana: Person) -> None:
-    text = LONG[:20_000]
+    text = LONG[:4_000]
     call = stream(suite, ana, text)
     events, heard_by_then = [], 0
     async for event in call:
@@ -192,7 +192,7 @@ async def test_who_listens_slowly_has_the_rest_from_what_is_stored(suite: Served
     assert found.finished.chunk_count == len(found.chunks)
     data, _ = await downloaded(suite, ana, found.finished.conversion.conversion_id)
     assert found.data[100:] == data[100:]
-    assert found.finished.word_count == len(found.words) > 1000
+    assert found.finished.word_count == len(found.words) > 300
     assert suite.suite.settings.data_dir.joinpath("spool").is_dir()
     assert not [link for link in os.listdir("/proc/self/fd") if "spool" in _target(link)]
 
