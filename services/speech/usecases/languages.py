@@ -74,8 +74,8 @@ def distance(tag: str, asked: str) -> int | None:
         return None
     if voice == wish:
         return 0
-    # Another script is farther than any place.
-    script = 5 if wish.script and voice.script and voice.script != wish.script else 0
+    # Another script is farther than any place, and so is one that nobody has asked for: it is not the usual one.
+    script = 5 if voice.script and voice.script != wish.script else 0
     return script + _between(voice.region, wish.region, _LIKELY.get(voice.language, ""))
 
 
