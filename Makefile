@@ -8,7 +8,7 @@ ARGS =
 PY := .venv/bin/python
 export PYTHON
 
-.PHONY: help run test test-peers check proto-check format proto descriptors release-contract bench lock clean venv-run venv-dev
+.PHONY: help run test test-peers check proto-check format proto descriptors release-contract bench lock clean up up-build down logs healthcheck venv-run venv-dev
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -25,10 +25,10 @@ test-peers: venv-dev ## Run the tests against real peers, and the long ones (REQ
 check: venv-dev proto-check ## Check format, lint, types, import rules and the contract
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
-	@$(PY) -m mypy $(wildcard services clients/python tests tools bench)
+	@$(PY) -m mypy $(wildcard services clients/python tests tools bench conformance)
 	@.venv/bin/lint-imports --no-logo
 
-proto-check: venv-dev ## Check the contract: format, lint, compatibility, generated code up to date
+proto-check: venv-dev ## Check the contract: format, lint, compatibility, generated code and pages up to date
 	@$(PY) -m tools.contract check
 
 format: venv-dev ## Format the code and the protos
@@ -36,7 +36,7 @@ format: venv-dev ## Format the code and the protos
 	@$(PY) -m ruff format .
 	@$(PY) -m tools.contract format
 
-proto: venv-dev ## Format the protos and regenerate gen/python
+proto: venv-dev ## Format the protos and regenerate gen/python and docs/reference
 	@$(PY) -m tools.contract generate
 
 descriptors: venv-dev ## Write build/antiphon.binpb, for grpcurl -protoset
@@ -47,6 +47,25 @@ release-contract: venv-dev ## Make today's contract the one that later ones must
 
 bench: venv-dev ## Run the short form of the benchmarks and print their ratios
 	@$(PY) -m bench $(ARGS)
+
+up: ## Start the containers of docker-compose.yml (PROFILE=small: all in one; ARGS for docker compose up)
+	@tools/containers.sh up $(ARGS)
+
+up-build: ## Build the image, and start the containers
+	@tools/containers.sh up-build $(ARGS)
+
+down: ## Stop and remove the containers; what they keep stays (ARGS=--volumes: nothing stays)
+	@tools/containers.sh down $(ARGS)
+
+logs: ## Follow the logs of the containers; logs-SERVICE those of one, such as logs-chat
+	@tools/containers.sh logs
+
+# `users` is what Auth was once called.
+logs-%:
+	@tools/containers.sh logs $(patsubst users,auth,$*)
+
+healthcheck: ## Ask every service of the containers whether it is ready
+	@tools/containers.sh health
 
 lock: venv-dev ## Refresh constraints.txt with the newest versions that pyproject.toml allows
 	@$(PY) -m tools.lock

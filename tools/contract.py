@@ -1,10 +1,10 @@
 """Builds and checks what is made from the contract in `protos/`; needs the packages of the extra `dev` and no network.
 
 python -m tools.contract format        format the protos
-python -m tools.contract generate      format the protos, write gen/python
+python -m tools.contract generate      format the protos, write gen/python and docs/reference
 python -m tools.contract descriptors   write build/antiphon.binpb, for `grpcurl -protoset`
 python -m tools.contract release       write protos/released.binpb, what later contracts must stay compatible with
-python -m tools.contract check         format, lint, compatibility, and that gen/python is what the protos make
+python -m tools.contract check         format, lint, compatibility, and that gen/python and docs/reference are what the protos make
 """
 
 import filecmp
@@ -19,10 +19,11 @@ import grpc_tools
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.rpc import error_details_pb2
 
-from tools import third_party_protos
+from tools import reference, third_party_protos
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ROOT / "gen" / "python"
+REFERENCE = ROOT / "docs" / "reference"
 RELEASED = ROOT / "protos" / "released.binpb"
 DESCRIPTORS = Path("antiphon", "descriptors.binpb")
 
@@ -67,8 +68,8 @@ def descriptors(target: Path) -> None:
     target.write_bytes(files.SerializeToString(deterministic=True))
 
 
-def generate(folder: Path) -> None:
-    """Write everything that gen/python holds below `folder`."""
+def generate(folder: Path, pages: Path) -> None:
+    """Write everything that gen/python holds below `folder`, and what docs/reference holds into `pages`."""
     buf("generate", "-o", folder)
     for stub in folder.rglob("*_pb2_grpc.pyi"):
         if not stub.with_suffix(".py").exists():  # The contract has no service there.
@@ -76,6 +77,7 @@ def generate(folder: Path) -> None:
     descriptors(folder / DESCRIPTORS)
     for package in ("antiphon", "buf"):
         (folder / package / "py.typed").touch()
+    reference.write(folder / DESCRIPTORS, pages)
 
 
 def differences(made: Path, kept: Path) -> list[str]:
@@ -113,13 +115,15 @@ def check() -> None:
     if not RELEASED.exists():
         sys.exit("contract: protos/released.binpb is missing; `make release-contract` writes it")
     buf("breaking", "protos", "--exclude-imports", "--against", RELEASED)
-    with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder))
-        changed = differences(Path(folder), GENERATED)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as pages:
+        generate(Path(folder), Path(pages))
+        changed = [
+            str((kept / name).relative_to(ROOT))
+            for made, kept in ((folder, GENERATED), (pages, REFERENCE))
+            for name in differences(Path(made), kept)
+        ]
     if changed:
-        sys.exit(
-            "contract: gen/python is not what the protos make; run `make proto`:\n  " + "\n  ".join(changed)
-        )
+        sys.exit("contract: these are not what the protos make; run `make proto`:\n  " + "\n  ".join(changed))
 
 
 def main(task: str) -> None:
@@ -128,9 +132,10 @@ def main(task: str) -> None:
         buf("format", "protos", "--write")
     elif task == "generate":
         buf("format", "protos", "--write")
-        with tempfile.TemporaryDirectory() as folder:
-            generate(Path(folder))
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as pages:
+            generate(Path(folder), Path(pages))
             replace(Path(folder), GENERATED)
+            replace(Path(pages), REFERENCE)
     elif task == "descriptors":
         descriptors(ROOT / "build" / "antiphon.binpb")
     elif task == "release":

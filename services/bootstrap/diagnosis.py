@@ -17,6 +17,7 @@ from services.bootstrap.resources import on_mongo, schemas_of
 from services.bootstrap.secret import FILE, deployment_secret
 from services.bootstrap.speech_models import speech_models_found
 from services.bootstrap.suite import SERVICES
+from services.bootstrap.tls import certificates_found, peer_over_tls
 from services.infra.postgres import migrations
 from services.infra.postgres.database import Database
 from services.infra.postgres.embedded import EmbeddedPostgres
@@ -25,7 +26,7 @@ from services.kernel.errors import ServiceError
 from services.kernel.secret import DeploymentSecret
 from services.kernel.startup import StartupError
 from services.runtime import listening
-from services.settings import Settings
+from services.settings import PeerSettings, Settings
 from services.settings.reserved import RESERVED_NAMES
 
 _PEER_SECONDS = 3.0
@@ -36,6 +37,8 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     """One finding after the other, as they are made."""
     yield _settings(settings, environ)
     yield _look("address", lambda: _address(settings))
+    for found in certificates_found(settings):
+        yield found
     yield _look("metrics", lambda: _metrics(settings))
     try:
         # Auth that is elsewhere has its database there.
@@ -70,10 +73,8 @@ async def diagnose(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     yield recording(settings)
     async for finding in _models(settings, environ):
         yield finding
-    for name in SERVICES:
-        peer: str | None = getattr(settings.peers, name)
-        if peer is not None:
-            yield await _peer(name, peer)
+    async for finding in _peers(settings.peers):
+        yield finding
 
 
 async def _models(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
@@ -109,7 +110,8 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Finding:
 
 def _address(settings: Settings) -> Finding:
     server = settings.server
-    listening.require_allowed(server.host, allow_plaintext=server.allow_plaintext)
+    if server.tls_certificate is None:
+        listening.require_allowed(server.host, allow_plaintext=server.allow_plaintext)
     address = listening.target(server.host, server.port)
     try:
         listening.require_free(server.host, server.port)
@@ -267,7 +269,16 @@ async def _keys(settings: Settings, database: Database, secret: DeploymentSecret
     return Finding("signing keys", Verdict.GOOD, "in the database, and the secret opens them")
 
 
-async def _peer(name: str, address: str) -> Finding:
+async def _peers(peers: PeerSettings) -> AsyncIterator[Finding]:
+    for name in SERVICES:
+        address: str | None = getattr(peers, name)
+        if address is not None:
+            yield await _peer(name, address, peers)
+
+
+async def _peer(name: str, address: str, peers: PeerSettings) -> Finding:
+    if address.startswith("https://"):
+        return await peer_over_tls(f"peer {name}", address, peers, _PEER_SECONDS)
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(_PEER_SECONDS):

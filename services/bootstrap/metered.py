@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import grpc
+
 from services.bootstrap.peers import channel_to
 from services.capabilities.identity.providers.service import ServiceTokens
 from services.capabilities.metering.model import ServiceType, Unit
@@ -40,6 +42,7 @@ class MeteredServices:
     environ: Mapping[str, str]
     revocations: RevocationSource
     metrics: Metrics
+    peer_credentials: grpc.ChannelCredentials
     stack: AsyncExitStack
 
     async def built(self) -> list[Mounted]:
@@ -139,6 +142,11 @@ class MeteredServices:
             "sink": sink,
         }
 
+    def _channel_to(self, address: str) -> grpc.aio.Channel:
+        channel = channel_to(address, self.peer_credentials)
+        self.stack.push_async_exit(channel)
+        return channel
+
     def _images_for_chat(self, images: ImageService | None) -> ImageSource | None:
         if images is not None:
             from services.bootstrap.images import LocalImages
@@ -150,8 +158,7 @@ class MeteredServices:
 
         from services.chat.providers.image_service import ImagesByRpc
 
-        channel = channel_to(self.settings.peers.image)
-        self.stack.push_async_exit(channel)
+        channel = self._channel_to(self.settings.peers.image)
         return ImagesByRpc(image_pb2_grpc.ImageServiceStub(channel), self._tokens)
 
     def _sink(self, service: str, analytics: Analytics | None) -> Sink | None:
@@ -163,8 +170,7 @@ class MeteredServices:
 
         from services.capabilities.metering.providers.rpc import SinkByRpc
 
-        channel = channel_to(self.settings.peers.analytics)
-        self.stack.push_async_exit(channel)
+        channel = self._channel_to(self.settings.peers.analytics)
         return SinkByRpc(analytics_pb2_grpc.AnalyticsServiceStub(channel), self._tokens)
 
     def _books_elsewhere(self) -> dict[ServiceType, ServiceBooks]:
@@ -190,8 +196,7 @@ class MeteredServices:
         ) -> None:
             address: str | None = getattr(self.settings.peers, service)
             if address is not None and service not in self.services:
-                channel = channel_to(address)
-                self.stack.push_async_exit(channel)
+                channel = self._channel_to(address)
                 books[service_type] = BooksByRpc(
                     service.capitalize(), stub(channel), messages, self._tokens, prices_of
                 )

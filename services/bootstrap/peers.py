@@ -65,21 +65,32 @@ class AuthPeer:
         return dataclasses.replace(service, checks=(*service.checks, self))
 
 
-def channel_to(address: str) -> grpc.aio.Channel:
-    """A channel to a peer, which is closed as a context manager. The connection is made when it is first needed, and again whenever it was lost."""
-    return grpc.aio.insecure_channel(address, options=list(_OPTIONS))
+def channel_to(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """A channel to a peer, which is closed as a context manager: over TLS with these credentials to an https address, else in plain text.
+    The connection is made when it is first needed, and again whenever it was lost."""
+    scheme, _, target = address.rpartition("://")
+    if scheme == "https":
+        return grpc.aio.secure_channel(
+            target, credentials or grpc.ssl_channel_credentials(), options=list(_OPTIONS)
+        )
+    return grpc.aio.insecure_channel(target, options=list(_OPTIONS))
 
 
 @asynccontextmanager
 async def auth_at(
-    address: str, secret: DeploymentSecret, service: str, *, offline_grace: float
+    address: str,
+    credentials: grpc.ChannelCredentials,
+    secret: DeploymentSecret,
+    service: str,
+    *,
+    offline_grace: float,
 ) -> AsyncIterator[AuthPeer]:
     """The connection, while the block runs. It is made when it is first needed, and again whenever it was lost.
 
     `service` is what this process calls itself towards Auth, which believes it if `secret` is its own, too. Auth's keys are
     believed for `offline_grace` seconds without it.
     """
-    async with channel_to(address) as channel:
+    async with channel_to(address, credentials) as channel:
         peer = AuthPeer(address, channel, secret, service, offline_grace)
         try:
             yield peer

@@ -99,10 +99,11 @@ async def _serve(
 
 
 async def _reload(reload: Reload, suite: Suite) -> None:
-    """Have the services reload, whenever that is asked for."""
+    """Have the listener and the services reload, whenever that is asked for."""
     while True:
         await reload.requested.wait()
         reload.requested.clear()
+        await asyncio.to_thread(suite.server.reload)
         for service in suite.mounted:
             try:
                 await service.reload()

@@ -1,5 +1,5 @@
-"""The `antiphon` command: a file per group. What talks to a server needs the client alone; `serve`, `migrate` and `doctor` need the
-extra `server`, and are imported when they are called.
+"""The `antiphon` command: a file per group. What talks to a server needs the client alone; `serve`, `migrate`, `health` and
+`doctor` need the extra `server`, and are imported when they are called.
 """
 
 import sys

@@ -7,6 +7,7 @@ import os
 
 from antiphon_client.errors import AntiphonError, NotFound, Unimplemented, Unreachable
 from services.cli.called import called
+from services.cli.tls import failure_of, perhaps_tls
 
 _ENDED = frozenset(
     {"TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_REVOKED", "REFRESH_TOKEN_REUSED", "API_KEY_INVALID"}
@@ -147,9 +148,7 @@ _ARGUMENTS = {
 def message_of(error: AntiphonError, server: str) -> str:
     """What happened, on one line."""
     if isinstance(error, Unreachable):
-        if any(sign in error.message for sign in _NO_SUCH_HOST):
-            return f"no address is known for the name in {server}" if server else error.message
-        return f"no server answers at {server}" if server else error.message
+        return _without_answer(error, server)
     if error.reason == "MODEL_NOT_FOUND" and "model" in error.metadata:
         return f"there is no model {error.metadata['model']}"
     if error.reason == "VOICE_NOT_FOUND":
@@ -171,10 +170,19 @@ def message_of(error: AntiphonError, server: str) -> str:
     return error.message
 
 
+def _without_answer(error: Unreachable, server: str) -> str:
+    if not server:
+        return error.message
+    if any(sign in error.message for sign in _NO_SUCH_HOST):
+        return f"no address is known for the name in {server}"
+    over_tls = failure_of(error.message, server)
+    return f"no server answers at {server}" if over_tls is None else over_tls[0]
+
+
 def advice_on(error: AntiphonError, server: str) -> str:
     """What to do about it; may be empty, may have several lines."""
     if isinstance(error, Unreachable):
-        return _way_to_a_server(error)
+        return _way_to_a_server(error, server)
     lines = [
         f"{_argument(each.field)}: {each.description}"
         for each in error.violations
@@ -237,11 +245,14 @@ def _by_reason(reason: str) -> str:
     return advice.get(reason, "")
 
 
-def _way_to_a_server(error: Unreachable) -> str:
+def _way_to_a_server(error: Unreachable, server: str) -> str:
     another = "--server or ANTIPHON_SERVER names another."
     if any(sign in error.message for sign in _NO_SUCH_HOST):
         return another
-    return f"Is it running? `make run` starts one here; {another}{_cause_of(error)}"
+    if over_tls := failure_of(error.message, server):
+        return over_tls[1]
+    lines = [f"Is it running? `make run` starts one here; {another}", perhaps_tls(error.message, server)]
+    return "\n".join(filter(None, lines)) + _cause_of(error)
 
 
 def _argument(field: str) -> str:

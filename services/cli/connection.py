@@ -11,6 +11,7 @@ import typer
 
 from services.cli.output import CommandFailed, reporting
 from services.cli.texts import check_token
+from services.cli.tls import address_of
 
 if TYPE_CHECKING:
     from antiphon_client import Client
@@ -43,21 +44,22 @@ def calling(server: str, as_json: bool) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def connected(server: str) -> Iterator[Client]:
-    """A client of the server. Raises CommandFailed when `server` is no address."""
+    """A client of the server. Raises CommandFailed when `server` is no address, and for certificates that can't be used."""
     # The library's own log lines would stand between ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from antiphon_client import Address, Client, Retries
+    from antiphon_client import Client, Retries
     from services.cli.credentials import CredentialsFile
 
     token = os.environ.get("ANTIPHON_TOKEN", "").strip()
     check_token(token, "ANTIPHON_TOKEN")
     # A person who waits wants to know soon that nobody answers; a stream that has begun is worth more patience.
     retries = Retries(attempts=3)
+    address = address_of(server)
     try:
         if token:
-            client = Client(server, token=token, retries=retries)
+            client = Client(server, tls=address.tls, token=token, retries=retries)
         else:
-            client = Client(server, store=CredentialsFile(Address.of(server).target), retries=retries)
+            client = Client(server, tls=address.tls, store=CredentialsFile(address.target), retries=retries)
     except ValueError as error:
         raise CommandFailed(str(error), reason="INVALID_ADDRESS", status=2) from None
     with client:

@@ -112,6 +112,13 @@ COMMANDS = (
         "serve", "services.cli.serve", "serve", needs_server=True, summary="Run the suite, or some of it."
     ),
     Command(
+        "health",
+        "services.cli.health",
+        "health",
+        needs_server=True,
+        summary="Ask a server whether it is ready.",
+    ),
+    Command(
         "migrate",
         "services.cli.migrate",
         "migrate",

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from services.bootstrap.suite import Suite
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
+_ON_CERTIFICATES = (
+    "Where a private authority signed the certificate, grpcurl needs -cacert ca.pem, and Antiphon's own command",
+    "ANTIPHON_CA=ca.pem. docs/operations.md tells what else there is to TLS.",
+    "",
+)
 
 
 def serve(
@@ -90,7 +95,7 @@ def announce(suite: Suite, administrator: Administrator | None) -> None:
     settings = suite.settings
     lines = [
         f"Antiphon is up: {', '.join(suite.services)}.",
-        f"  address  {suite.server.address}",
+        f"  address  {'https://' if suite.server.speaks_tls else ''}{suite.server.address}",
         f"  data     {suite.data}",
         f"  process  {os.getpid()}",
     ]
@@ -115,7 +120,10 @@ def _first_steps(suite: Suite, administrator: Administrator) -> list[str]:
     email, password = administrator.email, administrator.password
     body = f'{{"email": "{email}", "password": "{password}"}}'
     program = _program()
-    server = "" if address == DEFAULT_ADDRESS else f" --server {address}"
+    tls = suite.server.speaks_tls
+    where = f"https://{address}" if tls else address
+    server = "" if where == DEFAULT_ADDRESS else f" --server {where}"
+    plaintext = "" if tls else " -plaintext"
     descriptors = "" if suite.settings.server.reflection else " -protoset build/antiphon.binpb"
     # What the shell itself writes into a pipe is seen in no list of processes.
     login = f"printf '%s\\n' {shlex.quote(password)} | {program} login{server} --password-stdin {shlex.quote(email)}"
@@ -128,12 +136,13 @@ def _first_steps(suite: Suite, administrator: Administrator) -> list[str]:
         "",
         "From another terminal, with grpcurl:",
         "",
-        f"grpcurl -plaintext{descriptors} -d {shlex.quote(body)} {address} antiphon.auth.v1.AuthService/Login",
+        f"grpcurl{plaintext}{descriptors} -d {shlex.quote(body)} {address} antiphon.auth.v1.AuthService/Login",
         "",
         "or with Antiphon's own command:",
         "",
         f"{login} && {then}",
         "",
+        *(_ON_CERTIFICATES if tls else ()),
     ]
 
 

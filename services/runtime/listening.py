@@ -28,7 +28,8 @@ def require_allowed(host: str, *, allow_plaintext: bool) -> None:
     if not is_loopback(host) and not allow_plaintext:
         raise StartupError(
             f"Passwords and answers would travel to {host} in plain text, for everyone on the way to read.",
-            "Listen on 127.0.0.1, or, in a network that is private, set ANTIPHON_SERVER__ALLOW_PLAINTEXT=true.",
+            "Set ANTIPHON_SERVER__TLS_CERTIFICATE and ANTIPHON_SERVER__TLS_KEY, or listen on 127.0.0.1, or, in a network that is "
+            "private, set ANTIPHON_SERVER__ALLOW_PLAINTEXT=true.",
         )
 
 

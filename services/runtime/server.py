@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -34,6 +35,9 @@ from services.runtime.mounted import Mounted
 from services.runtime.reflection import Reflection
 from services.settings import ServerSettings
 
+if TYPE_CHECKING:
+    from services.runtime.tls import ListenerTls
+
 _log = logging.getLogger(__name__)
 
 # A message a little over the limit still comes in, so that its caller is told so with details.
@@ -49,7 +53,9 @@ class Server:
     """
 
     def __init__(self, settings: ServerSettings, metrics: Metrics, log: Log) -> None:
-        listening.require_allowed(settings.host, allow_plaintext=settings.allow_plaintext)
+        self._tls = _tls_of(settings)
+        if self._tls is None:
+            listening.require_allowed(settings.host, allow_plaintext=settings.allow_plaintext)
         if settings.port:
             listening.require_free(settings.host, settings.port)
         self._settings = settings
@@ -59,8 +65,12 @@ class Server:
         self._access_log: AccessLog | None = None
         self._started = False
         self._server = grpc.aio.server(options=options(settings))
+        address = listening.target(settings.host, settings.port)
         try:
-            self.port = self._server.add_insecure_port(listening.target(settings.host, settings.port))
+            if self._tls is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, self._tls.credentials())
         except RuntimeError as error:
             raise listening.unusable(settings.host, settings.port, str(error)) from None
 
@@ -71,9 +81,22 @@ class Server:
 
     @property
     def reachable_address(self) -> str:
-        """Where a client on this machine finds it, also when it listens everywhere."""
+        """Where a client on this machine finds it, also when it listens everywhere. With TLS it is a name that the certificate is for."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104 - nothing is bound here.
+        names = () if self._tls is None else [name for name in self._tls.names if "*" not in name]
+        if names and host not in names:
+            host = names[0]
         return listening.target(host, self.port)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether callers have to speak TLS."""
+        return self._tls is not None
+
+    def reload(self) -> None:
+        """Read the files of the certificate again; without TLS there are none."""
+        if self._tls is not None:
+            self._tls.reload()
 
     @property
     def calls_in_progress(self) -> int:
@@ -152,6 +175,16 @@ class Server:
         finally:
             # Reached with calls in progress only when the grace period was cut short.
             await self._server.stop(None)
+
+
+def _tls_of(settings: ServerSettings) -> ListenerTls | None:
+    if settings.tls_certificate is settings.tls_key is settings.tls_client_ca is None:
+        return None
+    # What reads certificates is imported by those who have some.
+    from services.runtime.tls import ListenerTls, files_of
+
+    files = files_of(settings)
+    return None if files is None else ListenerTls(files)
 
 
 async def _bounded(service: Mounted, grace: float) -> None:

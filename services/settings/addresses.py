@@ -20,10 +20,11 @@ def _address(text: str) -> str:
 
 
 def _peer(text: str) -> str:
-    address = _address(text.strip().removeprefix("http://").rstrip("/"))
-    if not address or "/" in address:
+    scheme, separator, rest = text.strip().rpartition("://")
+    address = _address(rest.rstrip("/"))
+    if not address or "/" in address or (scheme.lower() not in ("http", "https") and separator):
         raise ValueError
-    return address
+    return f"https://{address}" if scheme.lower() == "https" else address
 
 
 def _web_address(text: str) -> str:
@@ -112,7 +113,7 @@ def _show_networks(networks: tuple[Network, ...]) -> str:
 
 
 LISTEN_ADDRESS: Kind[str] = Kind(_address, "host:port, or nothing to switch it off", empty=True)
-PEER_ADDRESS: Kind[str] = Kind(_peer, "host:port or http://host:port")
+PEER_ADDRESS: Kind[str] = Kind(_peer, "host:port, http://host:port or https://host:port (TLS)")
 WEB_ADDRESS: Kind[str] = Kind(_web_address, "an http:// or https:// address")
 NETWORKS: Kind[tuple[Network, ...]] = Kind(
     _networks, "addresses and networks such as 10.0.0.7,192.168.0.0/16,fd00::/8", show=_show_networks

@@ -27,6 +27,7 @@ from services.settings.kinds import (
     setting_of,
 )
 from services.settings.reserved import CLIENT_NAMES, RESERVED_NAMES
+from services.settings.secret_files import SUFFIX, with_secret_files
 from services.settings.sections import Sections
 
 PREFIX = "ANTIPHON_"
@@ -80,9 +81,11 @@ class Settings(Sections):
                 f"{file.name} sets APP_ENV, which chooses the file that is read",
                 "Set APP_ENV in the environment and remove it from the file.",
             )
-        layers = (("the command line", overrides or {}), ("the environment", environ), (str(file), from_file))
-        for origin, values in layers:
+        given = (("the command line", overrides or {}), ("the environment", environ), (str(file), from_file))
+        for origin, values in given:
             _refuse_unknown(origin, values)
+        secrets = secret_names()
+        layers = tuple((origin, with_secret_files(origin, values, secrets, cwd)) for origin, values in given)
         found = {entry.path: _resolve(entry, layers) for entry in entries() if entry.path != "app_env"}
         found["app_env"] = app_env
         settings = _build({path: value for path, value in found.items() if value is not _UNSET})
@@ -94,9 +97,15 @@ class Settings(Sections):
 
 
 def environment(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> dict[str, str]:
-    """The environment with what the file adds to it, for names that the operator chooses, such as a provider's key."""
+    """The environment with what the file adds to it, for names that the operator chooses, such as a provider's key; secrets that are in
+    files of their own among it. Raises StartupError where `Settings.load` does for these."""
     environ = os.environ if environ is None else environ
-    return {**dotenv.read(_file(_app_env(environ), Path.cwd() if cwd is None else cwd)), **environ}
+    cwd = Path.cwd() if cwd is None else cwd
+    file, secrets = _file(_app_env(environ), cwd), secret_names()
+    return {
+        **with_secret_files(str(file), dotenv.read(file), secrets, cwd),
+        **with_secret_files("the environment", environ, secrets, cwd),
+    }
 
 
 class _Unset:
@@ -155,7 +164,15 @@ def entries() -> Iterator[Entry]:
 def known_names() -> frozenset[str]:
     """Every name that means something to the suite, now or later."""
     own = {name for entry in entries() for name, _ in entry.names}
-    return frozenset(own | set(DATABASE_PARTS) | set(RESERVED_NAMES) | set(CLIENT_NAMES))
+    in_files = {name + SUFFIX for name in secret_names()}
+    return frozenset(own | in_files | set(DATABASE_PARTS) | set(RESERVED_NAMES) | set(CLIENT_NAMES))
+
+
+def secret_names() -> frozenset[str]:
+    """The names of secrets that a file may hold. That of the deployment's own secret is a setting, and not among them."""
+    named = {name: kind for entry in entries() for name, kind in entry.names}
+    secrets = {name for name, kind in named.items() if kind.secret and name + SUFFIX not in named}
+    return frozenset(secrets | {"DATABASE_PASSWORD"})
 
 
 def _file(app_env: str, cwd: Path) -> Path:

@@ -14,7 +14,6 @@ from services.settings.addresses import (
     DATABASE_URL,
     LISTEN_ADDRESS,
     NETWORKS,
-    PEER_ADDRESS,
     WEB_ADDRESS,
     Network,
 )
@@ -37,6 +36,7 @@ from services.settings.kinds import (
 )
 from services.settings.limits import LimitSettings
 from services.settings.media import BlobSettings, ImageSettings, SpeechSettings
+from services.settings.peers import PeerSettings
 
 __all__ = [
     "AnalyticsSettings",
@@ -65,6 +65,19 @@ class ServerSettings:
     port: int = setting(PORT, 50051, "Port that the server listens on; 0 takes a free one.")
     allow_plaintext: bool = setting(
         BOOLEAN, False, "Listen without TLS on an address that other machines can reach."
+    )
+    tls_certificate: Path | None = setting(
+        PATH,
+        None,
+        "PEM file of the server's certificate, with those between it and its authority behind it: the server speaks TLS, and only TLS.",
+    )
+    tls_key: Path | None = setting(
+        PATH, None, "PEM file of its key, without a passphrase, readable for its owner and group alone."
+    )
+    tls_client_ca: Path | None = setting(
+        PATH,
+        None,
+        "PEM file of authorities: callers have to show a certificate that one of them signed, besides their credential.",
     )
     reflection: bool = setting(BOOLEAN, True, "Let anyone read the contract by gRPC reflection.")
     grace: float = setting(DURATION, 10.0, "How long running calls may go on when the server stops.")
@@ -331,17 +344,6 @@ class AnalyticsSettings:
     max_watchers: int = setting(
         whole(1, 100_000), 1000, "Callers of WatchUsage that a process serves at once."
     )
-
-
-@dataclass(frozen=True, slots=True)
-class PeerSettings:
-    """Where the services are that run in other processes: `host:port` or `http://host:port`."""
-
-    auth: str | None = setting(PEER_ADDRESS, None, "Address of Auth.", "USERS_SERVICE_URL")
-    chat: str | None = setting(PEER_ADDRESS, None, "Address of Chat.", "LLM_SERVICE_URL")
-    image: str | None = setting(PEER_ADDRESS, None, "Address of Image.", "IMAGE_SERVICE_URL")
-    speech: str | None = setting(PEER_ADDRESS, None, "Address of Speech.", "SPEECH_SERVICE_URL")
-    analytics: str | None = setting(PEER_ADDRESS, None, "Address of Analytics.", "ANALYTICS_SERVICE_URL")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The suite as an operator runs it: `antiphon serve` as a process, on its embedded PostgreSQL, and the command `antiphon`."""
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,5 +77,6 @@ def running_suite(folder: Path, **settings: str) -> Iterator[Suite]:
     environment = clean_environment(**{"ANTIPHON_METRICS__ADDRESS": "off", **NO_LIMITS, **settings})
     command = [*_COMMAND, "serve", "--port", address.rpartition(":")[2], "--data-dir", str(data)]
     with ending(Program(command, folder, environment)) as program:
-        program.wait_until(lambda: f"address  {address}" in program.output, "the suite", _START_SECONDS)
+        told = re.compile(rf"address  (https://)?{re.escape(address)}\b")
+        program.wait_until(lambda: bool(told.search(program.output)), "the suite", _START_SECONDS)
         yield Suite(program, address, data, folder / "home")

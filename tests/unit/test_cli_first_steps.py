@@ -12,14 +12,16 @@ from services.cli.program import program
 from services.cli.serve import announce
 
 
-def suite(*services: str, recorded: bool = True) -> Any:
+def suite(*services: str, recorded: bool = True, tls: bool = False) -> Any:
     """As much of a suite as its announcement looks at."""
     return SimpleNamespace(
         services=services,
         settings=SimpleNamespace(
             server=SimpleNamespace(reflection=True), analytics=SimpleNamespace(enabled=recorded)
         ),
-        server=SimpleNamespace(address="127.0.0.1:50061", reachable_address="127.0.0.1:50061"),
+        server=SimpleNamespace(
+            address="127.0.0.1:50061", reachable_address="127.0.0.1:50061", speaks_tls=tls
+        ),
         data="data",
         metrics_port=None,
         health=SimpleNamespace(broken={}),
@@ -45,6 +47,15 @@ def test_a_server_without_chat_is_not_told_to_chat(capsys: pytest.CaptureFixture
     line = told(capsys, "auth")
     assert " chat" not in line
     assert line.endswith("whoami --server 127.0.0.1:50061")
+
+
+def test_over_tls_the_lines_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    announce(suite("auth", tls=True), Administrator("admin@example.com", "secret"))
+    out = capsys.readouterr().out
+    assert "  address  https://127.0.0.1:50061" in out
+    assert "whoami --server https://127.0.0.1:50061" in out
+    assert "ANTIPHON_CA" in out
+    assert "-plaintext" not in out
 
 
 @pytest.mark.parametrize(

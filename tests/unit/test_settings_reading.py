@@ -108,6 +108,8 @@ def test_names_of_others_are_nobodys_business(tmp_path: Path) -> None:
         ("ENABLE_ANALYTICS", "maybe"),
         ("ANTIPHON_METRICS__ADDRESS", "9464"),
         ("LLM_SERVICE_URL", "https://chat:50051/path"),
+        ("LLM_SERVICE_URL", "https://chat"),
+        ("LLM_SERVICE_URL", "ftp://chat:50051"),
         ("OPENAI_BASE_URL", "localhost:8000"),
         ("ANTIPHON_SERVER__MAX_MESSAGE_BYTES", "0"),
     ],
@@ -207,6 +209,11 @@ def test_metrics_can_be_switched_off(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("text", ["auth:50051", "http://auth:50051", "http://auth:50051/"])
 def test_peers_have_addresses(tmp_path: Path, text: str) -> None:
     assert load(tmp_path, USERS_SERVICE_URL=text).peers.auth == "auth:50051"
+
+
+@pytest.mark.parametrize("text", ["https://auth:50051", "HTTPS://auth:50051/"])
+def test_peers_may_speak_tls(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, USERS_SERVICE_URL=text).peers.auth == "https://auth:50051"
 
 
 def test_a_shared_key_makes_a_foreign_issuer(tmp_path: Path) -> None:

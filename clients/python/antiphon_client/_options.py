@@ -12,7 +12,7 @@ import grpc
 class TLS:
     """How the connection is protected.
 
-    `roots` are the certificates (PEM) of the authorities to trust, the system's by default. `certificate` and `key` (PEM)
+    `roots` are the certificates (PEM) of the authorities to trust, by default the public ones that gRPC knows. `certificate` and `key` (PEM)
     present the caller for mutual TLS. `server_name` is what the server's certificate is checked for when that is not the
     address's host.
     """
