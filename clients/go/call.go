@@ -1,0 +1,153 @@
+package antiphon
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+const requestIDHeader = "x-request-id"
+
+type triesOption struct {
+	grpc.EmptyCallOption
+	count *int
+}
+
+type noRequestIDOption struct{ grpc.EmptyCallOption }
+
+// CountTries counts in count how often a call was sent.
+func CountTries(count *int) grpc.CallOption {
+	return triesOption{count: count}
+}
+
+// NoRequestID leaves a `request_id` empty that the request leaves empty. Such a call has no protection against being done twice.
+func NoRequestID() grpc.CallOption {
+	return noRequestIDOption{}
+}
+
+// call is one call, with all its tries.
+type call struct {
+	client   *Client
+	method   string
+	request  any
+	id       string
+	policy   *policy
+	attempts attempts
+	options  []grpc.CallOption
+	trailer  metadata.MD
+	tries    *int
+	token    string
+	rejected string
+}
+
+func (c *Client) call(method string, request any, stream bool, options []grpc.CallOption) *call {
+	policy := policyOf(method)
+	call := &call{
+		client:   c,
+		method:   method,
+		policy:   policy,
+		attempts: attempts{retries: c.retries, policy: policy, stream: stream},
+		tries:    new(int),
+	}
+	call.options = append(slices.Clip(options), grpc.Trailer(&call.trailer))
+	withID := true
+	for _, option := range options {
+		switch option := option.(type) {
+		case triesOption:
+			call.tries = option.count
+		case noRequestIDOption:
+			withID = false
+		}
+	}
+	call.request, call.id = identified(request, withID)
+	return call
+}
+
+// identified gives a request that has a `request_id` one, in a copy, and returns the name of the call in the server's log.
+func identified(request any, withID bool) (any, string) {
+	if message, ok := request.(proto.Message); ok {
+		fields := message.ProtoReflect().Descriptor().Fields()
+		if field := fields.ByName("request_id"); field != nil && field.Kind() == protoreflect.StringKind {
+			if given := message.ProtoReflect().Get(field).String(); given != "" {
+				return request, given
+			}
+			if withID {
+				message = proto.Clone(message)
+				id := uuid.NewString()
+				message.ProtoReflect().Set(field, protoreflect.ValueOfString(id))
+				return message, id
+			}
+		}
+	}
+	return request, uuid.NewString()
+}
+
+// begin is the context of the next try, with the credential that it is sent with.
+func (c *call) begin(ctx context.Context) (context.Context, error) {
+	given, _ := metadata.FromOutgoingContext(ctx)
+	c.token = ""
+	if !c.policy.public && len(given.Get("authorization")) == 0 {
+		token, err := c.client.tokens.token(ctx, c.rejected)
+		if err != nil {
+			return nil, err
+		}
+		if c.token = token; token != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+		}
+	}
+	if len(given.Get(requestIDHeader)) == 0 {
+		ctx = metadata.AppendToOutgoingContext(ctx, requestIDHeader, c.id)
+	}
+	*c.tries++
+	return ctx, nil
+}
+
+// again waits until the next try. It returns what the call ends with when there is to be none.
+func (c *call) again(ctx context.Context, err error) error {
+	failure := failureOf(err, c.trailer)
+	if c.token != "" && c.rejected == "" && renews(failure) && c.client.tokens.refreshToken() != "" {
+		c.rejected = c.token
+		return nil
+	}
+	pause, ok := c.attempts.after(ctx, failure)
+	if !ok {
+		return failure
+	}
+	if err := sleep(ctx, pause); err != nil {
+		return failureOf(err, nil)
+	}
+	return nil
+}
+
+// renews tells why a token is refused that a renewal may help with. A revoked one, too: a person whose role has changed gets a
+// new one, and a session that has ended says so when it is renewed.
+func renews(failure *Error) bool {
+	switch failure.Reason {
+	case "TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_REVOKED":
+		return failure.Code == codes.Unauthenticated
+	}
+	return false
+}
+
+// Invoke makes a unary call, as often as is safe and needed. The generated clients use it.
+func (c *Client) Invoke(ctx context.Context, method string, request, response any, options ...grpc.CallOption) error {
+	call := c.call(method, request, false, options)
+	for {
+		sent, err := call.begin(ctx)
+		if err == nil {
+			err = c.conn.Invoke(sent, method, call.request, response, call.options...)
+		}
+		if err == nil || call.attempts.removed(failureOf(err, call.trailer)) {
+			return nil
+		}
+		if err := call.again(ctx, err); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package dev.antiphon.client;
+
+import io.grpc.Metadata;
+import java.time.Duration;
+
+/**
+ * What a call takes beside its request. Immutable; begin with {@link #DEFAULT}.
+ *
+ * @param timeout for the whole call, tries and pauses included; null for the client's own
+ * @param metadata sent beside the request; {@code authorization} takes the place of the client's token
+ * @param makesRequestId whether a request without a {@code request_id} gets one
+ */
+public record CallSettings(Duration timeout, Metadata metadata, boolean makesRequestId) {
+    /** The client's timeout, nothing beside the request. */
+    public static final CallSettings DEFAULT = new CallSettings(null, new Metadata(), true);
+
+    /** The same with a limit to the whole call. */
+    public CallSettings timeout(Duration timeout) {
+        return new CallSettings(timeout, metadata, makesRequestId);
+    }
+
+    /** The same with one more piece of metadata; {@code key} is in lower case. */
+    public CallSettings metadata(String key, String value) {
+        Metadata more = new Metadata();
+        more.merge(metadata);
+        more.put(Metadata.Key.of(key, Metadata.ASCII_STRING_MARSHALLER), value);
+        return new CallSettings(timeout, more, makesRequestId);
+    }
+
+    /** The same, and the request goes out without a {@code request_id}: a repeated call may then do its work twice. */
+    public CallSettings withoutRequestId() {
+        return new CallSettings(timeout, metadata, false);
+    }
+}

@@ -1,0 +1,238 @@
+//! Streams of responses: tried again until the first one has come, and no further.
+
+use std::{marker::PhantomData, time::Duration};
+
+use bytes::Bytes;
+use prost::Message;
+use tonic::{Code, metadata::MetadataMap};
+
+use crate::{
+    CallOptions, Client, Error, Method, Reply, Streaming,
+    client::{decoded, insert, metadata},
+    retry::{Attempts, Deadline},
+};
+
+/// The tries of a call, and what the present one brings.
+pub(crate) struct Pull {
+    pub(crate) attempts: Attempts,
+    pub(crate) headers: MetadataMap,
+    pub(crate) trailers: MetadataMap,
+    /// How often the call was made.
+    pub(crate) tries: u32,
+    client: Client,
+    deadline: Deadline,
+    more: Vec<(String, String)>,
+    metadata: Option<MetadataMap>,
+    token: String,
+    rejected: String,
+    stream: Option<tonic::Streaming<Bytes>>,
+}
+
+impl Pull {
+    pub(crate) fn new(
+        client: Client,
+        method: Method,
+        timeout: Option<Duration>,
+        more: Vec<(String, String)>,
+    ) -> Self {
+        let deadline = Deadline::after(timeout);
+        Self {
+            attempts: client.attempts(method, deadline),
+            headers: MetadataMap::new(),
+            trailers: MetadataMap::new(),
+            tries: 0,
+            client,
+            deadline,
+            more,
+            metadata: None,
+            token: String::new(),
+            rejected: String::new(),
+            stream: None,
+        }
+    }
+
+    /// The next message of the present try, which is begun when there is none; None at its end.
+    pub(crate) async fn next(&mut self, method: Method, request: &Bytes) -> Result<Option<Bytes>, Error> {
+        let (deadline, client) = (self.deadline, self.client.clone());
+        let step = deadline.bounds(client.target(), self.step(method, request)).await;
+        if !matches!(step, Ok(Some(_))) {
+            self.stream = None;
+        }
+        step
+    }
+
+    async fn step(&mut self, method: Method, request: &Bytes) -> Result<Option<Bytes>, Error> {
+        if self.stream.is_none() {
+            let metadata = self.beside(method).await?;
+            self.tries += 1;
+            let response = self.client.open(method, request.clone(), metadata).await?;
+            self.headers = response.metadata().clone();
+            self.stream = Some(response.into_inner());
+        }
+        let Some(stream) = &mut self.stream else {
+            return Ok(None);
+        };
+        let failed = |status| Error::of(status, self.client.target());
+        if let Some(message) = stream.message().await.map_err(failed)? {
+            return Ok(Some(message));
+        }
+        // An answer without a message may be trailers alone, which tonic takes for headers.
+        let trailers = stream.trailers().await.map_err(failed)?;
+        self.trailers = trailers.unwrap_or_else(|| std::mem::take(&mut self.headers));
+        Ok(None)
+    }
+
+    async fn beside(&mut self, method: Method) -> Result<MetadataMap, Error> {
+        let mut beside = match &self.metadata {
+            Some(known) => known.clone(),
+            None => self.metadata.insert(metadata(&self.more)?).clone(),
+        };
+        if !method.public {
+            self.token = self.client.token(&self.rejected).await?;
+            if !self.token.is_empty() && !beside.contains_key("authorization") {
+                insert(&mut beside, "authorization", &format!("Bearer {}", self.token))?;
+            }
+        }
+        if let Some(left) = self.deadline.remaining() {
+            // gRPC has eight digits for a number of units.
+            let (number, unit) = match left.as_micros() {
+                micros @ ..100_000_000 => (micros.max(1), 'u'),
+                micros => (micros / 1000, 'm'),
+            };
+            insert(&mut beside, "grpc-timeout", &format!("{}{unit}", number.min(99_999_999)))?;
+        }
+        Ok(beside)
+    }
+
+    /// The only message of a try.
+    pub(crate) async fn whole(&mut self, method: Method, request: &Bytes) -> Result<Reply<Bytes>, Error> {
+        let Some(message) = self.next(method, request).await? else {
+            return Err(Error::unreachable("the call ended without a response"));
+        };
+        while self.next(method, request).await?.is_some() {}
+        Ok(self.reply(message))
+    }
+
+    pub(crate) fn reply(&mut self, message: Bytes) -> Reply<Bytes> {
+        Reply {
+            message,
+            headers: std::mem::take(&mut self.headers),
+            trailers: std::mem::take(&mut self.trailers),
+            tries: self.tries,
+        }
+    }
+
+    /// Returns when the next try is due, and whether it is one of the retry policy; the failure when there is none.
+    pub(crate) async fn recover(&mut self, failure: Error) -> Result<bool, Error> {
+        self.stream = None;
+        if self.rejected.is_empty() && !self.token.is_empty() && self.client.renews(&failure) {
+            self.rejected.clone_from(&self.token);
+            return Ok(false);
+        }
+        let pause = self.attempts.after(failure).map_err(|failure| self.tried(failure))?;
+        tokio::time::sleep(pause).await;
+        Ok(true)
+    }
+
+    pub(crate) fn tried(&self, mut failure: Error) -> Error {
+        failure.edit().tries = self.tries;
+        failure
+    }
+
+    /// Something new has arrived.
+    pub(crate) fn progressed(&mut self) {
+        self.attempts.progressed();
+        self.rejected.clear();
+    }
+}
+
+/// The responses of a stream as they travel.
+pub struct RawEvents {
+    pull: Pull,
+    method: Method,
+    request: Bytes,
+    begun: bool,
+    ended: bool,
+}
+
+impl RawEvents {
+    /// The next response; None at the end. Dropping the stream ends the call.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while !self.ended {
+            match self.pull.next(self.method, &self.request).await {
+                Ok(Some(message)) => {
+                    self.begun = true;
+                    return Ok(Some(message));
+                }
+                Ok(None) => self.ended = true,
+                Err(failure) if self.begun => {
+                    self.ended = true;
+                    return Err(self.pull.tried(failure));
+                }
+                Err(failure) => {
+                    self.pull.recover(failure).await.inspect_err(|_| self.ended = true)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What came before the first response, once that has come.
+    pub fn headers(&self) -> &MetadataMap {
+        &self.pull.headers
+    }
+
+    /// What came behind the last response, once the end has come.
+    pub fn trailers(&self) -> &MetadataMap {
+        &self.pull.trailers
+    }
+
+    /// How often the call was tried.
+    pub fn tries(&self) -> u32 {
+        self.pull.tries
+    }
+}
+
+/// The responses of a stream.
+pub struct Events<T> {
+    raw: RawEvents,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Message + Default> Events<T> {
+    /// The next response; None at the end. Dropping the stream ends the call.
+    pub async fn next(&mut self) -> Result<Option<T>, Error> {
+        self.raw.next().await?.map(decoded).transpose()
+    }
+}
+
+impl Client {
+    /// Begins a stream, which the first `next` opens.
+    pub fn stream<R: Streaming>(&self, request: R) -> Events<R::Response> {
+        self.stream_with(request, CallOptions::default())
+    }
+
+    /// Begins a stream, with options.
+    pub fn stream_with<R: Streaming>(&self, mut request: R, options: CallOptions) -> Events<R::Response> {
+        request.identify();
+        Events {
+            raw: self.stream_bytes(R::METHOD, request.encode_to_vec().into(), options),
+            kind: PhantomData,
+        }
+    }
+
+    /// Begins a stream of an RPC that is known by name, with messages as they travel.
+    pub fn stream_bytes(&self, method: Method, request: Bytes, options: CallOptions) -> RawEvents {
+        RawEvents {
+            pull: Pull::new(self.clone(), method, options.timeout, options.metadata),
+            method,
+            request,
+            begun: false,
+            ended: false,
+        }
+    }
+}
+
+pub(crate) fn broken_record(message: String) -> Error {
+    Error::local(Code::Internal, message)
+}
