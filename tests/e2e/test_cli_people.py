@@ -15,6 +15,8 @@ from tests.e2e.conftest import StartSuite
 from tests.e2e.suite_process import COMMAND, SuiteProcess, environment
 from tests.peers.programs import eventually
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "correct horse battery"
 UNKNOWN = "0198c5a2-0000-7000-8000-0000000000ff"
 

@@ -16,7 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.fakes.key_owner import Owner, in_, owner, seconds_of
 from tests.fakes.served_suite import Metadata, Served, bearer, failure, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 LACKS_ADMIN = ("PERMISSION_DENIED", "SCOPE_REQUIRED", {"scope": "admin"})
 

@@ -26,7 +26,7 @@ from tests.fakes.served_suite import (
     words,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 STOP = chat_pb2.ON_DISCONNECT_STOP
 # What was left is stopped, and its socket closed, within this time behind its grace.

@@ -30,7 +30,7 @@ from tests.fakes.served_suite import (
     words,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 _MODELS = (
     "plain",

@@ -23,6 +23,8 @@ from tests.fakes.metered_chat import MeteredChat, metered_chat
 from tests.fakes.metering_memory import ScriptedSink, until
 from tests.fakes.runtime_services import bearer
 
+pytestmark = pytest.mark.long
+
 OK, ERROR = usage_pb2.USAGE_STATUS_SUCCESS, usage_pb2.USAGE_STATUS_ERROR
 Start = Callable[..., AbstractAsyncContextManager[MeteredChat]]
 

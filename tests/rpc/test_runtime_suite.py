@@ -25,6 +25,8 @@ from services.kernel.startup import StartupError
 from services.runtime.logs import Log
 from services.settings import Settings
 
+pytestmark = pytest.mark.long
+
 SECRET = "a secret of the tests that is long enough"
 
 
