@@ -48,7 +48,7 @@ KINDS: Mapping[str, Kind] = {
         {"ANTIPHON_AUTH__ACCESS_TOKEN_TTL": "2s", "ANTIPHON_AUTH__REFRESH_GRACE": "1s"},
     ),
     # Failed logins delay all of an address, so nobody may have to log in here.
-    "guarded": Kind("where logins fail", services=("auth",)),
+    "guarded": Kind("where failed logins are delayed", {"ANTIPHON_AUTH__LOGIN_FAILURES": "5"}, ("auth",)),
     "auth": Kind("which has the service auth alone", services=("auth",)),
 }
 
@@ -137,6 +137,7 @@ class Suite:
             "PYTHONPATH": str(ROOT),
             "XDG_CONFIG_HOME": str(self._folder / "config"),
             "ANTIPHON_METRICS__ADDRESS": "off",
+            "ANTIPHON_AUTH__LOGIN_FAILURES": "0",
             **_NO_LIMITS,
             **kind.settings,
         }
