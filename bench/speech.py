@@ -96,8 +96,10 @@ async def _round(suite: MediaSuite, stub: speech_pb2_grpc.SpeechServiceAsyncStub
     await asyncio.to_thread(suite.lag)
     long = await _heard(stub, ana, _text(100_000))
     lag = await asyncio.to_thread(suite.lag)
-    both = [asyncio.create_task(_heard(stub, one, _text(100_000))) for one in (ana, ben)]
-    await asyncio.sleep(0.5)
+    begun = asyncio.Event()
+    both = [asyncio.create_task(_heard(stub, one, _text(100_000), begun)) for one in (ana, ben)]
+    # One of them is spoken, the other waits for its turn.
+    await begun.wait()
     beside = await _heard(stub, eve, _SENTENCE)
     await asyncio.gather(*both)
     began = time.monotonic()
@@ -109,8 +111,13 @@ def _text(characters: int) -> str:
     return (_SENTENCE * (characters // len(_SENTENCE) + 1))[:characters]
 
 
-async def _heard(stub: speech_pb2_grpc.SpeechServiceAsyncStub, person: Metadata, text: str) -> _Heard:
-    """A stream to its end. Raises BenchmarkFailed."""
+async def _heard(
+    stub: speech_pb2_grpc.SpeechServiceAsyncStub,
+    person: Metadata,
+    text: str,
+    begun: asyncio.Event | None = None,
+) -> _Heard:
+    """A stream to its end; `begun` is set with its first audio, or with its end. Raises BenchmarkFailed."""
     request = speech_pb2.StreamSynthesizeRequest(
         text=text, model="espeak-ng", format=speech_pb2.AUDIO_FORMAT_MP3
     )
@@ -120,8 +127,12 @@ async def _heard(stub: speech_pb2_grpc.SpeechServiceAsyncStub, person: Metadata,
         async for event in stub.StreamSynthesize(request, metadata=person, timeout=_CALL_SECONDS):
             if event.HasField("audio") and not first:
                 first = time.monotonic() - began
+                if begun is not None:
+                    begun.set()
             if event.HasField("finished"):
                 audio = event.finished.audio_duration.ToNanoseconds() / 1e9
     except grpc.aio.AioRpcError as error:
+        if begun is not None:
+            begun.set()
         raise BenchmarkFailed(f"StreamSynthesize failed: {error.code().name}, {error.details()}") from None
     return _Heard(first, time.monotonic() - began, audio)

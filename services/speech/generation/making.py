@@ -81,7 +81,7 @@ class Maker:
         return partial(self._make, plan, recording)
 
     async def _make(self, plan: Plan, recording: Recording, progress: Progress) -> Conversion:
-        """Raises ProviderFailure, EngineStopped, EngineBusy, NotStored, Superseded and Unavailable."""
+        """Raises what the speaker raises, AudioTooLong, SpoolFull, NotStored, Superseded, IndexLost and Unavailable."""
         # What was spoken by then is used, however it ends: it has taken the engine's time, or was paid for.
         progress.used = recording
         with recording.made():

@@ -11,32 +11,7 @@ _PARTS = {"zh-yue": "yue", "zh-cmn": "zh"}
 # Where most of those live who speak a language (CLDR, likely subtags), as far as there are voices of several regions.
 _LIKELY = {"en": "us", "es": "es", "fr": "fr", "hy": "am", "nl": "nl", "pt": "br", "vi": "vn", "zh": "cn"}
 # Spanish of the Americas (UN M.49, 419).
-_LATIN_AMERICA = frozenset(
-    [
-        "ar",
-        "bo",
-        "br",
-        "bz",
-        "cl",
-        "co",
-        "cr",
-        "cu",
-        "do",
-        "ec",
-        "gt",
-        "hn",
-        "mx",
-        "ni",
-        "pa",
-        "pe",
-        "pr",
-        "py",
-        "sv",
-        "us",
-        "uy",
-        "ve",
-    ]
-)
+_LATIN_AMERICA = frozenset("ar bo br bz cl co cr cu do ec gt hn mx ni pa pe pr py sv us uy ve".split())  # noqa: SIM905 - a list of 22 lines says no more.
 _LONGEST = 10
 _SCRIPT = 4
 
@@ -49,11 +24,6 @@ def canonical(tag: str) -> str:
             return own + lower[len(part) :]
     first, dash, rest = lower.partition("-")
     return _SAME.get(first, first) + dash + rest
-
-
-def primary(tag: str) -> str:
-    """The language alone."""
-    return canonical(tag).partition("-")[0]
 
 
 def speaks(tag: str, asked: str) -> bool:
