@@ -8,7 +8,7 @@ ARGS =
 PY := .venv/bin/python
 export PYTHON
 
-.PHONY: help run test test-peers check proto-check format proto descriptors release-contract bench lock clean up up-build down logs healthcheck venv-run venv-dev
+.PHONY: help run test test-peers check proto-check format proto clients descriptors release-contract bench lock clean up up-build down logs healthcheck venv-run venv-dev
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ format: venv-dev ## Format the code and the protos
 
 proto: venv-dev ## Format the protos and regenerate gen/python and docs/reference
 	@$(PY) -m tools.contract generate
+
+clients: venv-dev ## Regenerate the stubs of clients/ (ARGS="go typescript rust" for some; Java's build makes its own)
+	@$(PY) -m tools.clients $(ARGS)
 
 descriptors: venv-dev ## Write build/antiphon.binpb, for grpcurl -protoset
 	@$(PY) -m tools.contract descriptors

@@ -15,7 +15,7 @@ from conformance.driver.building import built
 from conformance.driver.certificates import make
 from conformance.driver.failures import BuildFailed, CaseInvalid, DriverFailed, ToolsMissing
 from conformance.driver.languages import LANGUAGES
-from conformance.driver.round import play_all
+from conformance.driver.round import AT_ONCE, play_all
 from conformance.driver.table import Outcome, all_passed, table
 
 
@@ -42,7 +42,9 @@ def main() -> int:
             built(language, _tell)
         with tempfile.TemporaryDirectory(prefix="antiphon-conformance-") as folder:
             tls = make(Path(folder) / "certificates") if given.tls else None
-            outcomes = asyncio.run(play_all(languages, chosen, Path(folder), tls, _progress))
+            outcomes = asyncio.run(
+                play_all(languages, chosen, Path(folder), tls, _progress, max(1, given.at_once))
+            )
     except (BuildFailed, CaseInvalid, DriverFailed, ToolsMissing) as failure:
         _tell(str(failure))
         return 2
@@ -55,6 +57,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("languages", nargs="*", choices=[*LANGUAGES, []], help="default: all")
     parser.add_argument("--case", action="append", metavar="NAME", help="only cases with this in their name")
     parser.add_argument("--tls", action="store_true", help="over mutual TLS")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=AT_ONCE,
+        metavar="N",
+        help="cases at the same time (default: %(default)s)",
+    )
     parser.add_argument("--list", action="store_true", help="list the cases")
     return parser.parse_args()
 

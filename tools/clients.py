@@ -1,17 +1,22 @@
-"""Generates the stubs of the clients in other languages that are committed; Python's are made by tools/contract.py.
+"""Makes and checks the stubs of the clients in other languages that are committed: Python's are made by tools/contract.py, and Java's by
+its own build.
 
-python -m tools.clients [LANGUAGE …]   write the stubs of these languages, or of all
+python -m tools.clients [LANGUAGE …]         write the stubs of these languages, or of all
+python -m tools.clients check [LANGUAGE …]   end with 1 when they are not what the protos make
 
-Needs the packages of the extra `dev` and each language's own tools. The first run of a language may need its registry.
+Needs the packages of the extra `dev` and each language's own tools. The first run of a language needs its registry.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools import third_party_protos
+from tools.contract import differences, replace
 
 ROOT = Path(__file__).resolve().parent.parent
 GO_PLUGINS = (
@@ -20,11 +25,19 @@ GO_PLUGINS = (
 )
 
 
-def generate(template: str, *plugins: Path) -> None:
-    """Run buf with a template at the root of the checkout, the folders of plugins first on its path."""
-    buf = Path(sys.executable).with_name("buf")
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """What is generated for a language: `write` makes it below a folder, where the checkout has it in `folders`, and nothing else there."""
+
+    write: Callable[[Path], None]
+    folders: Sequence[str]
+
+
+def buf(template: str, target: Path, *plugins: Path) -> None:
+    """Run buf with a template of the checkout, the folders of plugins first on its path."""
+    program = Path(sys.executable).with_name("buf")
     path = os.pathsep.join([*map(str, plugins), os.environ.get("PATH", os.defpath)])
-    run([str(buf), "generate", "--template", template], {"PATH": path})
+    run([str(program), "generate", "--template", template, "-o", str(target)], {"PATH": path})
 
 
 def run(command: list[str], environment: Mapping[str, str]) -> None:
@@ -37,45 +50,59 @@ def run(command: list[str], environment: Mapping[str, str]) -> None:
         sys.exit(f"clients: {' '.join(command)} failed")
 
 
-def go() -> None:
-    """clients/go/gen, by plugins of pinned versions that are kept in build/go."""
+def go(target: Path) -> None:
+    """By plugins of pinned versions, which are kept in build/go."""
     plugins = ROOT / "build" / "go"
     for plugin in GO_PLUGINS:
         run(["go", "install", "-p", "1", plugin], {"GOBIN": str(plugins)})
-    generate("buf.gen.go.yaml", plugins)
+    buf("buf.gen.go.yaml", target, plugins)
 
 
-def typescript() -> None:
-    """clients/typescript/src/gen, by the plugin that the package's lock file names."""
-    folder = ROOT / "clients" / "typescript"
-    run(["npm", "--prefix", str(folder), "ci", "--no-audit", "--no-fund"], {})
-    generate("buf.gen.typescript.yaml", folder / "node_modules" / ".bin")
+def typescript(target: Path) -> None:
+    """By the plugin that the package's lock file names."""
+    package = ROOT / "clients" / "typescript"
+    run(["npm", "--prefix", str(package), "ci", "--no-audit", "--no-fund"], {})
+    buf("buf.gen.typescript.yaml", target, package / "node_modules" / ".bin")
 
 
-def rust() -> None:
-    """clients/rust/src/gen and the table of the conformance runner, by a generator that reads the descriptors of gen/python."""
-    client = ROOT / "clients" / "rust"
-    command = ["cargo", "run", "--quiet", "--manifest-path", str(client / "Cargo.toml")]
+def rust(target: Path) -> None:
+    """By a generator of our own, which reads the descriptors of gen/python. The conformance runner's table of methods comes with them."""
+    stubs, runner = (target / folder for folder in LANGUAGES["rust"].folders)
+    for folder in (stubs, runner):
+        folder.mkdir(parents=True, exist_ok=True)
+    command = ["cargo", "run", "--quiet", "--manifest-path", str(ROOT / "clients" / "rust" / "Cargo.toml")]
     command += ["--package", "antiphon-client-generator", "--"]
-    command += [str(ROOT / "gen" / "python" / "antiphon" / "descriptors.binpb"), str(client / "src" / "gen")]
-    command += [str(ROOT / "conformance" / "runners" / "rust" / "src" / "methods.rs")]
-    run(command, {"CARGO_TARGET_DIR": str(ROOT / "build" / "rust")})
+    command += [str(ROOT / "gen" / "python" / "antiphon" / "descriptors.binpb"), str(stubs)]
+    command += [str(runner / "methods.rs")]
+    run(command, {"CARGO_TARGET_DIR": str(ROOT / "build" / "rust"), "CARGO_BUILD_JOBS": "1"})
 
 
-LANGUAGES: Mapping[str, Callable[[], None]] = {
-    "go": go,
-    "rust": rust,
-    "typescript": typescript,
+LANGUAGES: Mapping[str, Stubs] = {
+    "go": Stubs(go, ["clients/go/gen"]),
+    "rust": Stubs(rust, ["clients/rust/src/gen", "conformance/runners/rust/src/gen"]),
+    "typescript": Stubs(typescript, ["clients/typescript/src/gen"]),
 }
 
 
-def main(names: list[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
+    checking = arguments[:1] == ["check"]
+    names = arguments[checking:]
     unknown = sorted(set(names) - set(LANGUAGES))
     if unknown:
         sys.exit(f"clients: no stubs are made for {', '.join(unknown)}; there are {', '.join(LANGUAGES)}")
     third_party_protos.write(ROOT / "build" / "protos")
-    for name in names or LANGUAGES:
-        LANGUAGES[name]()
+    changed: list[str] = []
+    for stubs in map(LANGUAGES.__getitem__, names or LANGUAGES):
+        with tempfile.TemporaryDirectory() as made:
+            stubs.write(Path(made))
+            for folder in stubs.folders:
+                changed += [f"{folder}/{name}" for name in differences(Path(made, folder), ROOT / folder)]
+                if not checking:
+                    replace(Path(made, folder), ROOT / folder)
+    if checking and changed:
+        sys.exit(
+            "clients: these are not what the protos make; run `make clients`:\n  " + "\n  ".join(changed)
+        )
 
 
 if __name__ == "__main__":

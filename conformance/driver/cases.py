@@ -30,6 +30,8 @@ OPS = {
 DEEDS = frozenset({"cut", "hold", "release", "down", "up", "restart", "kill", "expire"})
 """What a step may do to the network and the suite."""
 
+_STOPS = frozenset({"restart", "kill"})
+
 MAKERS = frozenset({"$words", "$repeat", "$echo", "$cut"})
 """How a case may have a value made."""
 
@@ -57,6 +59,11 @@ class Case:
     people: Sequence[str] = ("ana",)
     let: Mapping[str, Json] = field(default_factory=dict)
     exempt: Mapping[str, Exempt] = field(default_factory=dict)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it stops the suite, so that no other case can be played meanwhile."""
+        return not _STOPS.isdisjoint(deed for step in self.steps for deed in _deeds(step))
 
 
 def read(folder: Path = FOLDER) -> list[Case]:
@@ -123,6 +130,12 @@ def _wrong_step(step: Mapping[str, Json]) -> Iterator[str]:
     unknown = set(_operators(step.get("expect"))) - OPERATORS
     if unknown:
         yield f"nothing compares by {', '.join(sorted(unknown))}"
+
+
+def _deeds(step: Mapping[str, Json]) -> Iterator[str]:
+    for each in (step, *step.get("while", [])):
+        deeds = each.get("do", [])
+        yield from deeds if isinstance(deeds, list) else [deeds]
 
 
 def _wrong_deeds(deeds: Json, more: set[str] | frozenset[str] = frozenset()) -> Iterator[str]:

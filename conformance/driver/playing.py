@@ -80,7 +80,11 @@ class _Play:
         finally:
             for name in sorted(self._opened):
                 with contextlib.suppress(RunnerFailed):
-                    await self._runner.do("close", _SECONDS, client=name)
+                    await self._runner.do("close", _SECONDS, client=self._named(name))
+
+    def _named(self, client: str) -> str:
+        """What the runner knows a client of this case as; cases that are played at the same time have their own."""
+        return f"{self._case.name} {client}"
 
     def _made(self, value: Json) -> Json:
         value = filled(value, self._values)
@@ -102,7 +106,9 @@ class _Play:
                 "certificate": str(self._tls.client_certificate),
                 "key": str(self._tls.client_key),
             }
-        await self._runner.do("open", _SECONDS, client=name, address=self._network.address, **more)
+        await self._runner.do(
+            "open", _SECONDS, client=self._named(name), address=self._network.address, **more
+        )
         self._opened.add(name)
 
     async def _step(self, step: Mapping[str, Json]) -> list[str]:
@@ -118,7 +124,7 @@ class _Play:
             await self._open(given["client"], **{k: given[k] for k in given if k not in ("op", "client")})
             return []
         if step["op"] == "close":
-            await self._runner.do("close", _SECONDS, client=given["client"])
+            await self._runner.do("close", _SECONDS, client=self._named(given["client"]))
             self._opened.discard(given["client"])
             return []
         if step["op"] in ("login", "token") and "expect" not in step:
@@ -136,7 +142,7 @@ class _Play:
         own = ("op", "as", "at_once", "until_seconds", "within")
         fields = {key: value for key, value in given.items() if key not in own}
         if "as" in given:
-            fields["client"] = given["as"]
+            fields["client"] = self._named(given["as"])
         count, limit = given.get("at_once", 1), given.get("within", _SECONDS)
         begun = [await self._runner.begin(step["op"], **fields) for _ in range(count)]
         async with self._meanwhile(step.get("while", []), begun[0]):

@@ -157,13 +157,15 @@ class Suites:
         self.tls = tls
         self._folder = folder
         self._running: dict[str, Suite] = {}
+        self._starting = asyncio.Lock()
 
     async def of(self, kind: str) -> Suite:
         """The running suite of this kind. Raises DriverFailed."""
-        if kind not in self._running:
-            suite = self._running[kind] = Suite(kind, self._folder / kind, self.tls)
-            await suite.start()
-        return self._running[kind]
+        async with self._starting:
+            if kind not in self._running:
+                suite = self._running[kind] = Suite(kind, self._folder / kind, self.tls)
+                await suite.start()
+            return self._running[kind]
 
     async def stop(self) -> None:
         """End all of them."""

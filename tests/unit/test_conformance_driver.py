@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any
 import pytest
 
 from conformance.driver import cases
+from conformance.driver.cases import Case
 from conformance.driver.failures import CaseInvalid
+from conformance.driver.languages import Language
 from conformance.driver.matching import differences, filled
 from conformance.driver.network import Network
+from conformance.driver.round import play_all
 from conformance.driver.table import Outcome, all_passed, table
 
 
@@ -92,6 +96,30 @@ def test_what_no_driver_can_play_is_refused(tmp_path: Path, case: Any) -> None:
     (tmp_path / "calls.json").write_text(json.dumps([case]))
     with pytest.raises(CaseInvalid):
         cases.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "alone"),
+    [
+        ([{"op": "token", "as": "ana"}], False),
+        ([{"op": "token", "as": "ana", "while": [{"after_ms": 1, "do": "cut"}]}], False),
+        ([{"do": ["down", "kill"]}], True),
+        ([{"op": "token", "as": "ana", "while": [{"after_ms": 1, "do": "restart"}]}], True),
+    ],
+)
+def test_a_case_that_stops_the_suite_is_played_alone(steps: Any, alone: bool) -> None:
+    assert Case("calls/it", "It.", steps).alone is alone
+
+
+async def test_a_runner_that_never_says_hello_fails_all_cases_and_is_started_once(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    program = f"open({str(starts)!r}, 'a').write('x'); print('hello?', flush=True)"
+    mute = Language("cobol", tmp_path, [sys.executable, "-c", program])
+    chosen = [Case(f"calls/no-{number}", "It.", [{"do": "kill"}]) for number in range(3)]
+    outcomes = await play_all([mute], chosen, tmp_path, None, lambda *_: None)
+    assert starts.read_text() == "x"
+    assert [*outcomes["cobol"]] == [case.name for case in chosen]
+    assert all("protocol" in outcome.differences[0] for outcome in outcomes["cobol"].values())
 
 
 def test_the_table_tells_why_a_case_failed() -> None:

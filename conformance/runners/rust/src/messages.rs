@@ -57,7 +57,7 @@ macro_rules! table {
     };
 }
 
-include!("methods.rs");
+include!("gen/methods.rs");
 
 impl Known {
     /// The RPC `antiphon.chat.v1.ChatService/Chat`. One that the contract does not have is called with an empty message.
