@@ -122,7 +122,7 @@ func (a *Answer) take(message proto.Message) (bool, error) {
 	return true, nil
 }
 
-func (a *Answer) whole() bool {
+func (a *Answer) whole(err error) bool {
 	// Whoever asks for what comes after the last event is told that nothing does.
-	return a.ended || a.resumesAt == a.seq && !a.heard
+	return a.ended || err == nil && a.resumesAt == a.seq && !a.heard
 }

@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	authv1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/auth/v1"
 	chatv1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/chat/v1"
@@ -28,7 +30,7 @@ func TestPlainTextStaysOnThisMachine(t *testing.T) {
 		protocol string
 	}{
 		{server: "127.0.0.1:50051", target: "127.0.0.1:50051", protocol: "insecure"},
-		{server: "localhost:50051", target: "localhost:50051", protocol: "insecure"},
+		{server: " Localhost:50051\n", target: "Localhost:50051", protocol: "insecure"},
 		{server: "[::1]:50051", target: "[::1]:50051", protocol: "insecure"},
 		{server: "unix:/run/antiphon", target: "unix:/run/antiphon", protocol: "insecure"},
 		{server: "chat.example.com:443", target: "chat.example.com:443", protocol: "tls"},
@@ -44,10 +46,19 @@ func TestPlainTextStaysOnThisMachine(t *testing.T) {
 	}
 }
 
-func TestAddressesThatContradictThemselves(t *testing.T) {
+func TestAddressesThatAreRefused(t *testing.T) {
 	for server, settings := range map[string]settings{
 		"chat.example.com":       {},
 		"":                       {},
+		":50051":                 {},
+		"127.0.0.1:":             {},
+		"127.0.0.1:port":         {},
+		"127.0.0.1:65536":        {},
+		"::1:50051":              {},
+		"https://::1":            {},
+		"https://a/b":            {},
+		"https://ana:pw@a":       {},
+		"unix:":                  {},
 		"ftp://chat.example.com": {},
 		"https://127.0.0.1:1":    {plain: true},
 		"http://127.0.0.1:1":     {tls: &tls.Config{}},
@@ -78,6 +89,7 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 		again   bool
 	}{
 		{"a login", authv1.AuthService_Login_FullMethodName, Error{Code: codes.Unavailable}, false},
+		{"a change of the password", authv1.AuthService_ChangePassword_FullMethodName, Error{Code: codes.Unavailable}, false},
 		{"a broken connection", chatv1.ChatService_Chat_FullMethodName, Error{Code: codes.Unavailable}, true},
 		{"a long pause", chatv1.ChatService_Chat_FullMethodName,
 			Error{Code: codes.ResourceExhausted, Reason: "RATE_LIMITED", retryAfter: seconds(30)}, false},
@@ -105,8 +117,69 @@ func TestARequestKeepsItsID(t *testing.T) {
 	if again, _ := identified(sent, true); again != sent {
 		t.Error("a given request_id stays")
 	}
-	if bare, _ := identified(mine, false); bare.(*chatv1.ChatRequest).GetRequestId() != "" {
+	if bare, _ := identified(mine, false); bare.(*chatv1.ChatRequest).GetRequestId() != "" || !(&call{request: bare}).unprotected() {
 		t.Error("none is made when none is wanted")
+	}
+	if sent, id := identified((*chatv1.ChatRequest)(nil), true); sent.(*chatv1.ChatRequest).GetRequestId() != id {
+		t.Error("a request of nothing has one")
+	}
+}
+
+func TestATokenThatCannotTravel(t *testing.T) {
+	for _, token := range []string{"ak_é", "ak_1\n"} {
+		if _, err := New("127.0.0.1:1", WithToken(token)); err == nil {
+			t.Errorf("%q is taken", token)
+		}
+	}
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	client, err := New(silent.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := client.Stream(context.Background(), &chatv1.StreamChatRequest{}).Text()
+		ended <- err
+	}()
+	if _, err := silent.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(3 * time.Second):
+		t.Error("the stream goes on without its client")
+	}
+}
+
+func TestWhoCalledACallOff(t *testing.T) {
+	client, err := New("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	live := context.Background()
+	ended, cancel := context.WithCancel(live)
+	cancel()
+	proxy := status.Error(codes.Canceled, "reset")
+	if !errors.Is(client.failure(ended, proxy, nil), context.Canceled) || errors.Is(client.failure(live, proxy, nil), context.Canceled) {
+		t.Error("the caller has, exactly when its context has ended")
+	}
+	timed, cancel := context.WithTimeout(live, time.Hour)
+	defer cancel()
+	late := status.Error(codes.DeadlineExceeded, "time ran out")
+	if !errors.Is(client.failure(timed, late, nil), context.DeadlineExceeded) || errors.Is(client.failure(live, late, nil), context.DeadlineExceeded) {
+		t.Error("the caller's time has run out, exactly when it had one")
 	}
 }
 
@@ -122,7 +195,7 @@ func TestADownloadThatIsNotWhatTheServerSays(t *testing.T) {
 			download.take(piece)
 		}
 		var failure *Error
-		if !errors.As(download.failed, &failure) || failure.Code != codes.DataLoss || download.whole() {
+		if !errors.As(download.failed, &failure) || failure.Code != codes.DataLoss || download.whole(nil) || download.SHA256 != "" {
 			t.Error(pieces, download.failed)
 		}
 	}

@@ -3,6 +3,7 @@ package antiphon
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -26,7 +27,8 @@ func CountTries(count *int) grpc.CallOption {
 	return triesOption{count: count}
 }
 
-// NoRequestID leaves a `request_id` empty that the request leaves empty. Such a call has no protection against being done twice.
+// NoRequestID leaves a `request_id` empty that the request leaves empty. Nothing protects such a call from being done twice, so it
+// is not repeated.
 func NoRequestID() grpc.CallOption {
 	return noRequestIDOption{}
 }
@@ -71,21 +73,38 @@ func (c *Client) call(method string, request any, stream bool, options []grpc.Ca
 
 // identified gives a request that has a `request_id` one, in a copy, and returns the name of the call in the server's log.
 func identified(request any, withID bool) (any, string) {
+	message, field := requestID(request)
+	if field == nil {
+		return request, uuid.NewString()
+	}
+	if given := message.Get(field).String(); given != "" {
+		return request, given
+	}
+	id := uuid.NewString()
+	if withID {
+		filled := message.New()
+		proto.Merge(filled.Interface(), message.Interface())
+		filled.Set(field, protoreflect.ValueOfString(id))
+		request = filled.Interface()
+	}
+	return request, id
+}
+
+// requestID is the field that protects a call from being done twice; nil where the request has none.
+func requestID(request any) (protoreflect.Message, protoreflect.FieldDescriptor) {
 	if message, ok := request.(proto.Message); ok {
-		fields := message.ProtoReflect().Descriptor().Fields()
-		if field := fields.ByName("request_id"); field != nil && field.Kind() == protoreflect.StringKind {
-			if given := message.ProtoReflect().Get(field).String(); given != "" {
-				return request, given
-			}
-			if withID {
-				message = proto.Clone(message)
-				id := uuid.NewString()
-				message.ProtoReflect().Set(field, protoreflect.ValueOfString(id))
-				return message, id
-			}
+		reflected := message.ProtoReflect()
+		if field := reflected.Descriptor().Fields().ByName("request_id"); field != nil && field.Kind() == protoreflect.StringKind {
+			return reflected, field
 		}
 	}
-	return request, uuid.NewString()
+	return nil, nil
+}
+
+// unprotected tells of a request whose `request_id` was left empty on purpose.
+func (c *call) unprotected() bool {
+	message, field := requestID(c.request)
+	return field != nil && message.Get(field).String() == ""
 }
 
 // begin is the context of the next try, with the credential that it is sent with.
@@ -110,17 +129,22 @@ func (c *call) begin(ctx context.Context) (context.Context, error) {
 
 // again waits until the next try. It returns what the call ends with when there is to be none.
 func (c *call) again(ctx context.Context, err error) error {
-	failure := failureOf(err, c.trailer)
+	failure := c.client.failure(ctx, err, c.trailer)
 	if c.token != "" && c.rejected == "" && renews(failure) && c.client.tokens.refreshToken() != "" {
 		c.rejected = c.token
 		return nil
 	}
 	pause, ok := c.attempts.after(ctx, failure)
-	if !ok {
+	if !ok || c.unprotected() || c.client.isClosed() {
 		return failure
 	}
-	if err := sleep(ctx, pause); err != nil {
-		return failureOf(err, nil)
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.client.closed:
+	case <-ctx.Done():
+		return c.client.failure(ctx, ctx.Err(), nil)
 	}
 	return nil
 }
@@ -143,7 +167,7 @@ func (c *Client) Invoke(ctx context.Context, method string, request, response an
 		if err == nil {
 			err = c.conn.Invoke(sent, method, call.request, response, call.options...)
 		}
-		if err == nil || call.attempts.removed(failureOf(err, call.trailer)) {
+		if err == nil || call.attempts.removed(failureOf(err, nil)) {
 			return nil
 		}
 		if err := call.again(ctx, err); err != nil {

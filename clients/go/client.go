@@ -2,6 +2,8 @@ package antiphon
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -23,16 +25,20 @@ type Client struct {
 	Speech    speechv1.SpeechServiceClient
 	Analytics analyticsv1.AnalyticsServiceClient
 
-	conn    *grpc.ClientConn
-	retries Retries
-	tokens  *tokens
+	conn      *grpc.ClientConn
+	transport string // As messages name it.
+	retries   Retries
+	tokens    *tokens
+	closed    chan struct{}
+	end       func()
 }
 
 var _ grpc.ClientConnInterface = (*Client)(nil)
 
 // New makes a client of server, which is `host:port`, `http://host:port` (plain text), `https://host:port` (TLS) or
 // `unix:/path`. Without a scheme, loopback is spoken to in plain text and everything else over TLS, so that no token travels
-// in the open unless that was asked for. Nothing is sent yet: the connection is made by the first call.
+// in the open unless that was asked for. Nothing is sent yet: the connection is made by the first call. An error is of what was
+// given: an address that is none, options that contradict each other.
 func New(server string, options ...Option) (*Client, error) {
 	settings := settings{retries: DefaultRetries, keepalive: defaultKeepalive}
 	for _, option := range options {
@@ -42,11 +48,18 @@ func New(server string, options ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !printable(settings.token) {
+		return nil, errors.New("antiphon: a token has no characters but printable ASCII")
+	}
 	conn, err := grpc.NewClient(target, settings.dialOptions(transport)...)
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{conn: conn, retries: settings.retries.checked()}
+	client := &Client{conn: conn, transport: "in plain text", retries: settings.retries.checked(), closed: make(chan struct{})}
+	if transport.Info().SecurityProtocol == "tls" {
+		client.transport = "over TLS"
+	}
+	client.end = sync.OnceFunc(func() { close(client.closed) })
 	client.tokens = newTokens(client, settings.token, settings.refreshToken)
 	client.Auth = authv1.NewAuthServiceClient(client)
 	client.APIKeys = authv1.NewApiKeyServiceClient(client)
@@ -57,9 +70,20 @@ func New(server string, options ...Option) (*Client, error) {
 	return client, nil
 }
 
-// Close ends the connection, and every call that is under way.
+// Close ends the connection, and every call that is under way: in their errors, and in those of later calls, [errors.Is] finds
+// [net.ErrClosed].
 func (c *Client) Close() error {
+	c.end()
 	return c.conn.Close()
+}
+
+func (c *Client) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // Login begins a login session, whose access token is renewed from now on. It is never repeated by itself.

@@ -18,7 +18,7 @@ import (
 
 // Download is a file on its way. It belongs to one goroutine, and may be written once.
 type Download struct {
-	// ContentType such as `image/png`, TotalBytes and SHA256 (hexadecimal, lower case) are known once the file is written.
+	// ContentType such as `image/png`, TotalBytes and SHA256 (hexadecimal, lower case) are known once the file is written whole.
 	ContentType string
 	TotalBytes  int64
 	SHA256      string
@@ -83,8 +83,10 @@ func (d *Download) take(message proto.Message) (bool, error) {
 	chunk := piece.GetChunk()
 	fresh := chunk[min(max(0, d.written-d.arrived), int64(len(chunk))):]
 	d.arrived += int64(len(chunk))
-	if d.arrived > d.TotalBytes || piece.GetTotalBytes() != 0 && piece.GetTotalBytes() != d.TotalBytes {
-		return false, d.broken()
+	told := piece.GetSha256()
+	another := piece.GetTotalBytes() != 0 && piece.GetTotalBytes() != d.TotalBytes
+	if another || d.arrived > d.TotalBytes || told != "" && d.arrived != d.TotalBytes {
+		return false, d.broken(fmt.Sprintf("it is not the %d bytes that were announced", d.TotalBytes))
 	}
 	if len(fresh) > 0 {
 		d.digest.Write(fresh)
@@ -95,23 +97,21 @@ func (d *Download) take(message proto.Message) (bool, error) {
 			return false, errStopped
 		}
 	}
-	if told := piece.GetSha256(); told != "" {
-		d.SHA256 = hex.EncodeToString(d.digest.Sum(nil))
-		if d.arrived != d.TotalBytes || d.SHA256 != told {
-			return false, d.broken()
+	if told != "" {
+		if told != hex.EncodeToString(d.digest.Sum(nil)) {
+			return false, d.broken("its SHA-256 is not the one that the server tells")
 		}
-		d.ended = true
+		d.SHA256, d.ended = told, true
 	}
 	return len(fresh) > 0, nil
 }
 
-func (d *Download) whole() bool {
+func (d *Download) whole(error) bool {
 	return d.ended
 }
 
 // broken ends the download: what was given out is known to be wrong.
-func (d *Download) broken() error {
-	d.failed = newError(codes.DataLoss, fmt.Sprintf(
-		"the download is broken: %d of %d bytes came, or their SHA-256 is not the one that the server tells", d.arrived, d.TotalBytes))
+func (d *Download) broken(how string) error {
+	d.failed = newError(codes.DataLoss, "the download is broken: "+how)
 	return errStopped
 }

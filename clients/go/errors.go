@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -14,7 +15,8 @@ import (
 
 // Error is a call that failed; every error of a call is one, to be had by [errors.As].
 //
-// Where the caller's context was the reason, [errors.Is] finds [context.Canceled] or [context.DeadlineExceeded], too.
+// Where the caller's context ended the call, [errors.Is] finds [context.Canceled] or [context.DeadlineExceeded], too, and
+// [net.ErrClosed] where [Client.Close] did.
 type Error struct {
 	// Code is the canonical status code.
 	Code codes.Code
@@ -38,6 +40,7 @@ type Error struct {
 
 	retryAfter *time.Duration
 	status     *status.Status
+	cause      error
 }
 
 // Violation is a field, by its path in the request, and what is wrong with it.
@@ -70,11 +73,9 @@ func (e *Error) GRPCStatus() *status.Status {
 	return e.status
 }
 
-// Is tells a failure of the caller's context from others.
-func (e *Error) Is(target error) bool {
-	return e.Reason == "" &&
-		(target == context.Canceled && e.Code == codes.Canceled ||
-			target == context.DeadlineExceeded && e.Code == codes.DeadlineExceeded)
+// Unwrap is what ended the call on the caller's side; nil for all other failures.
+func (e *Error) Unwrap() error {
+	return e.cause
 }
 
 // Reason is the reason of err when a failed call is in its chain, otherwise empty.
@@ -92,15 +93,11 @@ func newError(code codes.Code, message string) *Error {
 
 // failureOf is err with what the server attached to it.
 func failureOf(err error, trailer metadata.MD) *Error {
-	var failure *Error
-	if errors.As(err, &failure) {
-		return failure
-	}
 	told, ok := status.FromError(err)
 	if !ok {
 		told = status.FromContextError(err)
 	}
-	failure = &Error{Code: told.Code(), Message: told.Message(), status: told}
+	failure := &Error{Code: told.Code(), Message: told.Message(), status: told}
 	for _, detail := range told.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
@@ -123,6 +120,31 @@ func failureOf(err error, trailer metadata.MD) *Error {
 	failure.RequestID = failure.Metadata["request_id"]
 	if ids := trailer.Get("x-request-id"); len(ids) > 0 {
 		failure.RequestID = ids[0]
+	}
+	return failure
+}
+
+// failure is what the err of a call means, where ctx is the caller's.
+func (c *Client) failure(ctx context.Context, err error, trailer metadata.MD) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	failure := failureOf(err, trailer)
+	broken := failure.Reason == "" && (failure.Code == codes.Unavailable || failure.Code == codes.Canceled)
+	switch {
+	case failure.Code == codes.Canceled && ctx.Err() != nil:
+		failure.cause = ctx.Err()
+	case failure.Code == codes.DeadlineExceeded && (failure.Reason == "" || failure.Reason == "DEADLINE_EXCEEDED"):
+		// The server counts, too, and may tell first.
+		if _, ok := ctx.Deadline(); ok {
+			failure.cause = context.DeadlineExceeded
+		}
+	case broken && c.isClosed():
+		failure = newError(codes.Canceled, "the client is closed")
+		failure.cause = net.ErrClosed
+	case broken && failure.Code == codes.Unavailable:
+		failure.Message = fmt.Sprintf("%s can't be reached %s: %s", c.conn.Target(), c.transport, failure.Message)
 	}
 	return failure
 }

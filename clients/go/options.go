@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,8 +47,11 @@ func WithRefreshToken(token string) Option {
 	return func(s *settings) { s.refreshToken = token }
 }
 
-// WithTLS protects the connection as config says; [TLSFiles] reads one from files.
+// WithTLS protects the connection as config says; [TLSFiles] reads one from files. A nil config trusts the system's authorities.
 func WithTLS(config *tls.Config) Option {
+	if config == nil {
+		config = &tls.Config{}
+	}
 	return func(s *settings) { s.tls = config }
 }
 
@@ -74,6 +78,9 @@ func WithDialOptions(options ...grpc.DialOption) Option {
 // TLSFiles reads a configuration for [WithTLS] from PEM files: the authorities to trust (empty: the system's), and, for
 // mutual TLS, the caller's certificate and its key.
 func TLSFiles(authorities, certificate, key string) (*tls.Config, error) {
+	if (certificate == "") != (key == "") {
+		return nil, errors.New("antiphon: mutual TLS needs both a certificate and its key")
+	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if authorities != "" {
 		pem, err := os.ReadFile(authorities)
@@ -85,7 +92,7 @@ func TLSFiles(authorities, certificate, key string) (*tls.Config, error) {
 			return nil, fmt.Errorf("antiphon: %s holds no certificate", authorities)
 		}
 	}
-	if certificate != "" || key != "" {
+	if certificate != "" {
 		pair, err := tls.LoadX509KeyPair(certificate, key)
 		if err != nil {
 			return nil, err
@@ -96,22 +103,17 @@ func TLSFiles(authorities, certificate, key string) (*tls.Config, error) {
 }
 
 func (s *settings) address(server string) (target string, transport credentials.TransportCredentials, err error) {
-	scheme, rest, found := strings.Cut(server, "://")
+	scheme, rest, found := strings.Cut(strings.TrimSpace(server), "://")
 	if !found {
-		scheme, rest = "", server
+		scheme, rest = "", scheme
 	}
-	rest = strings.TrimRight(rest, "/")
 	var secure bool
-	switch {
-	case scheme == "" && strings.HasPrefix(rest, "unix:"):
-		secure = false
-	case scheme == "" || scheme == "http" || scheme == "https":
-		if rest, err = withPort(rest, map[string]string{"http": "80", "https": "443"}[scheme]); err != nil {
-			return "", nil, fmt.Errorf("antiphon: %q: %w", server, err)
+	if path, unix := strings.CutPrefix(rest, "unix:"); scheme != "" || !unix || path == "" {
+		port, known := map[string]string{"": "", "http": "80", "https": "443"}[scheme]
+		if rest = withPort(strings.TrimRight(rest, "/"), port); !known || rest == "" {
+			return "", nil, fmt.Errorf("antiphon: %q is no address: write host:port, http://host:port or https://host:port", server)
 		}
 		secure = scheme == "https" || scheme == "" && !isLoopback(rest)
-	default:
-		return "", nil, fmt.Errorf("antiphon: %q: write host:port, http://host:port or https://host:port", server)
 	}
 	if s.plain && (s.tls != nil || scheme == "https") || s.tls != nil && scheme == "http" {
 		return "", nil, fmt.Errorf("antiphon: %q: TLS and plain text were both asked for", server)
@@ -122,19 +124,29 @@ func (s *settings) address(server string) (target string, transport credentials.
 	return rest, insecure.NewCredentials(), nil
 }
 
-func withPort(address, port string) (string, error) {
-	if _, _, err := net.SplitHostPort(address); err == nil {
-		return address, nil
-	} else if port == "" || address == "" {
-		return "", errors.New("an address is host:port")
+// withPort is address, with port where it names none; empty when it is no address.
+func withPort(address, port string) string {
+	host, given, err := net.SplitHostPort(address)
+	if err != nil {
+		host, given, err = net.SplitHostPort(address + ":" + port)
 	}
-	return net.JoinHostPort(strings.Trim(address, "[]"), port), nil
+	if err != nil || host == "" || strings.ContainsAny(host, "/@?# \t") {
+		return ""
+	}
+	if number, err := strconv.ParseUint(given, 10, 16); err != nil || number == 0 {
+		return ""
+	}
+	return net.JoinHostPort(host, given)
 }
 
 func isLoopback(address string) bool {
 	host, _, _ := net.SplitHostPort(address)
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+func printable(token string) bool {
+	return !strings.ContainsFunc(token, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 func (s *settings) dialOptions(transport credentials.TransportCredentials) []grpc.DialOption {

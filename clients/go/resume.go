@@ -18,8 +18,8 @@ type reader interface {
 	next() (method string, request proto.Message, response func() proto.Message)
 	// take takes a message, and tells whether it brought something new.
 	take(message proto.Message) (bool, error)
-	// whole tells, when a call has ended well, whether everything has come.
-	whole() bool
+	// whole tells, when a call has ended with err (nil: well), whether everything has come.
+	whole(err error) bool
 }
 
 // read gives r all of its messages, over as many calls as it takes. reconnected is called before each call but the first.
@@ -29,7 +29,7 @@ func (c *call) read(ctx context.Context, r reader, reconnected func()) error {
 		c.method, c.policy = method, policyOf(method)
 		c.request, c.attempts.policy = request, c.policy
 		err := c.receive(ctx, r, response)
-		if err == errStopped || err == nil && r.whole() {
+		if err == errStopped || r.whole(err) {
 			return nil
 		}
 		if err == nil {
@@ -47,18 +47,27 @@ func (c *call) receive(ctx context.Context, r reader, response func() proto.Mess
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.open(ctx, &grpc.StreamDesc{ServerStreams: true})
-	for err == nil {
+	if err != nil {
+		return err
+	}
+	for {
 		message := response()
-		if err = stream.RecvMsg(message); err == nil {
-			var fresh bool
-			if fresh, err = r.take(message); fresh {
-				c.attempts.progressed()
-				c.rejected = ""
+		if err := stream.RecvMsg(message); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		fresh, err := r.take(message)
+		if fresh {
+			c.attempts.progressed()
+			c.rejected = ""
+		}
+		if err != nil {
+			cancel()
+			// Only when receiving has failed are trailers no longer written to.
+			for stream.RecvMsg(response()) == nil {
 			}
+			return err
 		}
 	}
-	if err == io.EOF {
-		return nil
-	}
-	return err
 }

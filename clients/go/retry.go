@@ -132,15 +132,3 @@ func providerWasAsked(reason string) bool {
 	}
 	return strings.HasPrefix(reason, "PROVIDER_")
 }
-
-// sleep waits for pause, or until ctx ends.
-func sleep(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -25,7 +25,7 @@ func (c *Client) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 			return stream, nil
 		}
 	}
-	return nil, failureOf(err, nil)
+	return nil, c.failure(ctx, err, nil)
 }
 
 // open sends the call's request as a stream of the server. Whoever opens one cancels ctx in the end.
@@ -90,7 +90,7 @@ func (s *serverStream) RecvMsg(response any) error {
 			return err
 		}
 		if s.begun {
-			return failureOf(err, s.call.trailer)
+			return s.client.failure(s.ctx, err, s.call.trailer)
 		}
 		if err := s.call.again(s.ctx, err); err != nil {
 			s.failed = err
@@ -103,7 +103,7 @@ func (s *serverStream) RecvMsg(response any) error {
 // Header is that of the latest try.
 func (s *serverStream) Header() (metadata.MD, error) {
 	if s.failed != nil {
-		return nil, failureOf(s.failed, nil)
+		return nil, s.client.failure(s.ctx, s.failed, nil)
 	}
 	return s.stream.Header()
 }

@@ -36,8 +36,8 @@ type tokens struct {
 }
 
 type renewal struct {
-	done chan struct{}
-	err  error
+	done   chan struct{}
+	failed *Error
 }
 
 func newTokens(client *Client, access, refresh string) *tokens {
@@ -62,12 +62,12 @@ func (t *tokens) token(ctx context.Context, rejected string) (string, error) {
 	select {
 	case <-current.done:
 	case <-ctx.Done():
-		return "", failureOf(ctx.Err(), nil)
+		return "", t.client.failure(ctx, ctx.Err(), nil)
 	}
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	if current.err != nil && !(transient(current.err) && t.lives(rejected, 0)) {
-		return "", current.err
+	if current.failed != nil && !(transient(current.failed) && t.lives(rejected, 0)) {
+		return "", current.failed
 	}
 	return t.access, nil
 }
@@ -79,18 +79,21 @@ func (t *tokens) renew(ctx context.Context, current *renewal, refresh string) {
 	request := &authv1.RefreshTokenRequest{RefreshToken: refresh}
 	// One try: whoever needs the token has a retry loop already.
 	err := t.client.conn.Invoke(ctx, authv1.AuthService_RefreshToken_FullMethodName, request, response)
-	if err == nil {
-		t.replace(refresh, response)
-	}
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	if err != nil {
-		failure := failureOf(err, nil)
+	switch {
+	case t.refresh != refresh:
+		// Somebody has logged in or out meanwhile.
+	case err == nil:
+		t.set(response)
+	default:
+		// The time that has run out is not the caller's.
+		current.failed = t.client.failure(context.Background(), err, nil)
 		pause := refreshPause
-		if asked, ok := failure.RetryAfter(); ok {
+		if asked, ok := current.failed.RetryAfter(); ok {
 			pause = asked
 		}
-		t.rests, current.err = time.Now().Add(pause), failure
+		t.rests = time.Now().Add(pause)
 	}
 	t.renewal = nil
 	close(current.done)
@@ -106,17 +109,11 @@ type tokenPair interface {
 func (t *tokens) keep(pair tokenPair) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	t.access, t.refresh, t.ends, t.rests = pair.GetAccessToken(), pair.GetRefreshToken(), endOf(pair), time.Time{}
+	t.set(pair)
 }
 
-// replace takes the tokens that were given for refresh, unless somebody has logged in or out meanwhile.
-func (t *tokens) replace(refresh string, pair tokenPair) {
-	t.mutex.Lock()
-	same := t.refresh == refresh
-	t.mutex.Unlock()
-	if same {
-		t.keep(pair)
-	}
+func (t *tokens) set(pair tokenPair) {
+	t.access, t.refresh, t.ends, t.rests = pair.GetAccessToken(), pair.GetRefreshToken(), endOf(pair), time.Time{}
 }
 
 func (t *tokens) forget() {
@@ -139,8 +136,8 @@ func (t *tokens) lives(rejected string, margin time.Duration) bool {
 }
 
 // transient failures say nothing against a token: one that still lives is used on.
-func transient(err error) bool {
-	switch failureOf(err, nil).Code {
+func transient(failure *Error) bool {
+	switch failure.Code {
 	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Internal, codes.Unknown:
 		return true
 	}

@@ -42,9 +42,11 @@ func (c *client) bench(ctx context.Context, asked *request) (any, error) {
 }
 
 func (c *client) benchUnary(ctx context.Context, _ time.Time, count *atomic.Int64) error {
-	_, err := c.Auth.GetProfile(ctx, &authv1.GetProfileRequest{})
+	if _, err := c.Auth.GetProfile(ctx, &authv1.GetProfileRequest{}); err != nil {
+		return err
+	}
 	count.Add(1)
-	return err
+	return nil
 }
 
 func (c *client) benchStream(ctx context.Context, end time.Time, count *atomic.Int64) error {

@@ -11,6 +11,8 @@ import (
 )
 
 func (c *client) login(ctx context.Context, asked *request) (any, error) {
+	ctx, cancel := limited(ctx, asked)
+	defer cancel()
 	user, err := c.Login(ctx, asked.Email, asked.Password)
 	told := (&seen{tries: 1}).outcome(err)
 	if err == nil {

@@ -39,6 +39,8 @@ func (c *clients) do(ctx context.Context, asked *request, tell func(any)) (any, 
 	case "login":
 		return chosen.login(ctx, asked)
 	case "token":
+		ctx, cancel := limited(ctx, asked)
+		defer cancel()
 		token, err := chosen.AccessToken(ctx)
 		if err != nil {
 			return newSeen().outcome(err), nil

@@ -107,13 +107,14 @@ func jsonOf(message proto.Message) json.RawMessage {
 	return compact.Bytes()
 }
 
-// limited is ctx with the deadline and the metadata that an op asks for.
+// limited is ctx with the deadline and the metadata that an op asks for; without a deadline it has a minute.
 func limited(ctx context.Context, asked *request) (context.Context, context.CancelFunc) {
 	for key, value := range asked.Metadata {
 		ctx = metadata.AppendToOutgoingContext(ctx, key, value)
 	}
-	if asked.DeadlineMS == nil {
-		return context.WithCancel(ctx)
+	limit := time.Minute
+	if asked.DeadlineMS != nil {
+		limit = time.Duration(*asked.DeadlineMS) * time.Millisecond
 	}
-	return context.WithTimeout(ctx, time.Duration(*asked.DeadlineMS)*time.Millisecond)
+	return context.WithTimeout(ctx, limit)
 }

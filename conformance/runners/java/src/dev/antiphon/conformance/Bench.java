@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 
 /** Counts what comes in some seconds, by as many callers as are asked for. */
@@ -23,21 +24,22 @@ final class Bench {
 
     static JsonObject run(AntiphonClient client, JsonObject request) throws InterruptedException {
         String kind = request.get("kind").getAsString();
-        LongSupplier once =
-                switch (kind) {
-                    case "unary" -> () -> profile(client);
-                    case "stream" -> () -> answer(client);
-                    default -> throw new IllegalArgumentException("no bench " + kind);
-                };
         int concurrency = request.get("concurrency").getAsInt();
         long nanos = (long) (request.get("seconds").getAsDouble() * 1e9);
         LongAdder count = new LongAdder();
         long start = System.nanoTime();
+        BooleanSupplier over = () -> System.nanoTime() - start >= nanos;
+        LongSupplier once =
+                switch (kind) {
+                    case "unary" -> () -> profile(client);
+                    case "stream" -> () -> answer(client, over);
+                    default -> throw new IllegalArgumentException("no bench " + kind);
+                };
         ExecutorService threads = Executors.newFixedThreadPool(concurrency);
         List<Future<?>> callers = new ArrayList<>();
         for (int i = 0; i < concurrency; i++) {
             callers.add(threads.submit(() -> {
-                while (System.nanoTime() - start < nanos) {
+                while (!over.getAsBoolean()) {
                     count.add(once.getAsLong());
                 }
             }));
@@ -62,12 +64,13 @@ final class Bench {
         return 1;
     }
 
-    private static long answer(AntiphonClient client) {
+    private static long answer(AntiphonClient client, BooleanSupplier over) {
         long events = 0;
         StreamChatRequest request =
                 StreamChatRequest.newBuilder().setModel("echo").setMessage(TEXT).build();
         try (AnswerStream stream = client.stream(request)) {
-            for (; stream.hasNext(); stream.next()) {
+            while (!over.getAsBoolean() && stream.hasNext()) {
+                stream.next();
                 events++;
             }
         }

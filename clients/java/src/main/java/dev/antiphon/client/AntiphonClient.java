@@ -30,6 +30,7 @@ import java.util.Spliterators;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -45,6 +46,7 @@ import java.util.stream.StreamSupport;
  */
 public final class AntiphonClient implements AutoCloseable {
     private static final Duration RENEWAL = Duration.ofSeconds(30);
+    private static final Duration A_CENTURY = Duration.ofDays(36_500);
 
     private final Transport transport;
     private final Retries retries;
@@ -62,7 +64,7 @@ public final class AntiphonClient implements AutoCloseable {
         this.retries = from.retries;
         this.timeout = from.timeout;
         this.answerTimeout = from.answerTimeout;
-        this.login = new LoginSession(new Tokens(from.token, null, from.refreshToken), this::renewed);
+        this.login = new LoginSession(new Tokens(from.token, null, from.refreshToken), this::renewed, this::inBackground);
     }
 
     /**
@@ -88,7 +90,7 @@ public final class AntiphonClient implements AutoCloseable {
         return response.getUser();
     }
 
-    /** Ends the login session, and is anonymous from then on. Nothing happens when there is none. */
+    /** Ends the login session, if there is one, and forgets the tokens: the client is anonymous from then on. */
     public void logout() {
         String refresh = login.tokens().refresh();
         if (!refresh.isEmpty()) {
@@ -99,7 +101,7 @@ public final class AntiphonClient implements AutoCloseable {
 
     /** The access token or API key that calls carry, renewed when it is about to end; empty for an anonymous client. */
     public String accessToken() {
-        return login.token("", Deadline.after(timeout.toNanos(), TimeUnit.NANOSECONDS));
+        return login.token("", deadline(CallSettings.DEFAULT, timeout));
     }
 
     /** Calls a method that gives one answer. */
@@ -122,10 +124,10 @@ public final class AntiphonClient implements AutoCloseable {
         CompletableFuture<R> answer = new CompletableFuture<>();
         Context.CancellableContext context = Context.current().withCancellation();
         answer.whenComplete((response, failure) -> context.cancel(null));
-        executor.execute(context.wrap(() -> {
+        inBackground(context.wrap(() -> {
             try {
                 answer.complete(call(method, request));
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 answer.completeExceptionally(e);
             }
         }));
@@ -191,12 +193,24 @@ public final class AntiphonClient implements AutoCloseable {
 
     /** Writes an image to {@code sink}, over as many connections as it takes, and checks that it is whole. */
     public Download download(DownloadImageRequest request, OutputStream sink) throws IOException {
-        return download(ImageServiceGrpc.getDownloadImageMethod(), request, sink);
+        return download(request, sink, CallSettings.DEFAULT);
+    }
+
+    /** Writes an image to {@code sink}; the settings' timeout is for all of it. */
+    public Download download(DownloadImageRequest request, OutputStream sink, CallSettings settings)
+            throws IOException {
+        return download(ImageServiceGrpc.getDownloadImageMethod(), request, sink, settings);
     }
 
     /** Writes a conversion's audio to {@code sink}, over as many connections as it takes, and checks that it is whole. */
     public Download download(DownloadAudioRequest request, OutputStream sink) throws IOException {
-        return download(SpeechServiceGrpc.getDownloadAudioMethod(), request, sink);
+        return download(request, sink, CallSettings.DEFAULT);
+    }
+
+    /** Writes a conversion's audio to {@code sink}; the settings' timeout is for all of it. */
+    public Download download(DownloadAudioRequest request, OutputStream sink, CallSettings settings)
+            throws IOException {
+        return download(SpeechServiceGrpc.getDownloadAudioMethod(), request, sink, settings);
     }
 
     /** Ends the calls that are under way, and the connection. */
@@ -210,9 +224,9 @@ public final class AntiphonClient implements AutoCloseable {
         return new AnswerStream(transport, login, reader, settings, retries, deadline(settings, null));
     }
 
-    private <Q> Download download(MethodDescriptor<Q, ? extends Message> method, Q request, OutputStream sink)
+    private <Q> Download download(
+            MethodDescriptor<Q, ? extends Message> method, Q request, OutputStream sink, CallSettings settings)
             throws IOException {
-        CallSettings settings = CallSettings.DEFAULT;
         FileReader reader = new FileReader(Rpc.of(method, request, settings));
         try (ServerStream<ByteString> chunks =
                 new ServerStream<>(transport, login, reader, settings, retries, deadline(settings, null))) {
@@ -227,13 +241,25 @@ public final class AntiphonClient implements AutoCloseable {
         RefreshTokenRequest request =
                 RefreshTokenRequest.newBuilder().setRefreshToken(old.refresh()).build();
         CallSettings settings = CallSettings.DEFAULT.timeout(RENEWAL);
-        RefreshTokenResponse response =
-                exchange(AuthServiceGrpc.getRefreshTokenMethod(), request, settings).response();
+        Rpc<RefreshTokenRequest, RefreshTokenResponse> rpc =
+                Rpc.of(AuthServiceGrpc.getRefreshTokenMethod(), request, settings);
+        RefreshTokenResponse response = transport
+                .call(rpc, settings, Retries.NONE, deadline(settings, null), login)
+                .response();
         return Tokens.of(response.getAccessToken(), response.getRefreshToken(), response.getAccessTokenExpireTime());
     }
 
     private static Deadline deadline(CallSettings settings, Duration otherwise) {
         Duration limit = settings.timeout() == null ? otherwise : settings.timeout();
-        return limit == null ? null : Deadline.after(limit.toNanos(), TimeUnit.NANOSECONDS);
+        boolean limited = limit != null && limit.compareTo(A_CENTURY) < 0;
+        return limited ? Deadline.after(limit.toNanos(), TimeUnit.NANOSECONDS) : null;
+    }
+
+    private void inBackground(Runnable work) {
+        try {
+            executor.execute(work);
+        } catch (RejectedExecutionException e) {
+            throw new IllegalStateException("the client is closed", e);
+        }
     }
 }

@@ -1,6 +1,7 @@
 package dev.antiphon.client;
 
 import java.time.Duration;
+import java.util.Objects;
 
 /** What a client can be told at its making. */
 public final class AntiphonClientBuilder {
@@ -19,7 +20,7 @@ public final class AntiphonClientBuilder {
 
     /** How the connection is protected. */
     public AntiphonClientBuilder tls(Tls tls) {
-        this.tls = tls;
+        this.tls = Objects.requireNonNull(tls, "plain text has a method of its own");
         return this;
     }
 
@@ -50,7 +51,7 @@ public final class AntiphonClientBuilder {
         return this;
     }
 
-    /** How long a call may take, tries and pauses included; 30 seconds unless told otherwise. */
+    /** How long a call may take, tries and pauses included; 30 seconds unless told otherwise, null for no limit. */
     public AntiphonClientBuilder timeout(Duration timeout) {
         this.timeout = timeout;
         return this;

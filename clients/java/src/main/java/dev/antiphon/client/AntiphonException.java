@@ -127,6 +127,11 @@ public final class AntiphonException extends RuntimeException {
         return "AntiphonException: " + name + ": " + getMessage();
     }
 
+    /** The same for another caller, who counts tries of their own. */
+    AntiphonException again() {
+        return new AntiphonException(code, getMessage(), details, headers, trailers, this);
+    }
+
     AntiphonException after(int tries) {
         this.tries = tries;
         return this;

@@ -17,6 +17,7 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -28,19 +29,30 @@ final class Failures {
 
     private Failures() {}
 
-    static AntiphonException of(StatusRuntimeException failed, Metadata headers, String target) {
+    /** {@code how} the {@code target} was spoken to. */
+    static AntiphonException of(StatusRuntimeException failed, Metadata headers, String target, String how) {
         Metadata trailers = failed.getTrailers() == null ? new Metadata() : failed.getTrailers();
-        Status.Code code = failed.getStatus().getCode();
+        Status.Code code = code(failed.getStatus());
         Details details = details(failed, trailers);
         String message = Optional.ofNullable(failed.getStatus().getDescription()).orElse(code.name());
-        if (details.reason().isEmpty() && code == Status.Code.UNAVAILABLE) {
-            message = target + " can't be reached: " + cause(failed, message);
-        } else if (details.reason().isEmpty() && code == Status.Code.DEADLINE_EXCEEDED) {
-            message = target + " did not answer in time";
-        } else if (code == Status.Code.CANCELLED && Context.current().isCancelled()) {
+        if (code == Status.Code.CANCELLED && Context.current().isCancelled()) {
             message = "the caller has cancelled";
+        } else if (details.reason().isEmpty()) {
+            message = switch (code) {
+                case UNAVAILABLE -> target + " can't be reached " + how + ": " + cause(failed, message);
+                case DEADLINE_EXCEEDED -> target + " did not answer in time";
+                // Such as the answer of a server that speaks another protocol.
+                case INTERNAL, UNKNOWN -> target + " failed: " + cause(failed, message);
+                default -> message;
+            };
         }
         return new AntiphonException(code, message, details, headers, trailers, failed);
+    }
+
+    private static Status.Code code(Status status) {
+        // A call that begins while its connection ends: https://github.com/grpc/grpc-java/issues/7376
+        boolean broken = status.getCode() == Status.Code.UNKNOWN && status.getCause() instanceof ClosedChannelException;
+        return broken ? Status.Code.UNAVAILABLE : status.getCode();
     }
 
     /** What lies below gRPC's "io exception", such as a refused connection or a certificate that is not trusted. */
@@ -49,7 +61,8 @@ final class Failures {
         while (deepest.getCause() != null) {
             deepest = deepest.getCause();
         }
-        return deepest == failed || deepest.getMessage() == null ? otherwise : deepest.getMessage();
+        String below = deepest == failed ? null : deepest.getMessage();
+        return below == null || otherwise.contains(below) ? otherwise : below;
     }
 
     private static Details details(StatusRuntimeException failed, Metadata trailers) {

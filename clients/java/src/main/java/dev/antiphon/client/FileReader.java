@@ -13,6 +13,7 @@ final class FileReader implements Reader<Message, ByteString> {
     private final Rpc<?, ? extends Message> rpc;
     private final MessageDigest digest = sha256();
     private String contentType = "";
+    private boolean begun;
     private long total;
     private long taken;
     private long position;
@@ -35,17 +36,21 @@ final class FileReader implements Reader<Message, ByteString> {
 
     @Override
     public ByteString take(Message response) {
-        if (position == 0 && taken == 0) {
+        if (!begun) {
             contentType = text(response, "content_type");
             total = (long) field(response, "total_bytes");
+            begun = true;
         }
-        told = text(response, "sha256");
         ByteString chunk = (ByteString) field(response, "chunk");
         int known = (int) Math.min(chunk.size(), taken - position);
         position += chunk.size();
         ByteString fresh = chunk.substring(known);
         taken += fresh.size();
         digest.update(fresh.asReadOnlyByteBuffer());
+        told = text(response, "sha256");
+        if (position > total || (ended() && position != total)) {
+            throw broken("it is not the " + total + " bytes that were announced");
+        }
         return fresh.isEmpty() ? null : fresh;
     }
 
@@ -64,13 +69,14 @@ final class FileReader implements Reader<Message, ByteString> {
     /** What has come. Throws AntiphonException when that is not what the server has. */
     Download whole(int tries) {
         String sha256 = HexFormat.of().formatHex(digest.digest());
-        if (taken != total || !sha256.equals(told)) {
-            throw new AntiphonException(
-                    Code.DATA_LOSS,
-                    taken + " bytes with SHA-256 " + sha256 + " came; the server has " + total + " with " + told,
-                    AntiphonException.Details.NONE);
+        if (!sha256.equals(told)) {
+            throw broken("its SHA-256 is not the one that the server tells");
         }
         return new Download(contentType, taken, sha256, tries);
+    }
+
+    private static AntiphonException broken(String how) {
+        return new AntiphonException(Code.DATA_LOSS, "the download is broken: " + how, AntiphonException.Details.NONE);
     }
 
     private static String text(Message response, String name) {

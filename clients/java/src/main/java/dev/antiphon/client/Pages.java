@@ -33,6 +33,9 @@ final class Pages<Q extends Message, R extends Message> implements Iterator<R> {
 
     private Q following(R page) {
         FieldDescriptor next = page.getDescriptorForType().findFieldByName("next_page_token");
+        if (next == null) {
+            throw new IllegalArgumentException(page.getDescriptorForType().getFullName() + " is no page of a list");
+        }
         String token = (String) page.getField(next);
         if (token.isEmpty()) {
             return null;

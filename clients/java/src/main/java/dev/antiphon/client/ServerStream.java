@@ -146,6 +146,7 @@ public class ServerStream<T> implements Iterator<T>, AutoCloseable {
         }
 
         private <Q, S extends R> Iterator<S> open(Rpc<Q, S> rpc) {
+            token = "";
             token = rpc.sendsCredential() ? login.token(rejected, deadline) : "";
             current = transport.new Try(rpc, settings, token, deadline);
             return current.open(rpc.method(), rpc.request());

@@ -1,6 +1,5 @@
 package dev.antiphon.client;
 
-import dev.antiphon.client.AntiphonException.Details;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
@@ -11,18 +10,16 @@ import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.ManagedChannelRegistry.ProviderNotFoundException;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
-import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
 
 /** One channel, and single tries over it: what travels beside them, and what they fail with. */
@@ -37,20 +34,19 @@ final class Transport implements AutoCloseable {
 
     private final ManagedChannel channel;
     private final String target;
+    private final String how;
     private final CompletableFuture<Void> closed = new CompletableFuture<>();
 
     Transport(Address address, Tls tls) {
-        ChannelCredentials credentials = tls == null ? InsecureChannelCredentials.create() : tls.credentials();
-        ManagedChannelBuilder<?> builder =
-                Grpc.newChannelBuilderForAddress(address.host(), address.port(), credentials)
-                        .userAgent("antiphon-java")
-                        .keepAliveTime(30, TimeUnit.SECONDS)
-                        .keepAliveTimeout(10, TimeUnit.SECONDS)
-                        .maxInboundMessageSize(LARGEST_ANSWER)
-                        .maxInboundMetadataSize(LARGEST_METADATA)
-                        // There is one retry loop, and it is above this.
-                        .disableRetry()
-                        .disableServiceConfigLookUp();
+        ManagedChannelBuilder<?> builder = builder(address, tls)
+                .userAgent("antiphon-java")
+                .keepAliveTime(30, TimeUnit.SECONDS)
+                .keepAliveTimeout(10, TimeUnit.SECONDS)
+                .maxInboundMessageSize(LARGEST_ANSWER)
+                .maxInboundMetadataSize(LARGEST_METADATA)
+                // There is one retry loop, and it is above this.
+                .disableRetry()
+                .disableServiceConfigLookUp();
         if (address.loopback()) {
             // A proxy that the environment names can't know what listens on this machine.
             builder.proxyDetector(anything -> null);
@@ -60,6 +56,7 @@ final class Transport implements AutoCloseable {
         }
         this.channel = builder.build();
         this.target = address.toString();
+        this.how = tls == null ? "in plain text" : "over TLS";
     }
 
     /** One try, and what it shows beside its answer. */
@@ -101,7 +98,7 @@ final class Transport implements AutoCloseable {
 
         AntiphonException failure(StatusRuntimeException e) {
             refuseWhenClosed();
-            return Failures.of(e, headers(), target);
+            return Failures.of(e, headers(), target, how);
         }
 
         Metadata headers() {
@@ -157,24 +154,14 @@ final class Transport implements AutoCloseable {
 
     /** Waits, until the caller cancels or the client is closed at most. */
     void pause(Duration pause, Attempts attempts) {
-        CompletableFuture<Void> cancelled = new CompletableFuture<>();
-        Context.CancellationListener listener = context -> cancelled.complete(null);
-        Context.current().addListener(listener, Runnable::run);
         try {
-            CompletableFuture.anyOf(closed, cancelled).get(pause.toNanos(), TimeUnit.NANOSECONDS);
-            refuseWhenClosed();
-            throw new AntiphonException(Code.CANCELLED, "the caller has cancelled", Details.NONE).after(attempts.tries());
-        } catch (TimeoutException e) {
-            // gRPC would wait longer before it tries to connect again, and fail the calls in between.
-            channel.resetConnectBackoff();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new AntiphonException(Code.CANCELLED, "the thread was interrupted", Details.NONE).after(attempts.tries());
-        } catch (ExecutionException e) {
-            throw new IllegalStateException(e);
-        } finally {
-            Context.current().removeListener(listener);
+            Waiting.until(closed, pause.toNanos());
+        } catch (AntiphonException cancelled) {
+            throw cancelled.after(attempts.tries());
         }
+        refuseWhenClosed();
+        // gRPC would wait longer before it tries to connect again, and fail the calls in between.
+        channel.resetConnectBackoff();
     }
 
     boolean isClosed() {
@@ -191,6 +178,15 @@ final class Transport implements AutoCloseable {
     private void refuseWhenClosed() {
         if (isClosed()) {
             throw new IllegalStateException("the client is closed");
+        }
+    }
+
+    private static ManagedChannelBuilder<?> builder(Address address, Tls tls) {
+        ChannelCredentials credentials = tls == null ? InsecureChannelCredentials.create() : tls.credentials();
+        try {
+            return Grpc.newChannelBuilderForAddress(address.host(), address.port(), credentials);
+        } catch (IllegalArgumentException | ProviderNotFoundException e) {
+            throw new IllegalArgumentException("a certificate or key can't be used: " + e.getMessage(), e);
         }
     }
 
