@@ -1,5 +1,7 @@
 //! Logs in and asks: `cargo run --example ask -- EMAIL PASSWORD`.
 
+use std::io::{Write, stdout};
+
 use antiphon_client::{
     Client,
     chat::v1::{StreamChatRequest, chat_event::Event, stream_chat_request::Input},
@@ -17,7 +19,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(event) = answer.next().await? {
         if let Some(Event::TextDelta(delta)) = event.event {
             print!("{}", delta.text);
+            stdout().flush()?;
         }
     }
+    println!();
     Ok(())
 }

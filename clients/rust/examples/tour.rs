@@ -47,16 +47,11 @@ async fn calls(client: &Client, email: &str, password: &str) -> Outcome {
     let reply = client.call(request).await?;
     println!("{}", reply.generation.unwrap_or_default().text);
 
-    let mut request = ListSessionsRequest { page_size: 100, ..Default::default() };
-    loop {
-        let page = client.call(request.clone()).await?;
+    let mut pages = client.pages(ListSessionsRequest { page_size: 100, ..Default::default() });
+    while let Some(page) = pages.next().await? {
         for session in page.sessions {
             println!("{}", session.title);
         }
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
     }
     Ok(())
 }
@@ -89,8 +84,11 @@ async fn files(client: &Client) -> Outcome {
     let request = GenerateImageRequest { prompt: "a cat".to_owned(), ..Default::default() };
     for image in client.call(request).await?.images {
         let request = DownloadImageRequest { image_id: image.image_id, ..Default::default() };
-        let file = client.download(request).await?;
-        println!("{} bytes of {}, {}", file.bytes.len(), file.content_type, file.sha256);
+        let mut download = client.download(request);
+        while let Some(chunk) = download.next().await? {
+            println!("{} bytes of {}", chunk.len(), download.total_bytes());
+        }
+        println!("{} {}", download.content_type(), download.sha256());
     }
 
     let mut speech = client.stream(StreamSynthesizeRequest {

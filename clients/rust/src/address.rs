@@ -2,7 +2,15 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+const HOW_TO_WRITE: &str = "write host:port, http://host:port or https://host:port";
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// How a connection is protected. All are PEM.
 #[derive(Clone, Default)]
@@ -33,15 +41,32 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
+/// Whom a client calls, as failures tell it.
+pub(crate) struct Target {
+    server: String,
+    protected: bool,
+}
+
+impl Target {
+    pub(crate) fn lost(&self, why: &str) -> String {
+        let how = if self.protected { "over TLS" } else { "in plain text" };
+        format!("{} can't be reached {how}: {why}", self.server)
+    }
+
+    pub(crate) fn late(&self) -> String {
+        format!("{} did not answer in time", self.server)
+    }
+}
+
 /// A connection to `server`, made by the first call: `host:port`, `http://host:port` or `https://host:port`.
 ///
 /// Without a scheme and without `tls`, loopback is spoken to in plain text and everything else over TLS, so that no token
 /// travels in the open unless that was asked for by name.
-pub(crate) fn channel(server: &str, tls: Option<&Tls>) -> Result<Channel, AddressError> {
-    let wrong = |text: &dyn fmt::Display| AddressError(format!("{server}: {text}"));
+pub(crate) fn channel(server: &str, tls: Option<&Tls>) -> Result<(Channel, Target), AddressError> {
+    let wrong = |text: &dyn fmt::Display| AddressError(format!("{server:?}: {text}"));
     let (scheme, rest) = match server.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
-        Some(_) => return Err(wrong(&"write host:port, http://host:port or https://host:port")),
+        Some(_) => return Err(wrong(&HOW_TO_WRITE)),
         None => (None, server),
     };
     if scheme == Some("http") && tls.is_some() {
@@ -52,18 +77,33 @@ pub(crate) fn channel(server: &str, tls: Option<&Tls>) -> Result<Channel, Addres
         None => tls.is_some() || !is_loopback(rest),
     };
     let uri = format!("{}://{rest}", if protected { "https" } else { "http" });
-    let mut endpoint = Endpoint::from_shared(uri)
-        .and_then(|endpoint| endpoint.user_agent("antiphon-rust"))
+    let uri: Uri = uri.parse().map_err(|_| wrong(&HOW_TO_WRITE))?;
+    if (scheme.is_none() && uri.port().is_none()) || uri.path_and_query().is_some_and(|path| path != "/") {
+        return Err(wrong(&HOW_TO_WRITE));
+    }
+    let mut endpoint = Endpoint::from(uri)
+        .user_agent("antiphon-rust")
         .map_err(|error| wrong(&error))?
-        .connect_timeout(Duration::from_secs(10))
+        .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10))
-        .http2_adaptive_window(true);
+        // A stream that is not read fills its own window, and must leave room in the connection's for all others.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
     if protected {
         let tls = tls.cloned().unwrap_or_default();
+        if tls.roots.as_ref().is_some_and(|roots| !String::from_utf8_lossy(roots).contains(CERTIFICATE)) {
+            return Err(wrong(&"the roots hold no certificate in PEM"));
+        }
         endpoint = endpoint.tls_config(config(tls)).map_err(|error| wrong(&error))?;
     }
-    Ok(endpoint.connect_lazy())
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // Given a connector, tonic counts the handshake of TLS into the time to connect; left alone, a server that keeps silent
+    // there would be waited for without end.
+    Ok((endpoint.connect_with_connector_lazy(tcp), Target { server: server.to_owned(), protected }))
 }
 
 fn config(tls: Tls) -> ClientTlsConfig {
@@ -103,7 +143,25 @@ mod tests {
 
     #[test]
     fn plain_text_and_tls_contradict_each_other() {
-        let failure = channel("http://127.0.0.1:1", Some(&Tls::default())).unwrap_err();
-        assert!(failure.to_string().contains("plain text"));
+        assert!(refusal("http://127.0.0.1:1", Some(&Tls::default())).contains("plain text"));
+    }
+
+    #[test]
+    fn an_address_that_means_nothing_is_told_how_to_write_one() {
+        for server in
+            ["", "localhost", "ftp://x:1", "unix:/tmp/x", "::1:1", "x:99999", "a b:1", "http://x:1/path"]
+        {
+            assert!(refusal(server, None).contains(HOW_TO_WRITE), "{server}");
+        }
+    }
+
+    #[test]
+    fn roots_that_are_no_certificates_are_refused() {
+        let tls = Tls { roots: Some(b"ca.pem".to_vec()), ..Tls::default() };
+        assert!(refusal("https://127.0.0.1:1", Some(&tls)).contains("no certificate"));
+    }
+
+    fn refusal(server: &str, tls: Option<&Tls>) -> String {
+        channel(server, tls).err().map_or(String::new(), |failure| failure.to_string())
     }
 }

@@ -1,5 +1,7 @@
 //! An answer: a record of numbered events, read to its end whatever happens to the connection.
 
+use std::fmt;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -10,12 +12,13 @@ use crate::{
         chat_event::Event,
     },
     client::decoded,
-    stream::{Pull, broken_record},
+    stream::Pull,
 };
 
 /// The events of an answer, each once and in order. When the connection breaks, it goes on after the last one that came.
 ///
 /// Dropping it ends the watching; the request's `on_disconnect` tells what becomes of the generation.
+#[must_use = "an answer is asked for by `next`"]
 pub struct Answer {
     pull: Pull,
     method: Method,
@@ -71,6 +74,15 @@ impl Client {
     }
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("generation_id", &self.generation_id)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Answer {
     fn new<R: Rpc>(client: &Client, request: &R, options: CallOptions) -> Self {
         Self {
@@ -89,24 +101,32 @@ impl Answer {
         }
     }
 
-    /// The next event; None after `finished`.
+    /// The next event; None after `finished`, and after a failure. Dropping the future of `next`, as `select!` does, loses nothing.
     pub async fn next(&mut self) -> Result<Option<ChatEvent>, Error> {
         while !self.ended {
             let failure = match self.pull.next(self.method, &self.request).await {
                 Ok(Some(bytes)) => match self.take(bytes) {
                     Ok(None) => continue,
-                    event => return event.inspect_err(|_| self.ended = true),
+                    event => return event.map_err(|failure| self.end(failure)),
                 },
                 Ok(None) if self.at_its_end() => break,
+                // What breaks behind the last event is nobody's loss.
+                Err(_) if self.finished.is_some() => break,
                 Ok(None) => Error::unreachable("the stream ended before the answer did"),
                 Err(failure) => failure,
             };
-            let paused = self.pull.recover(failure).await.inspect_err(|_| self.ended = true)?;
+            let paused = self.pull.recover(failure).map_err(|failure| self.end(failure))?;
             self.reconnects += u32::from(paused);
             self.go_on();
         }
         self.ended = true;
         Ok(None)
+    }
+
+    fn end(&mut self, failure: Error) -> Error {
+        self.pull.stop();
+        self.ended = true;
+        self.pull.tried(failure)
     }
 
     /// The event of a response, if it is new. Both RPCs answer with one field of one type.
@@ -119,7 +139,7 @@ impl Answer {
             return Ok(None);
         }
         if event.first_seq != self.seq + 1 || event.first_seq > event.seq {
-            return Err(broken_record(format!(
+            return Err(Error::broken(format!(
                 "after position {} came an event that covers {} to {}",
                 self.seq, event.first_seq, event.seq
             )));

@@ -1,6 +1,6 @@
 //! What a call is: an RPC by the type of its request, and how it is made.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use prost::Message;
 use tonic::metadata::MetadataMap;
@@ -76,13 +76,22 @@ pub trait Unary: Rpc {}
 pub trait Streaming: Rpc {}
 
 /// How a call is made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CallOptions {
     /// Time for the whole call, tries and pauses included. None: 30 seconds, ten minutes for what makes something, and no limit
     /// for streams.
     pub timeout: Option<Duration>,
-    /// More metadata, ASCII keys and values. It takes the place of what the client would send.
+    /// More metadata, ASCII keys and values. It takes the place of what the client would send: with an `authorization` of its
+    /// own a call neither uses nor renews the client's tokens.
     pub metadata: Vec<(String, String)>,
+}
+
+impl fmt::Debug for CallOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        let keys: Vec<_> = self.metadata.iter().map(|(key, _)| key).collect();
+        f.debug_struct("CallOptions").field("timeout", &self.timeout).field("metadata", &keys).finish()
+    }
 }
 
 /// A response, and what came with it.
@@ -97,4 +106,16 @@ pub struct Reply<T> {
     pub trailers: MetadataMap,
     /// How often the call was tried.
     pub tries: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_that_may_be_secret_is_not_shown() {
+        let metadata = vec![("authorization".to_owned(), "Bearer secret".to_owned())];
+        let shown = format!("{:?}", CallOptions { metadata, ..CallOptions::default() });
+        assert!(shown.contains("authorization") && !shown.contains("secret"), "{shown}");
+    }
 }

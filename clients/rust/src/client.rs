@@ -1,6 +1,8 @@
 //! The client: a connection, who calls, and the one retry loop.
 
 use std::{
+    fmt,
+    panic::resume_unwind,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -9,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
+use tokio::sync::OwnedMutexGuard;
 use tonic::{
     Code, Request,
     client::Grpc,
@@ -18,7 +21,8 @@ use tonic::{
 use uuid::Uuid;
 
 use crate::{
-    AddressError, CallOptions, Error, Method, Reply, Retries, Rpc, Tls, Unary, address,
+    AddressError, CallOptions, Error, Method, Reply, Retries, Rpc, Tls, Unary,
+    address::{self, Target},
     auth::v1::{LoginRequest, LogoutRequest, RefreshTokenRequest, User},
     codec::BytesCodec,
     retry::{Attempts, Deadline},
@@ -32,6 +36,7 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a client is told at its making.
 #[derive(Clone, Debug)]
+#[must_use = "`build` makes the client"]
 pub struct Builder {
     server: String,
     tls: Option<Tls>,
@@ -64,30 +69,45 @@ impl Builder {
         self
     }
 
-    /// The client; within a Tokio runtime. The first call connects.
+    /// The client; within a Tokio runtime. The first call connects. Fails when the address is none, or contradicts `tls`, or a
+    /// certificate can't be read.
     pub fn build(self) -> Result<Client, AddressError> {
+        let (channel, target) = address::channel(&self.server, self.tls.as_ref())?;
         Ok(Client(Arc::new(Inner {
-            channel: address::channel(&self.server, self.tls.as_ref())?,
-            target: self.server,
+            channel,
+            target,
             retries: self.retries,
             tokens: Mutex::new(self.tokens),
-            rests_until: Mutex::new(Instant::now()),
-            renewing: tokio::sync::Mutex::new(()),
+            renewing: Arc::default(),
         })))
     }
 }
 
 /// A client of one server. Clones share its connection and its tokens.
+///
+/// The connection is closed when the last clone and the last call are gone.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
 struct Inner {
     channel: Channel,
-    target: String,
+    target: Target,
     retries: Retries,
     tokens: Mutex<Tokens>,
-    rests_until: Mutex<Instant>,
-    renewing: tokio::sync::Mutex<()>,
+    renewing: Arc<tokio::sync::Mutex<Renewals>>,
+}
+
+/// How the last renewal went. Whoever renews, logs in or logs out holds it.
+#[derive(Default)]
+struct Renewals {
+    rest_until: Option<Instant>,
+    failed: Option<(Instant, Error)>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -107,7 +127,7 @@ impl Client {
         self.0.channel.clone()
     }
 
-    /// Logs in. From now on the client renews its access token by itself. Never repeated.
+    /// Logs in. From now on the client renews its access token by itself. Never repeated; goes on when its caller goes away.
     pub async fn login(&self, email: &str, password: &str) -> Result<User, Error> {
         let request =
             LoginRequest { email: email.to_owned(), password: password.to_owned(), ..Default::default() };
@@ -181,7 +201,7 @@ impl Client {
             if method.removes() && pull.attempts.removed(&failure) {
                 return Ok(pull.reply(Bytes::new()));
             }
-            pull.recover(failure).await?;
+            pull.recover(failure)?;
         }
     }
 
@@ -190,21 +210,19 @@ impl Client {
         Attempts::new(&self.0.retries, deadline, repeatable, method.provider_is_final())
     }
 
-    pub(crate) fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &Target {
         &self.0.target
     }
 
     /// Begins one try.
     pub(crate) async fn open(
-        &self,
+        self,
         method: Method,
         request: Bytes,
         metadata: MetadataMap,
     ) -> Result<tonic::Response<tonic::Streaming<Bytes>>, Error> {
         let mut grpc = Grpc::new(self.channel()).max_decoding_message_size(LARGEST_MESSAGE);
-        grpc.ready()
-            .await
-            .map_err(|error| Error::unreachable(format!("{} can't be reached: {error}", self.target())))?;
+        grpc.ready().await.map_err(|error| Error::unreachable(self.target().lost(&error.to_string())))?;
         let request = Request::from_parts(metadata, Default::default(), request);
         let path = PathAndQuery::from_static(method.path);
         // A unary call is read as a stream of one message, since tonic's own way mixes headers and trailers.
@@ -219,7 +237,21 @@ impl Client {
         if tokens.usable(rejected) {
             return Ok(tokens.access);
         }
-        self.uncancelled(self.clone().renewal(rejected.to_owned())).await
+        let asked = Instant::now();
+        let held = self.0.renewing.clone().lock_owned().await;
+        // Another call may have renewed them meanwhile; and whoever could not a moment ago is not asked again by every call.
+        let tokens = self.tokens().clone();
+        let rests = held.rest_until.is_some_and(|end| Instant::now() < end);
+        if tokens.usable(rejected) || (tokens.still_good(rejected) && rests) {
+            return Ok(tokens.access);
+        }
+        // A renewal that has failed since was this call's as well.
+        if let Some((when, failure)) = &held.failed
+            && *when > asked
+        {
+            return Err(failure.clone());
+        }
+        self.uncancelled(self.clone().renewal(held, rejected.to_owned())).await
     }
 
     /// Whether a renewal may help against this failure of a call that was sent with a token.
@@ -228,17 +260,20 @@ impl Client {
     }
 
     /// A renewal is a call, and calls may need one: the type is named where the circle begins.
-    fn renewal(self, rejected: String) -> Pin<Box<dyn Future<Output = Result<String, Error>> + Send>> {
-        Box::pin(async move { self.renew(&rejected).await })
+    fn renewal(
+        self,
+        mut held: OwnedMutexGuard<Renewals>,
+        rejected: String,
+    ) -> Pin<Box<dyn Future<Output = Result<String, Error>> + Send>> {
+        Box::pin(async move {
+            let renewed = self.renew(&mut held, &rejected).await;
+            held.failed = renewed.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+            renewed
+        })
     }
 
-    async fn renew(&self, rejected: &str) -> Result<String, Error> {
-        let _held = self.0.renewing.lock().await;
+    async fn renew(&self, held: &mut Renewals, rejected: &str) -> Result<String, Error> {
         let tokens = self.tokens().clone();
-        // Another call may have renewed them meanwhile; and whoever could not a moment ago is not asked again by every call.
-        if tokens.usable(rejected) || (tokens.still_good(rejected) && Instant::now() < *self.rests_until()) {
-            return Ok(tokens.access);
-        }
         let request = RefreshTokenRequest { refresh_token: tokens.refresh.clone() };
         let deadline = Some(REFRESH_TIMEOUT);
         let method = RefreshTokenRequest::METHOD;
@@ -253,7 +288,7 @@ impl Client {
                 Ok(access)
             }
             Err(failure) if transient(failure.code) => {
-                *self.rests_until() = Instant::now() + failure.retry_after.unwrap_or(REFRESH_PAUSE);
+                held.rest_until = Instant::now().checked_add(failure.retry_after.unwrap_or(REFRESH_PAUSE));
                 if tokens.still_good(rejected) { Ok(tokens.access) } else { Err(failure) }
             }
             Err(failure) => Err(failure),
@@ -267,16 +302,15 @@ impl Client {
     ) -> Result<T, Error> {
         match tokio::spawn(work).await {
             Ok(done) => done,
-            Err(_) => Err(Error::local(Code::Cancelled, "the runtime is shutting down")),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Err(Error::local(Code::Cancelled, "the runtime is shutting down")),
+            },
         }
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
         self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn rests_until(&self) -> MutexGuard<'_, Instant> {
-        self.0.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -296,17 +330,20 @@ pub(crate) fn decoded<M: Message + Default>(bytes: Bytes) -> Result<M, Error> {
 /// What travels beside a request; an x-request-id, the same in all tries of a call, finds it in the server's log.
 pub(crate) fn metadata(more: &[(String, String)]) -> Result<MetadataMap, Error> {
     let mut metadata = MetadataMap::new();
-    insert(&mut metadata, "x-request-id", &Uuid::new_v4().to_string())?;
     for (key, value) in more {
-        insert(&mut metadata, key, value)?;
+        append(&mut metadata, key, value)?;
+    }
+    if !metadata.contains_key("x-request-id") {
+        append(&mut metadata, "x-request-id", &Uuid::new_v4().to_string())?;
     }
     Ok(metadata)
 }
 
-pub(crate) fn insert(metadata: &mut MetadataMap, key: &str, value: &str) -> Result<(), Error> {
-    let wrong = || Error::local(Code::InvalidArgument, format!("the metadata {key} is not printable ASCII"));
-    let name: MetadataKey<Ascii> = key.parse().map_err(|_| wrong())?;
-    let value: MetadataValue<Ascii> = value.parse().map_err(|_| wrong())?;
-    metadata.insert(name, value);
+pub(crate) fn append(metadata: &mut MetadataMap, key: &str, value: &str) -> Result<(), Error> {
+    let wrong = |what| Error::local(Code::InvalidArgument, format!("the metadata {key:?} {what}"));
+    let name: MetadataKey<Ascii> =
+        key.parse().map_err(|_| wrong("has no name for texts: ASCII, no -bin at its end"))?;
+    let value: MetadataValue<Ascii> = value.parse().map_err(|_| wrong("is not printable ASCII"))?;
+    metadata.append(name, value);
     Ok(())
 }

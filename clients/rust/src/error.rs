@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, ops::Deref, time::Duration};
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::StatusExt;
 
-use crate::errors::v1::ErrorReason;
+use crate::{address::Target, errors::v1::ErrorReason};
 
 /// A call that failed. It reads as its [`Failure`].
 #[derive(Clone, Debug)]
@@ -99,11 +99,17 @@ impl Error {
         error
     }
 
-    pub(crate) fn late(target: &str) -> Self {
-        Self::local(Code::DeadlineExceeded, format!("{target} did not answer in time"))
+    /// Time ran out.
+    pub(crate) fn late(target: &Target) -> Self {
+        Self::local(Code::DeadlineExceeded, target.late())
     }
 
-    pub(crate) fn of(status: Status, target: &str) -> Self {
+    /// What was sent contradicts itself, or what was sent before.
+    pub(crate) fn broken(message: impl Into<String>) -> Self {
+        Self::local(Code::DataLoss, message)
+    }
+
+    pub(crate) fn of(status: Status, target: &Target) -> Self {
         // A status with a source was made on this side: the connection gave up, and tonic's codes for that differ.
         let source = std::error::Error::source(&status).map(innermost);
         let details = status.get_error_details();
@@ -119,7 +125,7 @@ impl Error {
                 failure.code = Code::Unavailable;
                 failure.broken = true;
             }
-            failure.message = format!("{target} can't be reached: {source}");
+            failure.message = target.lost(&source);
         }
         if let Some(bad) = details.bad_request() {
             let violations = bad.field_violations.iter();

@@ -1,6 +1,16 @@
 //! A client of Antiphon: calls, answers as streams that survive, and errors that say what to do.
 //!
-//! A request is a value, and its type names the RPC: `client.call(GetProfileRequest {}).await`.
+//! A request is a value, and its type names the RPC:
+//!
+//! ```ignore
+//! let client = Client::new("127.0.0.1:50051")?;
+//! client.login(email, password).await?;
+//! let profile = client.call(GetProfileRequest {}).await?;
+//! ```
+//!
+//! [`Client::call`] takes requests with one response, [`Client::stream`] those with many, [`Client::pages`] those of lists. An
+//! answer is asked for by [`Client::answer`], a file by [`Client::download`]: both go on where a connection broke. Whatever fails
+//! is an [`Error`].
 
 mod address;
 mod answer;
@@ -9,6 +19,7 @@ mod client;
 mod codec;
 mod download;
 mod error;
+mod pages;
 mod retry;
 mod stream;
 mod tokens;
@@ -19,6 +30,9 @@ pub use call::{CallOptions, Method, Reply, Rpc, Streaming, Unary};
 pub use client::{Builder, Client};
 pub use download::{Download, Piece};
 pub use error::{Error, Failure, Quota, Resource, Violation};
+pub use pages::{Paged, Pages};
+/// Protobuf's own types, such as `Timestamp`, which fields have.
+pub use prost_types;
 pub use retry::Retries;
 pub use stream::{Events, RawEvents};
 pub use tonic::{
@@ -49,7 +63,7 @@ package!(speech, "Speech, made and stored.", "gen/antiphon.speech.v1.rs");
 package!(usage, "What calls used.", "gen/antiphon.usage.v1.rs");
 
 mod rpcs {
-    use crate::{Method, Rpc, Streaming, Unary};
+    use crate::{Method, Paged, Rpc, Streaming, Unary};
 
     include!("gen/rpcs.rs");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::Error;
+use crate::{Error, address::Target};
 
 /// How often a call that may safely be repeated is tried, and how long the pauses are.
 ///
@@ -15,7 +15,8 @@ use crate::Error;
 pub struct Retries {
     /// Tries of a call, and of a stream until its first event.
     pub attempts: u32,
-    /// Tries of an answer since its last event: by default about a minute of them, longer than a server takes to start again.
+    /// Tries of an answer or a download since something last came: by default about a minute of them, longer than a server
+    /// takes to start again.
     pub resume_attempts: u32,
     /// The first pause.
     pub first_delay: Duration,
@@ -50,7 +51,7 @@ impl Deadline {
     /// What `work` gives; the failure of a call that is too late when time runs out before.
     pub(crate) async fn bounds<T>(
         self,
-        target: &str,
+        target: &Target,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let Some(end) = self.0 else {
@@ -81,7 +82,7 @@ const ENDS_A_GENERATION: [&str; 6] = [
     "TOO_LONG",
 ];
 
-/// The tries of one call, or of an answer since its last event.
+/// The tries of one call, or of a stream that goes on since something last came.
 pub(crate) struct Attempts {
     retries: Retries,
     deadline: Deadline,
@@ -127,7 +128,7 @@ impl Attempts {
         if !self.repeatable || self.failed >= limit || !self.may_pass(&failure) {
             return Err(self.told(failure));
         }
-        let doubled = self.retries.first_delay * 2u32.saturating_pow(self.failed.min(16) - 1);
+        let doubled = self.retries.first_delay.saturating_mul(2u32.pow(self.failed.min(16) - 1));
         let mut pause = doubled.min(self.retries.max_delay).mul_f64(1.0 - fastrand::f64() / 2.0);
         pause = pause.max(failure.retry_after.unwrap_or_default());
         if self.deadline.remaining().is_some_and(|left| left <= pause) {
@@ -150,13 +151,22 @@ impl Attempts {
         failure
     }
 
+    /// The server's own failures carry a reason; without one, something between here and there has ended the call.
+    fn looks_broken(&self, code: Code) -> bool {
+        match code {
+            Code::Unavailable | Code::Cancelled => true,
+            Code::Internal | Code::Unknown => self.begun,
+            _ => false,
+        }
+    }
+
     fn may_pass(&self, failure: &Error) -> bool {
         if failure.retry_after.is_some_and(|pause| pause > self.retries.max_delay) {
             return false;
         }
         let reason = failure.reason.as_str();
         if reason.is_empty() {
-            return failure.broken || failure.code == Code::Unavailable;
+            return failure.broken || self.looks_broken(failure.code);
         }
         if self.begun && ENDS_A_GENERATION.contains(&reason) {
             return false;

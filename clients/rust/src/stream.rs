@@ -1,18 +1,24 @@
 //! Streams of responses: tried again until the first one has come, and no further.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use prost::Message;
-use tonic::{Code, metadata::MetadataMap};
+use tokio::time::{Sleep, sleep};
+use tonic::metadata::MetadataMap;
 
 use crate::{
     CallOptions, Client, Error, Method, Reply, Streaming,
-    client::{decoded, insert, metadata},
+    client::{append, decoded, metadata},
     retry::{Attempts, Deadline},
 };
 
+type Opening = dyn Future<Output = Result<tonic::Response<tonic::Streaming<Bytes>>, Error>> + Send;
+
 /// The tries of a call, and what the present one brings.
+///
+/// What it waits for it keeps, so that a reader who drops the future of `next`, because something else was ready first, finds the
+/// call under way the next time.
 pub(crate) struct Pull {
     pub(crate) attempts: Attempts,
     pub(crate) headers: MetadataMap,
@@ -25,6 +31,8 @@ pub(crate) struct Pull {
     metadata: Option<MetadataMap>,
     token: String,
     rejected: String,
+    pause: Option<Pin<Box<Sleep>>>,
+    opening: Option<Pin<Box<Opening>>>,
     stream: Option<tonic::Streaming<Bytes>>,
 }
 
@@ -47,6 +55,8 @@ impl Pull {
             metadata: None,
             token: String::new(),
             rejected: String::new(),
+            pause: None,
+            opening: None,
             stream: None,
         }
     }
@@ -56,21 +66,25 @@ impl Pull {
         let (deadline, client) = (self.deadline, self.client.clone());
         let step = deadline.bounds(client.target(), self.step(method, request)).await;
         if !matches!(step, Ok(Some(_))) {
-            self.stream = None;
+            self.stop();
         }
         step
     }
 
+    /// Ends the present try.
+    pub(crate) fn stop(&mut self) {
+        self.opening = None;
+        self.stream = None;
+    }
+
     async fn step(&mut self, method: Method, request: &Bytes) -> Result<Option<Bytes>, Error> {
-        if self.stream.is_none() {
-            let metadata = self.beside(method).await?;
-            self.tries += 1;
-            let response = self.client.open(method, request.clone(), metadata).await?;
-            self.headers = response.metadata().clone();
-            self.stream = Some(response.into_inner());
-        }
-        let Some(stream) = &mut self.stream else {
-            return Ok(None);
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let response = self.opened(method, request).await?;
+                self.headers = response.metadata().clone();
+                self.stream.insert(response.into_inner())
+            }
         };
         let failed = |status| Error::of(status, self.client.target());
         if let Some(message) = stream.message().await.map_err(failed)? {
@@ -82,15 +96,37 @@ impl Pull {
         Ok(None)
     }
 
+    async fn opened(
+        &mut self,
+        method: Method,
+        request: &Bytes,
+    ) -> Result<tonic::Response<tonic::Streaming<Bytes>>, Error> {
+        if let Some(pause) = &mut self.pause {
+            pause.await;
+            self.pause = None;
+        }
+        let opening = match &mut self.opening {
+            Some(opening) => opening,
+            None => {
+                let metadata = self.beside(method).await?;
+                self.tries += 1;
+                self.opening.insert(Box::pin(self.client.clone().open(method, request.clone(), metadata)))
+            }
+        };
+        let response = opening.await;
+        self.opening = None;
+        response
+    }
+
     async fn beside(&mut self, method: Method) -> Result<MetadataMap, Error> {
         let mut beside = match &self.metadata {
             Some(known) => known.clone(),
             None => self.metadata.insert(metadata(&self.more)?).clone(),
         };
-        if !method.public {
+        if !method.public && !beside.contains_key("authorization") {
             self.token = self.client.token(&self.rejected).await?;
-            if !self.token.is_empty() && !beside.contains_key("authorization") {
-                insert(&mut beside, "authorization", &format!("Bearer {}", self.token))?;
+            if !self.token.is_empty() {
+                append(&mut beside, "authorization", &format!("Bearer {}", self.token))?;
             }
         }
         if let Some(left) = self.deadline.remaining() {
@@ -99,7 +135,7 @@ impl Pull {
                 micros @ ..100_000_000 => (micros.max(1), 'u'),
                 micros => (micros / 1000, 'm'),
             };
-            insert(&mut beside, "grpc-timeout", &format!("{}{unit}", number.min(99_999_999)))?;
+            append(&mut beside, "grpc-timeout", &format!("{}{unit}", number.min(99_999_999)))?;
         }
         Ok(beside)
     }
@@ -122,20 +158,28 @@ impl Pull {
         }
     }
 
-    /// Returns when the next try is due, and whether it is one of the retry policy; the failure when there is none.
-    pub(crate) async fn recover(&mut self, failure: Error) -> Result<bool, Error> {
-        self.stream = None;
+    /// Makes the next try due, and says whether it is one of the retry policy; the failure when there is none.
+    pub(crate) fn recover(&mut self, failure: Error) -> Result<bool, Error> {
+        self.stop();
         if self.rejected.is_empty() && !self.token.is_empty() && self.client.renews(&failure) {
             self.rejected.clone_from(&self.token);
             return Ok(false);
         }
         let pause = self.attempts.after(failure).map_err(|failure| self.tried(failure))?;
-        tokio::time::sleep(pause).await;
+        self.pause = Some(Box::pin(sleep(pause)));
         Ok(true)
     }
 
+    /// The failure with what is known of the call.
     pub(crate) fn tried(&self, mut failure: Error) -> Error {
-        failure.edit().tries = self.tries;
+        let known = self.metadata.as_ref().and_then(|metadata| metadata.get("x-request-id"));
+        let failed = failure.edit();
+        failed.tries = self.tries;
+        if failed.request_id.is_empty()
+            && let Some(Ok(id)) = known.map(|id| id.to_str())
+        {
+            failed.request_id = id.to_owned();
+        }
         failure
     }
 
@@ -147,6 +191,7 @@ impl Pull {
 }
 
 /// The responses of a stream as they travel.
+#[must_use = "a stream is opened by `next`"]
 pub struct RawEvents {
     pull: Pull,
     method: Method,
@@ -156,7 +201,8 @@ pub struct RawEvents {
 }
 
 impl RawEvents {
-    /// The next response; None at the end. Dropping the stream ends the call.
+    /// The next response; None at the end, and after a failure. Dropping the stream ends the call; dropping the future of `next`,
+    /// as `select!` does, loses nothing.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while !self.ended {
             match self.pull.next(self.method, &self.request).await {
@@ -170,7 +216,7 @@ impl RawEvents {
                     return Err(self.pull.tried(failure));
                 }
                 Err(failure) => {
-                    self.pull.recover(failure).await.inspect_err(|_| self.ended = true)?;
+                    self.pull.recover(failure).inspect_err(|_| self.ended = true)?;
                 }
             }
         }
@@ -193,16 +239,45 @@ impl RawEvents {
     }
 }
 
+impl fmt::Debug for RawEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawEvents").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
 /// The responses of a stream.
+#[must_use = "a stream is opened by `next`"]
 pub struct Events<T> {
     raw: RawEvents,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T: Message + Default> Events<T> {
-    /// The next response; None at the end. Dropping the stream ends the call.
+    /// The next response; None at the end, and after a failure. Dropping the stream ends the call; dropping the future of `next`,
+    /// as `select!` does, loses nothing.
     pub async fn next(&mut self) -> Result<Option<T>, Error> {
         self.raw.next().await?.map(decoded).transpose()
+    }
+
+    /// What came before the first response, once that has come.
+    pub fn headers(&self) -> &MetadataMap {
+        self.raw.headers()
+    }
+
+    /// What came behind the last response, once the end has come.
+    pub fn trailers(&self) -> &MetadataMap {
+        self.raw.trailers()
+    }
+
+    /// How often the call was tried.
+    pub fn tries(&self) -> u32 {
+        self.raw.tries()
+    }
+}
+
+impl<T> fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
     }
 }
 
@@ -233,6 +308,23 @@ impl Client {
     }
 }
 
-pub(crate) fn broken_record(message: String) -> Error {
-    Error::local(Code::Internal, message)
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::chat::v1::StreamChatRequest;
+
+    #[tokio::test]
+    async fn a_reader_who_looks_away_finds_the_call_under_way() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(silent.local_addr().unwrap().to_string()).unwrap();
+        let mut answer = client.answer(StreamChatRequest::default());
+        for _ in 0..3 {
+            assert!(timeout(Duration::from_millis(10), answer.next()).await.is_err());
+        }
+        assert_eq!(answer.tries(), 1);
+    }
 }

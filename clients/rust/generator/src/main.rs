@@ -81,24 +81,48 @@ fn rpcs(pool: &DescriptorPool, methods: &[MethodDescriptor]) -> Result<String, B
             )?;
         }
         writeln!(text, "}}\nimpl {kind} for {request} {{}}")?;
+        if is_list(method) {
+            let skip = method.input().get_field_by_name("skip").is_some();
+            // A token goes on from behind what was skipped.
+            let skip = if skip { " self.skip = 0;" } else { "" };
+            writeln!(text, "impl Paged for {request} {{")?;
+            writeln!(
+                text,
+                "    fn turn_to(&mut self, page_token: String) {{ self.page_token = page_token;{skip} }}"
+            )?;
+            writeln!(
+                text,
+                "    fn next_page_token(page: &Self::Response) -> &str {{ &page.next_page_token }}"
+            )?;
+            writeln!(text, "}}")?;
+        }
     }
     Ok(text)
 }
 
-/// The lines of a table from the names of RPCs to the types of their requests.
+fn is_list(method: &MethodDescriptor) -> bool {
+    method.input().get_field_by_name("page_token").is_some()
+        && method.output().get_field_by_name("next_page_token").is_some()
+}
+
+/// Tables from the names of RPCs to the types of their requests: of all, and of those that list something.
 fn names(methods: &[MethodDescriptor]) -> Result<String, Box<dyn Error>> {
-    let mut text = format!("{HEADER}table! {{\n");
-    for method in methods {
-        let request = rust_path(&method.input());
-        writeln!(
-            text,
-            "    \"{}/{}\" => {},",
-            method.parent_service().full_name(),
-            method.name(),
-            request.replacen("crate::", "antiphon_client::", 1),
-        )?;
+    let mut text = String::from(HEADER);
+    let lists: Vec<MethodDescriptor> = methods.iter().filter(|method| is_list(method)).cloned().collect();
+    for (table, methods) in [("table", methods), ("lists", &lists)] {
+        writeln!(text, "{table}! {{")?;
+        for method in methods {
+            let request = rust_path(&method.input());
+            writeln!(
+                text,
+                "    \"{}/{}\" => {},",
+                method.parent_service().full_name(),
+                method.name(),
+                request.replacen("crate::", "antiphon_client::", 1),
+            )?;
+        }
+        writeln!(text, "}}")?;
     }
-    text.push_str("}\n");
     Ok(text)
 }
 

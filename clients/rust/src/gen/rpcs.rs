@@ -49,6 +49,10 @@ impl Rpc for crate::analytics::v1::ListPricesRequest {
     const METHOD: Method = Method { path: "/antiphon.analytics.v1.AnalyticsService/ListPrices", idempotent: true, public: false };
 }
 impl Unary for crate::analytics::v1::ListPricesRequest {}
+impl Paged for crate::analytics::v1::ListPricesRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::analytics::v1::SetPriceRequest {
     type Response = crate::analytics::v1::SetPriceResponse;
     const METHOD: Method = Method { path: "/antiphon.analytics.v1.AnalyticsService/SetPrice", idempotent: true, public: false };
@@ -59,6 +63,10 @@ impl Rpc for crate::analytics::v1::ListRejectedEventsRequest {
     const METHOD: Method = Method { path: "/antiphon.analytics.v1.AnalyticsService/ListRejectedEvents", idempotent: true, public: false };
 }
 impl Unary for crate::analytics::v1::ListRejectedEventsRequest {}
+impl Paged for crate::analytics::v1::ListRejectedEventsRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::auth::v1::CreateApiKeyRequest {
     type Response = crate::auth::v1::CreateApiKeyResponse;
     const METHOD: Method = Method { path: "/antiphon.auth.v1.ApiKeyService/CreateApiKey", idempotent: true, public: false };
@@ -70,6 +78,10 @@ impl Rpc for crate::auth::v1::ListApiKeysRequest {
     const METHOD: Method = Method { path: "/antiphon.auth.v1.ApiKeyService/ListApiKeys", idempotent: true, public: false };
 }
 impl Unary for crate::auth::v1::ListApiKeysRequest {}
+impl Paged for crate::auth::v1::ListApiKeysRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::auth::v1::GetApiKeyRequest {
     type Response = crate::auth::v1::GetApiKeyResponse;
     const METHOD: Method = Method { path: "/antiphon.auth.v1.ApiKeyService/GetApiKey", idempotent: true, public: false };
@@ -127,6 +139,10 @@ impl Rpc for crate::auth::v1::ListSessionsRequest {
     const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/ListSessions", idempotent: true, public: false };
 }
 impl Unary for crate::auth::v1::ListSessionsRequest {}
+impl Paged for crate::auth::v1::ListSessionsRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::auth::v1::RevokeSessionRequest {
     type Response = crate::auth::v1::RevokeSessionResponse;
     const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/RevokeSession", idempotent: true, public: false };
@@ -157,6 +173,10 @@ impl Rpc for crate::auth::v1::ListUsersRequest {
     const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/ListUsers", idempotent: true, public: false };
 }
 impl Unary for crate::auth::v1::ListUsersRequest {}
+impl Paged for crate::auth::v1::ListUsersRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::auth::v1::GetUserRequest {
     type Response = crate::auth::v1::GetUserResponse;
     const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/GetUser", idempotent: true, public: false };
@@ -183,6 +203,10 @@ impl Rpc for crate::auth::v1::ListAuditEventsRequest {
     const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/ListAuditEvents", idempotent: true, public: false };
 }
 impl Unary for crate::auth::v1::ListAuditEventsRequest {}
+impl Paged for crate::auth::v1::ListAuditEventsRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::chat::v1::StreamChatRequest {
     type Response = crate::chat::v1::StreamChatResponse;
     const METHOD: Method = Method { path: "/antiphon.chat.v1.ChatService/StreamChat", idempotent: true, public: false };
@@ -226,6 +250,10 @@ impl Rpc for crate::chat::v1::ListSessionsRequest {
     const METHOD: Method = Method { path: "/antiphon.chat.v1.ChatService/ListSessions", idempotent: true, public: false };
 }
 impl Unary for crate::chat::v1::ListSessionsRequest {}
+impl Paged for crate::chat::v1::ListSessionsRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::chat::v1::UpdateSessionRequest {
     type Response = crate::chat::v1::UpdateSessionResponse;
     const METHOD: Method = Method { path: "/antiphon.chat.v1.ChatService/UpdateSession", idempotent: true, public: false };
@@ -258,11 +286,19 @@ impl Rpc for crate::chat::v1::ListMessagesRequest {
     const METHOD: Method = Method { path: "/antiphon.chat.v1.ChatService/ListMessages", idempotent: true, public: false };
 }
 impl Unary for crate::chat::v1::ListMessagesRequest {}
+impl Paged for crate::chat::v1::ListMessagesRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::chat::v1::SearchMessagesRequest {
     type Response = crate::chat::v1::SearchMessagesResponse;
     const METHOD: Method = Method { path: "/antiphon.chat.v1.ChatService/SearchMessages", idempotent: true, public: false };
 }
 impl Unary for crate::chat::v1::SearchMessagesRequest {}
+impl Paged for crate::chat::v1::SearchMessagesRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::chat::v1::ListModelsRequest {
     type Response = crate::chat::v1::ListModelsResponse;
     const METHOD: Method = Method { path: "/antiphon.chat.v1.ChatService/ListModels", idempotent: true, public: true };
@@ -304,6 +340,10 @@ impl Rpc for crate::image::v1::ListImagesRequest {
     const METHOD: Method = Method { path: "/antiphon.image.v1.ImageService/ListImages", idempotent: true, public: false };
 }
 impl Unary for crate::image::v1::ListImagesRequest {}
+impl Paged for crate::image::v1::ListImagesRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::image::v1::DeleteImageRequest {
     type Response = crate::image::v1::DeleteImageResponse;
     const METHOD: Method = Method { path: "/antiphon.image.v1.ImageService/DeleteImage", idempotent: true, public: false };
@@ -319,6 +359,10 @@ impl Rpc for crate::image::v1::AdminListImagesRequest {
     const METHOD: Method = Method { path: "/antiphon.image.v1.ImageService/AdminListImages", idempotent: true, public: false };
 }
 impl Unary for crate::image::v1::AdminListImagesRequest {}
+impl Paged for crate::image::v1::AdminListImagesRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::image::v1::SummarizeUsageRequest {
     type Response = crate::image::v1::SummarizeUsageResponse;
     const METHOD: Method = Method { path: "/antiphon.image.v1.ImageService/SummarizeUsage", idempotent: true, public: false };
@@ -356,6 +400,10 @@ impl Rpc for crate::speech::v1::ListConversionsRequest {
     const METHOD: Method = Method { path: "/antiphon.speech.v1.SpeechService/ListConversions", idempotent: true, public: false };
 }
 impl Unary for crate::speech::v1::ListConversionsRequest {}
+impl Paged for crate::speech::v1::ListConversionsRequest {
+    fn turn_to(&mut self, page_token: String) { self.page_token = page_token; self.skip = 0; }
+    fn next_page_token(page: &Self::Response) -> &str { &page.next_page_token }
+}
 impl Rpc for crate::speech::v1::DeleteConversionRequest {
     type Response = crate::speech::v1::DeleteConversionResponse;
     const METHOD: Method = Method { path: "/antiphon.speech.v1.SpeechService/DeleteConversion", idempotent: true, public: false };

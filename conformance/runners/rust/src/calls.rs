@@ -21,11 +21,7 @@ impl Runner {
         let client = self.client(op)?;
         let known = Known::by(op.text("method")?);
         let request = known.request(&op.request["request"])?;
-        let reply = tokio::select! {
-            reply = client.call_bytes(known.method, request, options(op)) => reply,
-            () = op.cancelled.notified() => return Ok(outcome::cancelled()),
-        };
-        Ok(match reply {
+        Ok(match client.call_bytes(known.method, request, options(op)).await {
             Ok(reply) => {
                 let mut told = outcome::succeeded(&reply.headers, &reply.trailers, reply.tries);
                 told["response"] = known.response(reply.message)?;
@@ -83,68 +79,44 @@ impl Runner {
     }
 
     pub async fn pages(&self, op: &Op) -> Answered {
-        let client = self.client(op)?;
         let known = Known::by(op.text("method")?);
         let field = op.text("items")?;
-        let (mut items, mut pages) = (Vec::new(), 0);
-        let mut json = op.request["request"].clone();
-        if json.is_null() {
-            json = json!({});
-        }
-        loop {
-            let request = known.request(&json)?;
-            let reply = match client.call_bytes(known.method, request, options(op)).await {
-                Ok(reply) => reply,
-                Err(error) => {
-                    let mut told = outcome::failed(&error);
-                    told["items"] = items.into();
-                    told["pages"] = pages.into();
-                    return Ok(told);
-                }
-            };
-            pages += 1;
-            let mut told = outcome::succeeded(&reply.headers, &reply.trailers, reply.tries);
-            let page = known.response(reply.message)?;
+        let read = known.pages.ok_or_else(|| format!("{} is no list", known.method.path))?;
+        let request = known.request(&op.request["request"])?;
+        let listed = read(self.client(op)?, request, options(op), &op.cancelled).await?;
+        let mut items = Vec::new();
+        for page in &listed.pages {
+            let page = known.response(page.clone())?;
             items.extend(page[field].as_array().into_iter().flatten().cloned());
-            match page["nextPageToken"].as_str() {
-                Some(token) if !token.is_empty() => {
-                    if let Some(request) = json.as_object_mut() {
-                        request.remove("page_token");
-                        request.remove("skip");
-                        request.insert("pageToken".into(), token.into());
-                    }
-                }
-                _ => {
-                    told["items"] = items.into();
-                    told["pages"] = pages.into();
-                    return Ok(told);
-                }
-            }
         }
+        let mut told = listed.failed.unwrap_or_else(|| json!({"ok": true, "tries": listed.tries}));
+        told["items"] = items.into();
+        told["pages"] = listed.pages.len().into();
+        Ok(told)
     }
 
     pub async fn download(&self, op: &Op) -> Answered {
         let client = self.client(op)?;
         let json = &op.request["request"];
-        let download = match op.text("method")? {
+        let mut download = match op.text("method")? {
             "antiphon.image.v1.ImageService/DownloadImage" => {
                 let kind = "antiphon.image.v1.DownloadImageRequest";
                 let request: DownloadImageRequest = messages::typed_of(kind, json)?;
-                client.download_with(request, options(op)).await
+                client.download_with(request, options(op))
             }
             "antiphon.speech.v1.SpeechService/DownloadAudio" => {
                 let kind = "antiphon.speech.v1.DownloadAudioRequest";
                 let request: DownloadAudioRequest = messages::typed_of(kind, json)?;
-                client.download_with(request, options(op)).await
+                client.download_with(request, options(op))
             }
             other => return Err(format!("{other} is no download")),
         };
-        Ok(match download {
-            Ok(file) => {
-                let sha256: String = Sha256::digest(&file.bytes).iter().map(|b| format!("{b:02x}")).collect();
+        Ok(match download.bytes().await {
+            Ok(bytes) => {
+                let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
                 json!({
-                    "ok": true, "bytes": file.bytes.len(), "sha256": sha256, "told_sha256": file.sha256,
-                    "content_type": file.content_type, "tries": file.tries,
+                    "ok": true, "bytes": bytes.len(), "sha256": sha256, "told_sha256": download.sha256(),
+                    "content_type": download.content_type(), "tries": download.tries(),
                 })
             }
             Err(error) => outcome::failed(&error),

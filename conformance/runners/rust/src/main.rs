@@ -81,14 +81,14 @@ impl Runner {
             "cancel" => self.cancel(op),
             "open" => self.open(op),
             "close" => self.close(op),
-            "login" => self.login(op).await,
+            "login" => unless_cancelled(op, self.login(op)).await,
             "token" => self.token(op).await,
-            "call" => self.call(op).await,
+            "call" => unless_cancelled(op, self.call(op)).await,
             "stream" => self.stream(op).await,
             "answer" => self.answer(op).await,
             "resume" => self.resume(op).await,
             "pages" => self.pages(op).await,
-            "download" => self.download(op).await,
+            "download" => unless_cancelled(op, self.download(op)).await,
             "bench" => self.bench(op).await,
             unknown => Err(format!("no op {unknown}")),
         }
@@ -100,6 +100,13 @@ impl Runner {
             cancelled.notify_one();
         }
         Ok(json!({}))
+    }
+}
+
+async fn unless_cancelled(op: &Op, work: impl Future<Output = Answered>) -> Answered {
+    tokio::select! {
+        answered = work => answered,
+        () = op.cancelled.notified() => Ok(outcome::cancelled()),
     }
 }
 

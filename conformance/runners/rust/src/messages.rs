@@ -1,12 +1,15 @@
 //! Messages as JSON and as bytes, and each through the type that the client has for it.
 
-use std::sync::LazyLock;
+use std::{pin::Pin, sync::LazyLock};
 
-use antiphon_client::{Method, Rpc};
+use antiphon_client::{CallOptions, Client, Method, Paged, Rpc};
 use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::outcome;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let descriptors = include_bytes!("../../../../gen/python/antiphon/descriptors.binpb");
@@ -19,6 +22,43 @@ pub struct Known {
     request: Option<MessageDescriptor>,
     response: Option<MessageDescriptor>,
     typed: Option<Typed>,
+    /// Reads the list that the RPC is a page of.
+    pub pages: Option<ReadPages>,
+}
+
+/// The pages of a list that have come, and how reading it failed.
+pub struct Listed {
+    pub pages: Vec<Bytes>,
+    pub tries: u32,
+    pub failed: Option<Value>,
+}
+
+type Reading<'a> = Pin<Box<dyn Future<Output = Result<Listed, String>> + Send + 'a>>;
+type ReadPages = for<'a> fn(Client, Bytes, CallOptions, &'a Notify) -> Reading<'a>;
+
+fn read_pages<R: Paged>(
+    client: Client,
+    request: Bytes,
+    options: CallOptions,
+    cancelled: &Notify,
+) -> Reading<'_> {
+    Box::pin(async move {
+        let request = R::decode(request).map_err(|error| error.to_string())?;
+        let mut list = client.pages_with(request, options);
+        let mut pages = Vec::new();
+        let failed = loop {
+            let next = tokio::select! {
+                next = list.next() => next,
+                () = cancelled.notified() => break Some(outcome::cancelled()),
+            };
+            match next {
+                Ok(Some(page)) => pages.push(page.encode_to_vec().into()),
+                Ok(None) => break None,
+                Err(error) => break Some(outcome::failed(&error)),
+            }
+        };
+        Ok(Listed { pages, tries: list.tries(), failed })
+    })
 }
 
 /// Bytes through the types of an RPC, so that what a type loses shows.
@@ -57,6 +97,17 @@ macro_rules! table {
     };
 }
 
+macro_rules! lists {
+    ($($name:literal => $request:ty,)*) => {
+        fn pages_by(name: &str) -> Option<ReadPages> {
+            match name {
+                $($name => Some(read_pages::<$request>),)*
+                _ => None,
+            }
+        }
+    };
+}
+
 include!("gen/methods.rs");
 
 impl Known {
@@ -73,6 +124,7 @@ impl Known {
             request: found.as_ref().map(|method| method.input()),
             response: found.as_ref().map(|method| method.output()),
             typed,
+            pages: pages_by(name),
         }
     }
 

@@ -75,3 +75,17 @@ table! {
     "antiphon.speech.v1.SpeechService/SummarizeUsage" => antiphon_client::speech::v1::SummarizeUsageRequest,
     "antiphon.speech.v1.SpeechService/RedeliverUsage" => antiphon_client::speech::v1::RedeliverUsageRequest,
 }
+lists! {
+    "antiphon.analytics.v1.AnalyticsService/ListPrices" => antiphon_client::analytics::v1::ListPricesRequest,
+    "antiphon.analytics.v1.AnalyticsService/ListRejectedEvents" => antiphon_client::analytics::v1::ListRejectedEventsRequest,
+    "antiphon.auth.v1.ApiKeyService/ListApiKeys" => antiphon_client::auth::v1::ListApiKeysRequest,
+    "antiphon.auth.v1.AuthService/ListSessions" => antiphon_client::auth::v1::ListSessionsRequest,
+    "antiphon.auth.v1.AuthService/ListUsers" => antiphon_client::auth::v1::ListUsersRequest,
+    "antiphon.auth.v1.AuthService/ListAuditEvents" => antiphon_client::auth::v1::ListAuditEventsRequest,
+    "antiphon.chat.v1.ChatService/ListSessions" => antiphon_client::chat::v1::ListSessionsRequest,
+    "antiphon.chat.v1.ChatService/ListMessages" => antiphon_client::chat::v1::ListMessagesRequest,
+    "antiphon.chat.v1.ChatService/SearchMessages" => antiphon_client::chat::v1::SearchMessagesRequest,
+    "antiphon.image.v1.ImageService/ListImages" => antiphon_client::image::v1::ListImagesRequest,
+    "antiphon.image.v1.ImageService/AdminListImages" => antiphon_client::image::v1::AdminListImagesRequest,
+    "antiphon.speech.v1.SpeechService/ListConversions" => antiphon_client::speech::v1::ListConversionsRequest,
+}
