@@ -43,6 +43,11 @@ try {
   if (!(error instanceof AntiphonError && error.code === "CANCELLED")) throw error;
 }
 
+for await (const { figures } of client.analytics.watchUsage({})) {
+  console.log(figures?.eventCount);
+  break;
+}
+
 try {
   await client.chat.chat({ input: { case: "message", value: "Hi" }, model: "nobody" });
 } catch (error) {

@@ -26,7 +26,7 @@ export interface Position {
 /**
  * The events of an answer, each once and in order, over as many connections as it takes.
  *
- * It can be iterated once. Leaving the iteration ends the watching; what becomes of the generation then is told by its
+ * It begins when it is iterated, which can be done once. Leaving the iteration ends the watching; what becomes of the generation then is told by its
  * `onDisconnect`.
  */
 export class Answer implements AsyncIterable<ChatEvent> {
@@ -144,7 +144,7 @@ export class Answer implements AsyncIterable<ChatEvent> {
     if (event.seq <= this.#seq) return undefined;
     if (event.firstSeq !== this.#seq + 1n || event.firstSeq > event.seq) {
       throw new AntiphonError(
-        "INTERNAL",
+        "DATA_LOSS",
         `after position ${this.#seq} came an event that covers ${event.firstSeq} to ${event.seq}`,
         { metadata: { generation_id: this.#generationId, seq: `${this.#seq}` } },
       );

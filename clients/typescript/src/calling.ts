@@ -1,6 +1,8 @@
 /** How calls are made: credentials, request ids, and the one retry loop, above the library's transport. */
 
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import {
   create,
@@ -16,13 +18,14 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import type { StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 
 import { AntiphonError, errorOf } from "./errors.js";
 import { AuthService } from "./gen/antiphon/auth/v1/auth_pb.js";
 import { Access, policy } from "./gen/antiphon/options/v1/policy_pb.js";
-import { addressOf, RETRIES, TIMEOUTS, type ClientOptions, type Retries, type Timeouts } from "./options.js";
+import { addressOf, retriesOf, timeoutsOf, type ClientOptions, type Retries, type Timeouts } from "./options.js";
 import { Attempts, Deadline, RENEWS } from "./retry.js";
+import { Session } from "./session.js";
 import { LoginSession } from "./tokens.js";
 
 const WAITS_FOR_AN_ANSWER = new Set(["Chat", "GenerateImage", "Synthesize", "Reconcile"]);
@@ -30,6 +33,8 @@ const WAITS_FOR_AN_ANSWER = new Set(["Chat", "GenerateImage", "Synthesize", "Rec
 const PROVIDER_WAS_ASKED = /^(PROVIDER_|IMAGE_UNUSABLE|IMAGES_NOT_STORED|AUDIO_UNUSABLE|AUDIO_NOT_STORED)/;
 const ASKS_A_PROVIDER = new Set(["GenerateImage", "Synthesize", "StreamSynthesize"]);
 const REFRESH_TIMEOUT_MS = 30_000;
+// What `grpc-timeout` has digits for, and timers too; 27 hours.
+const LONGEST_TIMEOUT_MS = 99_999_999;
 
 /** What `Headers` is made of. */
 export type HeadersInit = ConstructorParameters<typeof Headers>[0];
@@ -40,6 +45,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** For the whole call, tries and pauses included; 0 for no limit. */
   readonly timeoutMs?: number | undefined;
+  /** Metadata that travels beside the request. */
   readonly headers?: HeadersInit | undefined;
 }
 
@@ -58,6 +64,8 @@ export class Call {
     this.deadline = new Deadline(timeoutMs);
     const abort = () => this.#controller.abort();
     if (signal?.aborted) abort();
+    // Any number of calls may share one.
+    if (signal) setMaxListeners(0, signal);
     signal?.addEventListener("abort", abort);
     this.#unlink = () => signal?.removeEventListener("abort", abort);
     calling.underWay.add(this);
@@ -76,36 +84,42 @@ export class Call {
 
   /** Milliseconds that a try may take; undefined for no limit. Throws when none are left, or the call was ended. */
   remaining(): number | undefined {
-    if (this.signal.aborted) throw new AntiphonError("CANCELLED", "the call was cancelled");
+    if (this.signal.aborted) throw this.#ended();
     const remaining = this.deadline.remaining();
-    if (remaining <= 0) throw new AntiphonError("DEADLINE_EXCEEDED", `${this.calling.target} did not answer in time`);
-    return remaining === Infinity ? undefined : Math.ceil(remaining);
+    if (remaining <= 0) throw this.#ended();
+    return remaining > LONGEST_TIMEOUT_MS ? undefined : Math.ceil(remaining);
   }
 
-  /** What `promise` brings, unless the call ends before. */
-  async before<T>(promise: Promise<T>): Promise<T> {
+  /** What `begin` brings, unless the call ends before. */
+  async before<T>(begin: () => Promise<T>): Promise<T> {
     const remaining = this.remaining();
-    let stop = () => {};
-    const ended = new Promise<void>((resolve) => {
-      const timer = remaining === undefined ? undefined : setTimeout(resolve, remaining);
-      this.signal.addEventListener("abort", () => resolve(), { once: true });
-      stop = () => (clearTimeout(timer), resolve());
+    let timer: NodeJS.Timeout | undefined;
+    let end = () => {};
+    const ended = new Promise<never>((_, reject) => {
+      end = () => reject(this.#ended());
+      this.signal.addEventListener("abort", end);
+      if (remaining !== undefined) timer = setTimeout(end, remaining);
     });
     try {
-      return await Promise.race([promise, ended.then(() => (this.remaining(), promise))]);
+      return await Promise.race([begin(), ended]);
     } finally {
-      stop();
+      clearTimeout(timer);
+      this.signal.removeEventListener("abort", end);
     }
   }
 
   /** Waits, unless the call ends before. */
   async pause(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
     try {
-      await this.before(new Promise<void>((resolve) => (timer = setTimeout(resolve, ms))));
-    } finally {
-      clearTimeout(timer);
+      await sleep(ms, undefined, { signal: this.signal });
+    } catch {
+      throw this.#ended();
     }
+  }
+
+  #ended(): AntiphonError {
+    if (this.signal.aborted) return new AntiphonError("CANCELLED", "the call was cancelled");
+    return new AntiphonError("DEADLINE_EXCEEDED", `${this.calling.target} did not answer in time`);
   }
 }
 
@@ -116,20 +130,16 @@ export class Calling implements Transport {
   readonly login: LoginSession;
   readonly underWay = new Set<Call>();
   readonly #timeouts: Timeouts;
-  readonly #session: Http2SessionManager;
+  readonly #session: Session;
   readonly #transport: Transport;
   #closed = false;
 
   constructor(server: string, options: ClientOptions) {
     const { url, tls } = addressOf(server, options.tls);
     this.target = server;
-    this.retries = { ...RETRIES, ...options.retries };
-    this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
-    this.#session = new Http2SessionManager(
-      url,
-      { pingIntervalMs: options.keepaliveMs ?? 30_000, pingTimeoutMs: 10_000 },
-      { ca: tls?.ca, cert: tls?.certificate, key: tls?.key, ...(tls?.serverName && { servername: tls.serverName }) },
-    );
+    this.retries = retriesOf(options.retries);
+    this.#timeouts = timeoutsOf(options.timeouts);
+    this.#session = new Session(url, tls, options.keepaliveMs ?? 30_000);
     this.#transport = createGrpcTransport({
       baseUrl: url,
       sessionManager: this.#session,
@@ -159,6 +169,7 @@ export class Calling implements Transport {
       method.methodKind !== "unary" ? streamMs : WAITS_FOR_AN_ANSWER.has(method.name) ? answerMs : unaryMs;
     const headers = new Headers(options.headers);
     if (!headers.has("x-request-id")) headers.set("x-request-id", requestId || randomUUID());
+    if (!headers.has("user-agent")) headers.set("user-agent", "antiphon-typescript");
     return new Call(this, headers, options.timeoutMs ?? timeoutMs, options.signal);
   }
 
@@ -173,11 +184,11 @@ export class Calling implements Transport {
     const [request, requestId] = identified(method.input, input);
     const call = this.begin(method, requestId, { signal, timeoutMs, headers });
     try {
-      return await this.#tried(method, call, async (sent) => {
+      return await this.#tried(method, requestId, call, async (sent) => {
         try {
           return await this.#transport.unary(method, call.signal, call.remaining(), sent, request);
         } catch (failed) {
-          throw errorOf(failed, this.target, call.signal.aborted);
+          throw this.failure(failed, call);
         }
       });
     } finally {
@@ -197,7 +208,7 @@ export class Calling implements Transport {
     const [request, requestId] = identified(method.input, await only(input));
     const call = this.begin(method, requestId, { signal, timeoutMs, headers });
     try {
-      return await this.#tried(method, call, async (sent) => {
+      return await this.#tried(method, requestId, call, async (sent) => {
         const { response, messages } = await this.open(method, request, call, sent);
         const first = await messages.next();
         return { ...response, message: rest(first, messages, call) };
@@ -215,7 +226,7 @@ export class Calling implements Transport {
     call: Call,
     headers: Headers,
   ): Promise<{ response: StreamResponse<I, O>; messages: AsyncGenerator<MessageShape<O>, undefined> }> {
-    const fail = (failed: unknown) => errorOf(failed, this.target, call.signal.aborted);
+    const fail = (failed: unknown) => this.failure(failed, call);
     const { signal } = call;
     try {
       const response = await this.#transport.stream(method, signal, call.remaining(), headers, once(request));
@@ -229,9 +240,14 @@ export class Calling implements Transport {
   async credentials(method: DescMethod, call: Call, rejected: string): Promise<[Headers, string]> {
     const headers = new Headers(call.headers);
     if (headers.has("authorization") || getOption(method, policy).access === Access.PUBLIC) return [headers, ""];
-    const token = this.login.current(rejected) ?? (await call.before(this.login.token(rejected)));
+    const token = this.login.current(rejected) ?? (await call.before(() => this.login.token(rejected)));
     if (token) headers.set("authorization", `Bearer ${token}`);
     return [headers, token];
+  }
+
+  /** What a call failed with. */
+  failure(failed: unknown, call: Call): AntiphonError {
+    return errorOf(failed, this.target, call.signal.aborted, this.#session.mute);
   }
 
   /** Whether a renewal may help a call that `failure` met with `token`, which it does once. */
@@ -241,11 +257,12 @@ export class Calling implements Transport {
 
   async #tried<T extends { message: unknown }>(
     method: DescMethod,
+    requestId: string,
     call: Call,
     once: (headers: Headers) => Promise<T>,
   ): Promise<T & { tries: number }> {
     const final = ASKS_A_PROVIDER.has(method.name) ? PROVIDER_WAS_ASKED : undefined;
-    const attempts = new Attempts(this.retries, call.deadline, repeatable(method), final);
+    const attempts = new Attempts(this.retries, call.deadline, repeatable(method, requestId), final);
     let rejected = "";
     for (;;) {
       let token = "";
@@ -254,7 +271,7 @@ export class Calling implements Transport {
         token = sent;
         return { ...(await once(headers)), tries: attempts.current };
       } catch (failed) {
-        const failure = errorOf(failed, this.target, call.signal.aborted);
+        const failure = this.failure(failed, call);
         if (this.renews(failure, token, rejected)) {
           rejected = token;
           continue;
@@ -275,7 +292,7 @@ export class Calling implements Transport {
       const { signal, headers } = call;
       return (await this.#transport.unary(method, signal, REFRESH_TIMEOUT_MS, headers, { refreshToken })).message;
     } catch (failed) {
-      throw errorOf(failed, this.target, call.signal.aborted);
+      throw this.failure(failed, call);
     } finally {
       call.end();
     }
@@ -294,9 +311,11 @@ export function identified<I extends DescMessage>(
   return [{ ...input, requestId }, requestId];
 }
 
-function repeatable(method: DescMethod): boolean {
+/** Whether a second try does nothing twice: where that is the `request_id`'s doing, it takes one. */
+export function repeatable(method: DescMethod, requestId: string | undefined): boolean {
   // The second try would find the old password wrong.
-  return getOption(method, policy).idempotent && method !== AuthService.method.changePassword;
+  if (method === AuthService.method.changePassword) return false;
+  return getOption(method, policy).idempotent && (!method.input.field["requestId"] || !!requestId);
 }
 
 function emptied(method: DescMethod) {
@@ -310,7 +329,8 @@ async function only<T>(input: AsyncIterable<T>): Promise<T> {
   throw new TypeError("a request is missing");
 }
 
-async function* once<T>(item: T): AsyncGenerator<T> {
+/** One request, as streams of requests are made. */
+export async function* once<T>(item: T): AsyncGenerator<T> {
   yield item;
 }
 

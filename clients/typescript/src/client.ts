@@ -1,7 +1,7 @@
 /** A client of one server. */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { createClient, type Client as ServiceClient } from "@connectrpc/connect";
+import type { Client as ServiceClient } from "@connectrpc/connect";
 
 import { Answer, type Position } from "./answer.js";
 import { Calling, type CallOptions } from "./calling.js";
@@ -14,6 +14,7 @@ import { ImageService, type DownloadImageRequestSchema } from "./gen/antiphon/im
 import { SpeechService, type DownloadAudioRequestSchema } from "./gen/antiphon/speech/v1/speech_pb.js";
 import type { ClientOptions } from "./options.js";
 import type { ResumingOptions } from "./resuming.js";
+import { serviceOf } from "./services.js";
 import type { Tokens } from "./tokens.js";
 
 /**
@@ -36,12 +37,12 @@ export class Client {
    */
   constructor(server: string, options: ClientOptions = {}) {
     this.transport = new Calling(server, options);
-    this.auth = createClient(AuthService, this.transport);
-    this.apiKeys = createClient(ApiKeyService, this.transport);
-    this.chat = createClient(ChatService, this.transport);
-    this.image = createClient(ImageService, this.transport);
-    this.speech = createClient(SpeechService, this.transport);
-    this.analytics = createClient(AnalyticsService, this.transport);
+    this.auth = serviceOf(AuthService, this.transport);
+    this.apiKeys = serviceOf(ApiKeyService, this.transport);
+    this.chat = serviceOf(ChatService, this.transport);
+    this.image = serviceOf(ImageService, this.transport);
+    this.speech = serviceOf(SpeechService, this.transport);
+    this.analytics = serviceOf(AnalyticsService, this.transport);
   }
 
   /** Logs in; from now on calls carry an access token, which is renewed by itself. Never tried twice. */
@@ -52,11 +53,9 @@ export class Client {
     return response.user!;
   }
 
-  /** Revokes the login session; the client is anonymous then. */
+  /** Revokes the login session; the client is anonymous then. Where that fails, it goes on as it was. */
   async logout(options: CallOptions = {}): Promise<void> {
-    const refreshToken = this.transport.login.tokens?.refreshToken;
-    this.transport.login.keep(undefined);
-    if (refreshToken) await this.auth.logout({ refreshToken }, defined(options));
+    await this.transport.login.end((refreshToken) => this.auth.logout({ refreshToken }, defined(options)));
   }
 
   /** The access token, renewed when it is about to end; empty for anonymous callers. */

@@ -115,24 +115,32 @@ export class AntiphonError extends Error {
 // How the library names what happens to a connection; the server's own statuses come with `grpc-status`.
 const BROKEN = new Set([Code.Canceled, Code.Unknown, Code.Aborted]);
 
-/** The error of a call to `target`; `cancelled` is true when the caller has ended it. */
-export function errorOf(failed: unknown, target: string, cancelled: boolean): AntiphonError {
+/** The error of a call to `target`; `cancelled`: the caller has ended it; `mute`: the server has not answered plain text in HTTP/2. */
+export function errorOf(failed: unknown, target: string, cancelled: boolean, mute: boolean): AntiphonError {
   if (failed instanceof AntiphonError) return failed;
   const error = ConnectError.from(failed, Code.Internal);
-  const told = error.metadata.has("grpc-status");
-  if (cancelled && !told) return new AntiphonError("CANCELLED", "the call was cancelled", { cause: failed });
   const [info] = error.findDetails(ErrorInfoSchema);
+  // A server that stops cancels what it has not finished, which is no word of its own about the call.
+  const told = error.metadata.has("grpc-status") && (error.code !== Code.Canceled || !!info);
+  if (cancelled && !told) return new AntiphonError("CANCELLED", "the call was cancelled", { cause: failed });
   const [retry] = error.findDetails(RetryInfoSchema);
   const [about] = error.findDetails(ResourceInfoSchema);
   let code: StatusCode = NAMES[error.code];
   let message = error.rawMessage;
   if (
     !told &&
-    (BROKEN.has(error.code) || /missing (status|output message)/.test(message) || ofTheSystem(error.cause))
+    (BROKEN.has(error.code) ||
+      // A stream that is refused has not reached the server, which is closing the connection.
+      /missing (status|output message)|REFUSED_STREAM/.test(message) ||
+      ofTheSystem(error.cause))
   ) {
     code = "UNAVAILABLE";
   }
-  if (!told && code === "UNAVAILABLE") message = `${target} can't be reached: ${message}`;
+  if (!told && code === "UNAVAILABLE") {
+    if (codeOf(error.cause) === "ERR_SSL_WRONG_VERSION_NUMBER") message = "it does not speak TLS";
+    else if (mute) message = "it does not speak HTTP/2 in plain text; does it want TLS?";
+    message = `${target} can't be reached: ${message}`;
+  }
   if (!told && code === "DEADLINE_EXCEEDED") message = `${target} did not answer in time`;
   const delay = retry?.retryDelay;
   return new AntiphonError(code, message, {
@@ -155,5 +163,9 @@ export function errorOf(failed: unknown, target: string, cancelled: boolean): An
 
 // Such as a certificate that is not trusted, which the library takes for a fault of its own. A reset of one stream is none of these.
 function ofTheSystem(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && cause.code !== "ERR_HTTP2_STREAM_ERROR";
+  return ![undefined, "ERR_HTTP2_STREAM_ERROR"].includes(codeOf(cause));
+}
+
+function codeOf(cause: unknown): string | undefined {
+  return cause instanceof Error && "code" in cause ? String(cause.code) : undefined;
 }

@@ -1,10 +1,10 @@
-/** What a client can be told at its making. */
+/** What a client can be told at its making, and what that means. */
 
 import type { Tokens } from "./tokens.js";
 
 /** How a connection is protected; texts are PEM. */
 export interface TLS {
-  /** The authorities to trust; the system's by default. */
+  /** The authorities to trust; those that Node comes with by default. */
   readonly ca?: string | Buffer;
   /** With `key`, presents the caller for mutual TLS. */
   readonly certificate?: string | Buffer;
@@ -15,43 +15,57 @@ export interface TLS {
 
 /** How often a call that may safely be repeated is tried, and how long the pauses are. */
 export interface Retries {
-  /** Tries of a call, and of a stream until its first event; 1 for none but the first. */
+  /** Tries of a call, and of a stream until its first event; 5 by default, 1 for none but the first. */
   readonly attempts: number;
-  /** Tries of an answer or a download since something last arrived; by default about a minute of them. */
+  /** Tries of an answer or a download since something last arrived; by default 24, which take about a minute. */
   readonly resumeAttempts: number;
-  /** The first pause; the next ones double, and each loses up to half of itself by chance. */
+  /** The first pause, 100 ms by default; the next ones double, and each loses up to half of itself by chance. */
   readonly firstDelayMs: number;
-  /** The longest pause; a server that asks for a longer one is not waited for. */
+  /** The longest pause, 5 seconds by default; a server that asks for a longer one is not waited for. */
   readonly maxDelayMs: number;
 }
 
 /** How long calls may take, tries and pauses included; 0 for no limit. Calls can say otherwise by `timeoutMs`. */
 export interface Timeouts {
+  /** For calls that are answered at once; 30 seconds by default. */
   readonly unaryMs: number;
-  /** For calls that wait for something to be made: Chat, GenerateImage, Synthesize, Reconcile. */
+  /** For calls that wait for something to be made: Chat, GenerateImage, Synthesize, Reconcile; ten minutes by default. */
   readonly answerMs: number;
+  /** For streams; no limit by default. */
   readonly streamMs: number;
 }
 
+/** What a client can be told at its making; whatever is left out, or undefined, has its default. */
 export interface ClientOptions {
   /** An access token or an API key. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** Renews the access token; `login` brings one, too. */
-  readonly refreshToken?: string;
+  readonly refreshToken?: string | undefined;
   /** Told of new tokens after a login or a renewal, and of undefined after a logout; to keep them between processes. */
-  readonly onTokens?: (tokens: Tokens | undefined) => void;
+  readonly onTokens?: ((tokens: Tokens | undefined) => void) | undefined;
   /** False allows plain text to other machines; see `Address`. */
-  readonly tls?: TLS | boolean;
-  readonly retries?: Partial<Retries>;
-  readonly timeouts?: Partial<Timeouts>;
+  readonly tls?: TLS | boolean | undefined;
+  /** How often calls are tried. */
+  readonly retries?: Partial<Retries> | undefined;
+  /** How long calls may take. */
+  readonly timeouts?: Partial<Timeouts> | undefined;
   /** A ping after so long a silence of a call; 30 seconds by default. */
-  readonly keepaliveMs?: number;
+  readonly keepaliveMs?: number | undefined;
   /** How large a message may be that the server sends; 64 MiB by default. */
-  readonly maxMessageBytes?: number;
+  readonly maxMessageBytes?: number | undefined;
 }
 
-export const RETRIES: Retries = { attempts: 5, resumeAttempts: 24, firstDelayMs: 100, maxDelayMs: 5000 };
-export const TIMEOUTS: Timeouts = { unaryMs: 30_000, answerMs: 600_000, streamMs: 0 };
+/** With the default wherever nothing is said. */
+export function retriesOf(said: ClientOptions["retries"] = {}): Retries {
+  const { attempts = 5, resumeAttempts = 24, firstDelayMs = 100, maxDelayMs = 5000 } = said;
+  return { attempts, resumeAttempts, firstDelayMs, maxDelayMs };
+}
+
+/** With the default wherever nothing is said. */
+export function timeoutsOf(said: ClientOptions["timeouts"] = {}): Timeouts {
+  const { unaryMs = 30_000, answerMs = 600_000, streamMs = 0 } = said;
+  return { unaryMs, answerMs, streamMs };
+}
 
 /** Where the server listens, and how the connection to it is protected. */
 export interface Address {

@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 
 import type { DescMessage, DescMethodServerStreaming, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 
-import type { CallOptions, Calling } from "./calling.js";
-import { AntiphonError, errorOf } from "./errors.js";
+import { repeatable, type CallOptions, type Calling } from "./calling.js";
+import { AntiphonError } from "./errors.js";
 import { Attempts } from "./retry.js";
 
 /** One call of a stream: which, with what, and what to do with its messages. */
@@ -45,8 +45,9 @@ export async function* resuming<T>(
   reader: Reader<T>,
   options: ResumingOptions,
 ): AsyncGenerator<T, undefined> {
-  const call = calling.begin(reader.next().method, reader.requestId ?? randomUUID(), options);
-  const attempts = new Attempts(calling.retries, call.deadline, true);
+  const { method } = reader.next();
+  const call = calling.begin(method, reader.requestId ?? randomUUID(), options);
+  const attempts = new Attempts(calling.retries, call.deadline, repeatable(method, reader.requestId));
   let rejected = "";
   try {
     while (!reader.ended) {
@@ -66,7 +67,7 @@ export async function* resuming<T>(
         reader.drained?.();
         if (!reader.ended) throw new AntiphonError("UNAVAILABLE", "the stream ended before everything had come");
       } catch (failed) {
-        const failure = errorOf(failed, calling.target, call.signal.aborted);
+        const failure = calling.failure(failed, call);
         if (reader.ended) return undefined;
         if (calling.renews(failure, token, rejected)) {
           rejected = token;

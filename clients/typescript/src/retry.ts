@@ -38,7 +38,7 @@ export class Attempts {
   #begun = false;
   #mayBeDone = false;
 
-  /** `final` matches reasons that no try follows. */
+  /** `final` matches reasons that no try follows. A stream that has begun is gone on with, `repeatable` or not. */
   constructor(
     private readonly retries: Retries,
     private readonly deadline: Deadline,
@@ -62,7 +62,7 @@ export class Attempts {
     const limit = this.#begun ? this.retries.resumeAttempts : this.retries.attempts;
     this.#failed++;
     failure.tries = this.#failed;
-    if (!this.repeatable || this.#failed >= limit || !this.#mayPass(failure)) throw failure;
+    if (!(this.repeatable || this.#begun) || this.#failed >= limit || !this.#mayPass(failure)) throw failure;
     const { firstDelayMs, maxDelayMs } = this.retries;
     let pause = Math.min(firstDelayMs * 2 ** (this.#failed - 1), maxDelayMs) * (1 - Math.random() / 2);
     pause = Math.max(pause, failure.retryAfterMs ?? 0);
@@ -82,7 +82,7 @@ export class Attempts {
     if (this.final?.test(reason)) return false;
     if (retryAfterMs !== undefined && retryAfterMs > this.retries.maxDelayMs) return false;
     // Of a stream that has begun, a reset with another code is a broken connection, too.
-    if (!reason) return code === "UNAVAILABLE" || (this.#begun && code === "INTERNAL");
+    if (!reason) return code === "UNAVAILABLE" || (this.#begun && (code === "INTERNAL" || code === "UNKNOWN"));
     if (this.#begun && ENDS_A_GENERATION.has(reason)) return false;
     return code === "UNAVAILABLE" || (retryAfterMs !== undefined && ASKS_TO_COME_AGAIN.has(code));
   }

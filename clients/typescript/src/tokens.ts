@@ -78,6 +78,15 @@ export class LoginSession {
     return (await this.#renewing).accessToken;
   }
 
+  /** Forgets the tokens once `revoke` has ended what they stand for. */
+  async end(revoke: (refreshToken: string) => Promise<unknown>): Promise<void> {
+    // A renewal that is under way brings another refresh token.
+    await this.#renewing?.catch(() => {});
+    const refreshToken = this.#tokens?.refreshToken;
+    if (refreshToken) await revoke(refreshToken);
+    this.keep(undefined);
+  }
+
   async #renewed(tokens: Tokens, rejected: string): Promise<Tokens> {
     try {
       const issued = await this.renew(tokens.refreshToken);
