@@ -61,7 +61,7 @@ make_secrets() {
 up() {
     [ "$profile" = small ] || make_secrets
     compose up --detach --wait "$@" ||
-        fail "Not everything is up; the log of the service that is named above says why: make logs-SERVICE"
+        fail "Not everything is up. The lines above say why, or the log of the service that they name: make logs-SERVICE"
     echo "Antiphon is up. The first start has made an administrator, whose password is in the log: $logs"
 }
 
@@ -69,6 +69,7 @@ health() {
     compose ps --all
     failed=0
     for service in $services; do
+        printf '%s: ' "$service"
         compose exec -T "$service" antiphon health || failed=1
     done
     [ $failed -eq 0 ] || fail "Not everything is ready."

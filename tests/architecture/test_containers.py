@@ -45,6 +45,10 @@ def test_our_image_has_the_version_of_the_project() -> None:
     assert {each.image for each in OURS} == {f"antiphon:{project['version']}"}
 
 
+def test_our_image_is_asked_of_no_registry() -> None:
+    assert {each.described["pull_policy"] for each in OURS} == {"never"}
+
+
 def test_the_image_runs_as_a_user_with_a_name_and_keeps_all_in_data() -> None:
     assert IMAGE.last("USER") == "10001:10001"
     assert "useradd --uid 10001 --gid 10001" in IMAGE.last("RUN")
@@ -93,7 +97,8 @@ def test_secrets_volumes_and_networks_are_declared(container: Container) -> None
 @all_of_them
 def test_every_container_is_bounded_and_comes_back(container: Container) -> None:
     limits = container.described["deploy"]["resources"]["limits"]
-    assert set(limits) == {"cpus", "memory", "pids"}
+    # An engine refuses a container more processors than its machine has, so none is named.
+    assert set(limits) == {"memory", "pids"}
     once = container.command == ["migrate"]
     assert container.described["restart"] == ("no" if once else "unless-stopped")
     assert "no-new-privileges:true" in container.described["security_opt"]
