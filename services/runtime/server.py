@@ -44,6 +44,9 @@ _log = logging.getLogger(__name__)
 _SLACK = 12 * 1024**2
 # Long enough for calls that were under way to be refused with details rather than by a closed connection.
 _LAST_WORDS = 0.5
+# When a call that is refused by a server that stops may come again, in seconds: another replica takes it at once, and clients that are
+# told to wait for all of the grace period give up instead.
+_ELSEWHERE = 1.0
 
 
 class Server:
@@ -161,7 +164,7 @@ class Server:
         ends = time.monotonic() + grace
         try:
             await health.stop()
-            self._admission.close(retry_after=max(1.0, grace))
+            self._admission.close(retry_after=_ELSEWHERE)
             results = await asyncio.gather(
                 *(_bounded(service, grace) for service in mounted), return_exceptions=True
             )

@@ -62,7 +62,7 @@ def test_sigterm_lets_answers_go_on_for_a_while_and_records_the_rest(
     assert suite.ended() == 0
     assert refused.code() is grpc.StatusCode.UNAVAILABLE
     assert {"SHUTTING_DOWN"} == {info.reason for info in details(refused, error_details_pb2.ErrorInfo)}
-    assert [info.retry_delay.seconds for info in details(refused, error_details_pb2.RetryInfo)] == [2]
+    assert [info.retry_delay.seconds for info in details(refused, error_details_pb2.RetryInfo)] == [1]
     assert len(long.events) > seen
     assert (short.status, short.finished) == ("OK", True)
     assert not long.finished

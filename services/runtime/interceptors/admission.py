@@ -17,7 +17,7 @@ class Admission:
         self.in_progress = 0
 
     def close(self, retry_after: float) -> None:
-        """Refuse new calls from now on; another replica or the next start may take them after `retry_after` seconds."""
+        """Refuse new calls from now on; another replica, or the next start, may take them after `retry_after` seconds."""
         self._closed_for = retry_after
 
     def bind(self, method: Method, proceed: Proceed) -> Proceed:
