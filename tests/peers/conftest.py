@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from conformance.driver.building import built
+from conformance.driver.failures import BuildFailed, ToolsMissing
+from conformance.driver.languages import LANGUAGES, Language
 from tests.peers.grpcurl import Grpcurl
 from tests.peers.llama_server import LlamaServer, llama_server
 from tests.peers.readying import Readier, require
@@ -41,6 +44,22 @@ def llama_python(peer: Readier) -> Path:
 def grpcurl_program(peer: Readier) -> Path:
     """grpcurl."""
     return peer(peers.grpcurl)
+
+
+@pytest.fixture
+def runner(peer: Readier, language: str) -> Language:
+    """The language of a client, with its runner of the conformance cases built."""
+
+    def make(say: peers.Say) -> Language:
+        try:
+            built(LANGUAGES[language], say)
+        except ToolsMissing as error:
+            raise peers.PeerMissing(str(error)) from error
+        except BuildFailed as error:
+            pytest.fail(str(error))
+        return LANGUAGES[language]
+
+    return peer(make)
 
 
 @pytest.fixture(scope="session")
