@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from services.bootstrap.peer_credentials import PeerTls
 from services.bootstrap.peers import channel_to
 from services.capabilities.identity.providers.service import ServiceTokens
 from services.capabilities.metering.model import ServiceType, Unit
@@ -42,7 +43,7 @@ class MeteredServices:
     environ: Mapping[str, str]
     revocations: RevocationSource
     metrics: Metrics
-    peer_credentials: grpc.ChannelCredentials
+    peer_tls: PeerTls
     stack: AsyncExitStack
 
     async def built(self) -> list[Mounted]:
@@ -143,7 +144,7 @@ class MeteredServices:
         }
 
     def _channel_to(self, address: str) -> grpc.aio.Channel:
-        channel = channel_to(address, self.peer_credentials)
+        channel = channel_to(address, self.peer_tls)
         self.stack.push_async_exit(channel)
         return channel
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 import grpc
 from antiphon.auth.v1 import auth_pb2_grpc
 
+from services.bootstrap.peer_channel import PeerChannel
+from services.bootstrap.peer_credentials import PeerTls
 from services.capabilities.identity.providers.api_keys import ApiKeysByRpc
 from services.capabilities.identity.providers.keys import CachedKeys, keys_by_rpc
 from services.capabilities.identity.providers.revocations import RevocationsByRpc
@@ -65,21 +67,19 @@ class AuthPeer:
         return dataclasses.replace(service, checks=(*service.checks, self))
 
 
-def channel_to(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
-    """A channel to a peer, which is closed as a context manager: over TLS with these credentials to an https address, else in plain text.
-    The connection is made when it is first needed, and again whenever it was lost."""
+def channel_to(address: str, tls: PeerTls) -> grpc.aio.Channel:
+    """A channel to a peer, which is closed as a context manager: over TLS to an https address, else in plain text.
+    The connection is made when it is first needed, and again whenever it was lost or certificates were replaced."""
     scheme, _, target = address.rpartition("://")
     if scheme == "https":
-        return grpc.aio.secure_channel(
-            target, credentials or grpc.ssl_channel_credentials(), options=list(_OPTIONS)
-        )
+        return PeerChannel(target, tls, _OPTIONS)
     return grpc.aio.insecure_channel(target, options=list(_OPTIONS))
 
 
 @asynccontextmanager
 async def auth_at(
     address: str,
-    credentials: grpc.ChannelCredentials,
+    tls: PeerTls,
     secret: DeploymentSecret,
     service: str,
     *,
@@ -90,7 +90,7 @@ async def auth_at(
     `service` is what this process calls itself towards Auth, which believes it if `secret` is its own, too. Auth's keys are
     believed for `offline_grace` seconds without it.
     """
-    async with channel_to(address, credentials) as channel:
+    async with channel_to(address, tls) as channel:
         peer = AuthPeer(address, channel, secret, service, offline_grace)
         try:
             yield peer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.bootstrap.catalogs import check_catalogs
-from services.bootstrap.peer_credentials import credentials_of
+from services.bootstrap.peer_credentials import PeerTls
 from services.bootstrap.resources import OpenDatabase, on_mongo, open_database, schemas_of
 from services.bootstrap.secret import deployment_secret
 from services.kernel.startup import StartupError
@@ -21,8 +21,6 @@ from services.runtime.server import Server
 from services.settings import Settings
 
 if TYPE_CHECKING:
-    import grpc
-
     from services.auth.model.accounts import FirstAdministrator
     from services.auth.wiring import Auth
     from services.bootstrap.peers import AuthPeer
@@ -116,7 +114,7 @@ async def serving(
     check_catalogs(settings, services)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        peer_credentials = credentials_of(settings.peers)
+        peer_tls = PeerTls(settings.peers)
         # Ports first: that they are taken should not be learnt after a database was started.
         server = Server(settings.server, metrics, log)
         stack.push_async_callback(server.close)
@@ -130,7 +128,7 @@ async def serving(
             )
         else:
             _prepare(services, schemas)
-        door = await _door(settings, services, opened, secret, metrics, peer_credentials, stack)
+        door = await _door(settings, services, opened, secret, metrics, peer_tls, stack)
         authenticator, known = await _authenticator(settings, door, secret, metrics, stack)
         mounted: list[Mounted] = []
         from services.bootstrap.peers import AuthPeer
@@ -150,7 +148,7 @@ async def serving(
                 environ,
                 door.revocations,
                 metrics,
-                peer_credentials,
+                peer_tls,
                 stack,
             ).built()
         if isinstance(door, AuthPeer):
@@ -207,7 +205,7 @@ async def _door(
     opened: OpenDatabase | None,
     secret: DeploymentSecret,
     metrics: Metrics,
-    peer_credentials: grpc.ChannelCredentials,
+    peer_tls: PeerTls,
     stack: AsyncExitStack,
 ) -> Auth | AuthPeer:
     """Auth in this process, or the way to it: either has its keys, the look-up of API keys, and the feed of revocations."""
@@ -226,7 +224,7 @@ async def _door(
     return await stack.enter_async_context(
         auth_at(
             settings.peers.auth,
-            peer_credentials,
+            peer_tls,
             secret,
             "+".join(services),
             offline_grace=settings.identity.offline_grace,

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from services.bootstrap.findings import Finding, Verdict
-from services.bootstrap.peer_credentials import credentials_of, read_files
+from services.bootstrap.peer_credentials import PeerTls, read_files
 from services.kernel.handshakes import Mismatch, mismatch_of
 from services.kernel.startup import StartupError
 from services.settings import PeerSettings, ServerSettings, Settings
@@ -52,10 +52,10 @@ async def peer_over_tls(name: str, address: str, peers: PeerSettings, seconds: f
     from services.bootstrap.peers import channel_to
 
     try:
-        credentials = credentials_of(peers)
+        tls = PeerTls(peers)
     except StartupError:
         return Finding(name, Verdict.BAD, f"{address} is not tried: see `peers tls`")
-    async with channel_to(address, credentials) as channel:
+    async with channel_to(address, tls) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             await stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=seconds)
@@ -87,10 +87,9 @@ def _own(server: ServerSettings) -> Finding | None:
 
 
 def _for_peers(peers: PeerSettings) -> Finding | None:
-    roots, own = read_files(peers)
-    if roots is None and own is None:
+    found = read_files(peers)
+    if found.roots is None and found.own is None:
         return None
-    expires = min(each.expires for each in (roots, own) if each is not None)
     addresses = (peers.auth, peers.chat, peers.image, peers.speech, peers.analytics)
     if not any((address or "").startswith("https://") for address in addresses):
         return Finding(
@@ -100,7 +99,7 @@ def _for_peers(peers: PeerSettings) -> Finding | None:
             "Begin the addresses of peers that speak TLS with https://.",
         )
     return _by_days(
-        "peers tls", " and ".join(str(each) for each in (peers.ca, peers.certificate) if each), expires
+        "peers tls", " and ".join(str(each) for each in (peers.ca, peers.certificate) if each), found.expires
     )
 
 

@@ -23,6 +23,8 @@ _SIGNS = (
     ("unable to get issuer certificate", Mismatch.AUTHORITY),
     ("self signed certificate", Mismatch.AUTHORITY),
     ("self-signed certificate", Mismatch.AUTHORITY),
+    # Another authority of the same name.
+    ("certificate signature failure", Mismatch.AUTHORITY),
     ("certificate has expired", Mismatch.VALIDITY),
     ("certificate is not yet valid", Mismatch.VALIDITY),
     ("Hostname Verification Check failed", Mismatch.NAME),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,14 @@ _CURVES = ("secp256r1", "secp384r1")
 _NEW_KEY = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
 
 
+class UnusableNow(StartupError):
+    """Files that may become usable without being changed: when their time comes, or when they are read another time."""
+
+
+class NotFitting(StartupError):
+    """A certificate and a key that do not belong together, as in the middle of a renewal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A certificate with those between it and its authority, its key, both as PEM; whom it is for, and the end of its validity."""
@@ -47,27 +56,31 @@ class Authorities:
 def read_pair(certificate: Path, key: Path, certificate_setting: str, key_setting: str) -> Pair:
     """A certificate and its key. Raises StartupError, with the settings' names, when they can't be used, now or by their date."""
     chain = _read(certificate, "certificate", certificate_setting)
-    own = _certificates(chain, certificate, certificate_setting)[0]
-    _require_valid(own, certificate)
+    own, *others = _certificates(chain, certificate, certificate_setting)
+    _require_valid(own, f"The certificate {certificate}")
+    expires = own.not_valid_after_utc
+    # Of those further up clients may know others.
+    if signers := [each for each in others if each.subject == own.issuer]:
+        expires = min(
+            expires, _require_one_valid(signers, f"The certificate of its authority in {certificate}")
+        )
     private = _read_key(key, key_setting)
     _require_fitting(own, private, certificate, key)
-    return Pair(chain, private, _names(own), own.not_valid_after_utc)
+    return Pair(chain, private, _names(own), expires)
 
 
 def read_authorities(path: Path, setting: str) -> Authorities:
     """The certificates of authorities, one of which at least is valid. Raises StartupError."""
     pem = _read(path, "certificate", setting)
     found = _certificates(pem, path, setting)
-    last = max(found, key=lambda each: each.not_valid_after_utc)
-    _require_valid(last, path)
-    return Authorities(pem, last.not_valid_after_utc)
+    return Authorities(pem, _require_one_valid(found, f"The certificate {path}"))
 
 
 def _read(path: Path, what: str, setting: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StartupError(
+        raise UnusableNow(
             f"The {what} {path} can't be read: {error.strerror}.", f"Correct {setting}, or its permissions."
         ) from error
 
@@ -78,7 +91,7 @@ def _read_key(path: Path, setting: str) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             pem = file.read()
     except OSError as error:
-        raise StartupError(
+        raise UnusableNow(
             f"The key {path} can't be read: {error.strerror}.", f"Correct {setting}, or its permissions."
         ) from error
     if mode & _OTHERS:
@@ -100,16 +113,25 @@ def _certificates(pem: bytes, path: Path, setting: str) -> list[x509.Certificate
         ) from error
 
 
-def _require_valid(certificate: x509.Certificate, path: Path) -> None:
+def _require_one_valid(certificates: Sequence[x509.Certificate], called: str) -> datetime:
+    """When the last of them is no longer valid: the next one may lie beside the old one."""
+    last = max(certificates, key=lambda each: each.not_valid_after_utc)
+    now = datetime.now(UTC)
+    if not any(each.not_valid_before_utc <= now <= each.not_valid_after_utc for each in certificates):
+        _require_valid(last, called)
+    return last.not_valid_after_utc
+
+
+def _require_valid(certificate: x509.Certificate, called: str) -> None:
     now = datetime.now(UTC)
     if certificate.not_valid_after_utc < now:
-        raise StartupError(
-            f"The certificate {path} has expired on {_day(certificate.not_valid_after_utc)}.",
+        raise UnusableNow(
+            f"{called} has expired on {_day(certificate.not_valid_after_utc)}.",
             "Put a new one in its place.",
         )
     if certificate.not_valid_before_utc > now:
-        raise StartupError(
-            f"The certificate {path} is not valid before {_day(certificate.not_valid_before_utc)}.",
+        raise UnusableNow(
+            f"{called} is not valid before {_day(certificate.not_valid_before_utc)}.",
             "Wait for that, or look at this machine's clock.",
         )
 
@@ -140,7 +162,7 @@ def _require_fitting(own: x509.Certificate, pem: bytes, certificate: Path, path:
     except (ValueError, UnsupportedAlgorithm):
         fits = False
     if not fits:
-        raise StartupError(
+        raise NotFitting(
             f"The key {path} does not fit the certificate {certificate}.",
             "Put the certificate that was made for this key first in its file, and those of its authorities behind it.",
         )

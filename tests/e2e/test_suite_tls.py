@@ -19,6 +19,7 @@ from tests.peers.programs import eventually
 pytestmark = pytest.mark.long
 
 AUTHORITY = Authority()
+FOR_PEERS = "the certificate for peers"
 EMAIL, PASSWORD = "ana@example.com", "correct horse battery"
 
 
@@ -58,8 +59,8 @@ def serial_number(suite: SuiteProcess) -> int:
     return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
 
-def told(suite: SuiteProcess) -> list[object]:
-    return [line["event"] for line in suite.log if "the certificate" in str(line["event"])]
+def told(suite: SuiteProcess, what: str = "the certificate") -> list[object]:
+    return [line["event"] for line in suite.log if str(line["event"]).startswith(f"{what} was")]
 
 
 def test_services_apart_over_mutual_tls_whose_files_are_replaced(
@@ -76,6 +77,9 @@ def test_services_apart_over_mutual_tls_whose_files_are_replaced(
         AUTHORITY.issue("127.0.0.1", "localhost").write(tmp_path, "server")
         assert serial_number(chat) != before
         assert told(chat)[-1] == "the certificate was replaced"
+        eventually(
+            lambda: told(chat, FOR_PEERS) == [f"{FOR_PEERS} was replaced"], "the certificate for Auth", 20
+        )
         assert client.chat("Hello again").generation.generation_id
 
     now = serial_number(auth)

@@ -33,12 +33,19 @@ class Issued:
 
 
 class Authority:
-    """A private authority. `ec.SECP256R1` keys unless a test brings its own."""
+    """A private authority, its own or certified `by` another. `ec.SECP256R1` keys unless a test brings its own."""
 
-    def __init__(self, name: str = "Antiphon tests") -> None:
+    def __init__(
+        self,
+        name: str = "Antiphon tests",
+        *,
+        by: Authority | None = None,
+        since: dt.timedelta = DAY,
+        until: dt.timedelta = DAY,
+    ) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self._certificate = self._signed(self._name, self._key, DAY, DAY, ())
+        self._certificate = (by or self)._signed(self._name, self._key, since, until, ())
         self.pem = self._certificate.public_bytes(Encoding.PEM)
 
     def issue(

@@ -140,6 +140,21 @@ async def test_callers_have_to_show_a_certificate_where_that_is_asked_for(
         assert await events(suite, trusting(AUTHORITY, AUTHORITY.issue())) == 3
 
 
+async def test_authorities_in_between_follow_the_certificates_of_both(tmp_path: Path, log_file: int) -> None:
+    middle = Authority("In between", by=AUTHORITY)
+    own, theirs = middle.issue(), middle.issue()
+    settings = settings_in(tmp_path, mutual=True)
+    Issued(own.certificate + middle.pem, own.key).write(tmp_path, "server")
+    async with running(log_file, settings=settings) as suite:
+        shown = Issued(theirs.certificate + middle.pem, theirs.key)
+        assert await events(suite, trusting(AUTHORITY, shown)) == 3
+        assert await refused(suite, trusting(AUTHORITY, theirs)) is Mismatch.CUT
+        # Where the one in between alone is believed, nobody else's certificates are.
+        lay_down(tmp_path / "callers.pem", middle.pem)
+        assert await events(suite, trusting(middle, theirs)) == 3
+        assert await refused(suite, trusting(middle, AUTHORITY.issue())) is Mismatch.CUT
+
+
 async def test_a_certificate_is_no_credential_and_the_address_is_the_peers(
     tmp_path: Path, log_file: int
 ) -> None:

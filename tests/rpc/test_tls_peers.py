@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime as dt
 import tempfile
@@ -16,16 +17,26 @@ from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 from antiphon.chat.v1 import chat_pb2, chat_pb2_grpc
 
 from services.bootstrap.findings import Finding, Verdict
+from services.bootstrap.peer_channel import PeerChannel
+from services.bootstrap.peer_credentials import PeerTls
+from services.bootstrap.peers import channel_to as peer_channel_to
 from services.bootstrap.suite import Suite, serving
 from services.bootstrap.tls import certificates_found, peer_over_tls
 from services.kernel.startup import StartupError
 from services.runtime.logs import Log
-from services.settings import PeerSettings, Settings
+from services.settings import PeerSettings, ServerSettings, Settings
 from tests.fakes.certificates import Authority, lay_down
+from tests.fakes.runtime_services import running
 
 SECRET = "a secret of the tests that is long enough"
 AUTHORITY, STRANGER = Authority(), Authority("Nobody's")
 OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+
+
+@pytest.fixture
+def log_file() -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        yield file.fileno()
 
 
 @pytest.fixture
@@ -104,6 +115,72 @@ async def test_chat_asks_auth_over_mutual_tls(migrated_url: str, tmp_path: Path,
             assert advice in found.advice
     found = await peer_over_tls("peer auth", "https://127.0.0.1:1", apart.peers, 3.0)
     assert "ANTIPHON_PEERS__AUTH" in found.advice
+
+
+async def test_what_is_shown_to_a_peer_is_replaced_and_calls_that_run_go_on(
+    tmp_path: Path, log_file: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Peer and caller change their authority; neither would know the other by what it had before."""
+    caplog.set_level("INFO", "services.runtime.replaceable")
+    certificate, key = AUTHORITY.issue().write(tmp_path, "server")
+    callers = lay_down(tmp_path / "callers.pem", AUTHORITY.pem)
+    listener = ServerSettings(
+        port=0, grace=0.2, tls_certificate=certificate, tls_key=key, tls_client_ca=callers
+    )
+    mine, my_key = AUTHORITY.issue().write(tmp_path, "mine")
+    peers = PeerSettings(ca=lay_down(tmp_path / "ca.pem", AUTHORITY.pem), certificate=mine, key=my_key)
+    async with running(log_file, settings=listener) as suite:
+        suite.behaviour.hold = asyncio.Event()
+        async with peer_channel_to(f"https://{suite.server.address}", PeerTls(peers)) as channel:
+            assert isinstance(channel, PeerChannel)
+            chat: Any = chat_pb2_grpc.ChatServiceStub(channel)
+            running_call = aiter(chat.StreamChat(chat_pb2.StreamChatRequest(message="Hello")))
+            assert (await anext(running_call)).event.seq == 1
+            first = channel.current()
+            STRANGER.issue().write(tmp_path, "server")
+            lay_down(callers, STRANGER.pem)
+            lay_down(tmp_path / "ca.pem", STRANGER.pem)
+            # Between the two there is nothing that could be shown, and what was shown before stays.
+            renewed = STRANGER.issue()
+            lay_down(mine, renewed.certificate)
+            assert channel.current() is first
+            lay_down(my_key, renewed.key)
+            await asyncio.wait_for(channel.channel_ready(), 10)
+            assert channel.current() is not first
+
+            suite.behaviour.hold.set()
+            assert len([response async for response in running_call]) == 2
+            await asyncio.wait_for(until_closed(first), 10)
+            again = chat.StreamChat(chat_pb2.StreamChatRequest(message="Hello"), timeout=10)
+            assert len([response async for response in again]) == 3
+        told = [record.message for record in caplog.records if "peers" in record.message]
+        assert told == [
+            "the certificate for peers was not replaced",
+            "the certificate for peers was replaced",
+        ]
+
+
+async def test_a_channel_whose_certificates_were_replaced_ends_all_calls_when_it_is_closed(
+    tmp_path: Path, log_file: int
+) -> None:
+    certificate, key = AUTHORITY.issue().write(tmp_path, "server")
+    listener = ServerSettings(port=0, grace=0.2, tls_certificate=certificate, tls_key=key)
+    peers = PeerSettings(ca=lay_down(tmp_path / "ca.pem", AUTHORITY.pem))
+    async with running(log_file, settings=listener) as suite:
+        suite.behaviour.hold = asyncio.Event()
+        async with peer_channel_to(f"https://{suite.server.address}", PeerTls(peers)) as channel:
+            chat: Any = chat_pb2_grpc.ChatServiceStub(channel)
+            old = chat.StreamChat(chat_pb2.StreamChatRequest(message="Hello"))
+            assert (await old.read()).event.seq == 1
+            lay_down(tmp_path / "ca.pem", AUTHORITY.pem + STRANGER.pem)
+            new = chat.StreamChat(chat_pb2.StreamChatRequest(message="Hello"))
+            assert (await new.read()).event.seq == 1
+        assert await old.code() is await new.code() is grpc.StatusCode.CANCELLED
+
+
+async def until_closed(channel: grpc.aio.Channel) -> None:
+    while (state := channel.get_state()) is not grpc.ChannelConnectivity.SHUTDOWN:
+        await channel.wait_for_state_change(state)
 
 
 async def test_wrong_files_end_the_start_before_the_database_is_looked_for(tmp_path: Path, log: Log) -> None:

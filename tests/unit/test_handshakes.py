@@ -10,6 +10,10 @@ from services.kernel.handshakes import Mismatch, mismatch_of
     [
         ("CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate: OK", Mismatch.AUTHORITY),
         ("CERTIFICATE_VERIFY_FAILED: self signed certificate in certificate chain", Mismatch.AUTHORITY),
+        (
+            "ECDSA routines:OPENSSL_internal:BAD_SIGNATURE: certificate signature failure: OK",
+            Mismatch.AUTHORITY,
+        ),
         ("CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", Mismatch.VALIDITY),
         ("CERTIFICATE_VERIFY_FAILED: unsupported certificate purpose", Mismatch.CERTIFICATE),
         ("UNAUTHENTICATED: Hostname Verification Check failed.", Mismatch.NAME),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import errno
 import os
 import shutil
 import subprocess
@@ -13,11 +14,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from services.bootstrap.peer_credentials import credentials_of, read_files
+from services.bootstrap.peer_credentials import PeerFiles, PeerTls, read_files
 from services.kernel.startup import StartupError
 from services.runtime.tls import ListenerTls, TlsFiles, files_of
 from services.settings import PeerSettings, ServerSettings
 from tests.fakes.certificates import DAY, Authority, Issued, lay_down, with_passphrase
+from tests.peers.programs import eventually
 
 AUTHORITY = Authority()
 
@@ -44,6 +46,30 @@ def test_what_is_right_is_read(tmp_path: Path) -> None:
 )
 def test_keys_of_other_kinds(tmp_path: Path, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
     assert files(tmp_path, AUTHORITY.issue(key=key)).read().own.names == ("127.0.0.1",)
+
+
+def between(**dates: dt.timedelta) -> Issued:
+    """A certificate whose authority another one certified, with that one's behind it."""
+    middle = Authority("In between", by=AUTHORITY, **dates)
+    issued = middle.issue("antiphon.test")
+    return Issued(issued.certificate + middle.pem, issued.key)
+
+
+def test_a_certificate_lasts_as_long_as_that_of_its_authority_behind_it(tmp_path: Path) -> None:
+    found = files(tmp_path, between(until=dt.timedelta(hours=1))).read()
+    assert found.expires == found.own.expires < dt.datetime.now(dt.UTC) + DAY
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [(2 * DAY, -DAY), (-DAY, 2 * DAY)], ids=["the old one", "the next one"]
+)
+def test_an_authority_that_is_not_valid_beside_one_that_is(
+    tmp_path: Path, since: dt.timedelta, until: dt.timedelta
+) -> None:
+    there = files(tmp_path)
+    assert there.client_ca is not None
+    lay_down(there.client_ca, Authority("Another", since=since, until=until).pem + AUTHORITY.pem)
+    assert there.read().callers is not None
 
 
 def test_a_group_may_read_the_key(tmp_path: Path) -> None:
@@ -96,6 +122,16 @@ def _of_kind(
             lambda it: AUTHORITY.issue(since=-DAY).write(it.key.parent, "server"),
             "is not valid before",
             "clock",
+        ),
+        (
+            lambda it: between(since=2 * DAY, until=-DAY).write(it.key.parent, "server"),
+            "The certificate of its authority in",
+            "new one",
+        ),
+        (
+            lambda it: lay_down(it.client_ca, Authority(since=2 * DAY, until=-DAY).pem),
+            "ca.pem has expired on",
+            "new one",
         ),
     ],
 )
@@ -162,6 +198,76 @@ def test_a_file_that_was_touched_is_read_and_nothing_is_told(
     assert caplog.records == []
 
 
+def test_a_key_whose_mode_is_corrected_is_read(tmp_path: Path) -> None:
+    there = files(tmp_path)
+    listener = ListenerTls(there)
+    AUTHORITY.issue("new.test").write(tmp_path, "server")
+    there.key.chmod(0o604)
+    assert listener._changed() is None
+    there.key.chmod(0o600)
+    assert listener._changed() is not None
+    assert listener.names == ("new.test",)
+
+
+def test_a_certificate_is_taken_when_its_time_comes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = ListenerTls(files(tmp_path))
+    # In whole seconds, as certificates tell time.
+    AUTHORITY.issue("new.test", since=-dt.timedelta(seconds=2)).write(tmp_path, "server")
+    assert [listener._changed() for _ in range(3)] == [None] * 3
+    eventually(lambda: listener._changed() is not None, "the certificate that is valid now", 10)
+    assert listener.names == ("new.test",)
+    assert [record.message for record in caplog.records] == ["the certificate was not replaced"]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = files(tmp_path)
+    listener = ListenerTls(there)
+    AUTHORITY.issue("new.test").write(tmp_path, "server")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", _too_many_open_files)
+        assert listener._changed() is None
+    assert listener._changed() is not None
+
+
+def _too_many_open_files(path: Path) -> bytes:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_between_the_two_files_of_a_renewal_there_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    there = files(tmp_path)
+    listener = ListenerTls(there)
+    new = AUTHORITY.issue("new.test")
+    lay_down(there.certificate, new.certificate)
+    assert listener._changed() is None
+    listener.reload()
+    assert listener.names == ("antiphon.test", "127.0.0.1")
+    lay_down(there.key, new.key)
+    assert listener._changed() is not None
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "INFO"]
+
+
+def test_a_certificate_that_expires_in_use_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = ListenerTls(files(tmp_path, AUTHORITY.issue(until=dt.timedelta(seconds=2))))
+    assert caplog.records == []
+    eventually(lambda: bool(listener._changed() or caplog.records), "what is told of an expired one", 10)
+    # Another that has expired, too, takes no place.
+    AUTHORITY.issue("late.test", until=dt.timedelta(seconds=-1)).write(tmp_path, "server")
+    assert [listener._changed() for _ in range(3)] == [None] * 3
+    assert [record.message for record in caplog.records] == [
+        "the certificate has expired",
+        "the certificate was not replaced",
+    ]
+    AUTHORITY.issue("new.test").write(tmp_path, "server")
+    assert listener._changed() is not None
+
+
 def test_a_reload_is_handed_to_the_next_handshake(tmp_path: Path) -> None:
     listener = ListenerTls(files(tmp_path))
     AUTHORITY.issue("new.test").write(tmp_path, "server")
@@ -184,20 +290,21 @@ def test_the_lines_of_the_operators_page_make_files_that_can_be_used(tmp_path: P
 
 
 def test_peers_files(tmp_path: Path) -> None:
-    assert read_files(PeerSettings()) == (None, None)
+    assert read_files(PeerSettings()) == PeerFiles()
     certificate, key = AUTHORITY.issue().write(tmp_path, "peer")
     ca = lay_down(tmp_path / "ca.pem", AUTHORITY.pem)
-    roots, own = read_files(PeerSettings(ca=ca, certificate=certificate, key=key))
-    assert roots is not None
-    assert own is not None
-    assert (roots.pem, own.chain) == (AUTHORITY.pem, certificate.read_bytes())
+    found = read_files(PeerSettings(ca=ca, certificate=certificate, key=key))
+    assert found.roots is not None
+    assert found.own is not None
+    assert (found.roots.pem, found.own.chain) == (AUTHORITY.pem, certificate.read_bytes())
+    assert (found.names, found.expires) == (("127.0.0.1",), found.roots.expires)
     for given, missing in (
         (PeerSettings(certificate=certificate), "ANTIPHON_PEERS__KEY"),
         (PeerSettings(key=key), "ANTIPHON_PEERS__CERTIFICATE"),
     ):
         with pytest.raises(StartupError, match="without") as told:
-            credentials_of(given)
+            PeerTls(given)
         assert told.value.advice == f"Set {missing}, too."
     with pytest.raises(StartupError) as told:
-        credentials_of(PeerSettings(ca=tmp_path / "nowhere.pem"))
+        PeerTls(PeerSettings(ca=tmp_path / "nowhere.pem"))
     assert "ANTIPHON_PEERS__CA" in told.value.advice
