@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import psutil
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from bench.machine import Cores
@@ -46,6 +47,7 @@ class Stage:
     upstream: str
     token: str
     environment: Mapping[str, str]
+    postmaster: psutil.Process
 
 
 @asynccontextmanager
@@ -64,6 +66,8 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
         postgres = EmbeddedPostgres(folder / "data")
         stack.push_async_callback(postgres.stop)
         database = await postgres.start()
+        assert postgres.postmaster_pid is not None
+        postmaster = psutil.Process(postgres.postmaster_pid)
         await upgrade(database, _SERVICES)
         environment = {
             "DATABASE_URL": database,
@@ -73,6 +77,8 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
             "ANTIPHON_METRICS__ADDRESS": "off",
             "ANTIPHON_AUTH__ACCESS_TOKEN_TTL": "1d",
             "ANTIPHON_CHAT__MODELS_FILE": str(catalog),
+            # CLIENTS alone asks `echo`, which would have every client wait for its words.
+            "ANTIPHON_CHAT__ECHO_INTERVAL_MS": "0",
             # Counted like anybody's calls, and never refused: the benchmarks ask more often than people do.
             "ANTIPHON_LIMITS__DEFAULT": "1000000000",
             "ANTIPHON_LIMITS__CHAT": "1000000000",
@@ -83,7 +89,8 @@ async def stage(cores: Cores) -> AsyncIterator[Stage]:
                 running(name, module(program, "serve", *_SERVICES), folder, cores.server, environment)
             )
             suites.append(Suite(await process.said(r"address  (\S+)"), process))
-        yield Stage(suites[0], suites[1], url, await _log_in(suites[0].address), environment)
+        token = await _log_in(suites[0].address)
+        yield Stage(suites[0], suites[1], url, token, environment, postmaster)
 
 
 @asynccontextmanager

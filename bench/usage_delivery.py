@@ -19,6 +19,7 @@ from bench.usage_events import person, waiting_events
 from services.analytics.sink import LocalSink
 from services.analytics.stores.usage import SqlUsageStore
 from services.analytics.usecases.record_events import RecordEvents
+from services.bootstrap.peer_credentials import PeerTls
 from services.bootstrap.peers import channel_to
 from services.capabilities.identity.providers.service import ServiceTokens
 from services.capabilities.metering.metrics import ServiceUsage, UsageMetrics
@@ -32,6 +33,7 @@ from services.infra.postgres.database import Database
 from services.kernel.metering import EndedCall
 from services.kernel.principal import Kind, Principal
 from services.kernel.secret import DeploymentSecret
+from services.settings import PeerSettings
 
 RETENTION = timedelta(days=90)
 _MICROSECONDS = 1_000_000
@@ -101,7 +103,7 @@ class Delivery:
     ) -> Cost:
         """The same to a suite, in batches of 1,000."""
         await self._fill(events, chance)
-        async with channel_to(address) as channel:
+        async with channel_to(address, PeerTls(PeerSettings())) as channel:
             sink = SinkByRpc(
                 analytics_pb2_grpc.AnalyticsServiceStub(channel),
                 ServiceTokens(DeploymentSecret(secret.encode()), "bench"),

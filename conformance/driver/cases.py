@@ -1,43 +1,18 @@
-"""Reads case files, and refuses what no driver can play."""
+"""Cases, and the files that they are read from."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conformance.driver.checking import ROUNDS, deeds_of, wrong_in
 from conformance.driver.failures import CaseInvalid
-from conformance.driver.matching import OPERATORS, Json
-from conformance.driver.suite import KINDS
+from conformance.driver.values import Json
 
 FOLDER = Path(__file__).resolve().parents[1] / "cases"
-OPS = {
-    "open": {"client", "token", "refresh_token", "retries"},
-    "login": {"as", "email", "password"},
-    "token": {"as"},
-    "call": {"as", "method", "request", "deadline_ms", "metadata"},
-    "stream": {"as", "method", "request", "deadline_ms", "metadata", "take"},
-    "answer": {"as", "request", "deadline_ms", "take"},
-    "resume": {"as", "generation_id", "after_seq", "resume_token", "deadline_ms", "take"},
-    "pages": {"as", "method", "request", "items"},
-    "download": {"as", "method", "request"},
-    "close": {"client"},
-}
-"""What a step may tell a runner, and the fields that it may have."""
-
-DEEDS = frozenset({"cut", "hold", "release", "down", "up", "restart", "kill", "expire"})
-"""What a step may do to the network and the suite."""
-
 _STOPS = frozenset({"restart", "kill"})
-
-MAKERS = frozenset({"$words", "$repeat", "$echo", "$cut"})
-"""How a case may have a value made."""
-
-_PLAYED = {"op", "expect", "while", "at_once", "until_seconds", "within"}
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*")
-_KEYS = {"name", "says", "suite", "people", "let", "steps", "except"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +32,14 @@ class Case:
     steps: Sequence[Mapping[str, Json]]
     suite: str = "plain"
     people: Sequence[str] = ("ana",)
+    rounds: Sequence[str] = ROUNDS
     let: Mapping[str, Json] = field(default_factory=dict)
     exempt: Mapping[str, Exempt] = field(default_factory=dict)
 
     @property
     def alone(self) -> bool:
         """Whether it stops the suite, so that no other case can be played meanwhile."""
-        return not _STOPS.isdisjoint(deed for step in self.steps for deed in _deeds(step))
+        return not _STOPS.isdisjoint(deed for step in self.steps for deed in deeds_of(step))
 
 
 def read(folder: Path = FOLDER) -> list[Case]:
@@ -81,74 +57,12 @@ def _of_file(path: Path) -> Iterator[Case]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CaseInvalid(f"{path.name} is no JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise CaseInvalid(f"{path.name} holds no list of cases")
     for each in found:
         where = f"{path.name}: {each.get('name', 'a case without a name')}"
-        for wrong in _wrong(path.stem, each):
+        for wrong in wrong_in(path.stem, each):
             raise CaseInvalid(f"{where}: {wrong}")
         exempt = {language: Exempt(**why) for language, why in each.get("except", {}).items()}
-        given = {key: each[key] for key in ("suite", "people", "let") if key in each}
+        given = {key: each[key] for key in ("suite", "people", "rounds", "let") if key in each}
         yield Case(name=each["name"], says=each["says"], steps=each["steps"], exempt=exempt, **given)
-
-
-def _wrong(file: str, case: Mapping[str, Json]) -> Iterator[str]:
-    if case.keys() - _KEYS:
-        yield f"there is no {', '.join(sorted(case.keys() - _KEYS))}"
-    if not {"name", "says", "steps"} <= case.keys():
-        yield "a case has a name, says something, and has steps"
-        return
-    if not _NAME.fullmatch(case["name"]) or not case["name"].startswith(f"{file}/"):
-        yield f"its name is not {file}/… in lower case"
-    if case.get("suite", "plain") not in KINDS:
-        yield f"there is no suite {case['suite']}"
-    for language, why in case.get("except", {}).items():
-        if set(why) != {"because", "issue"} or not all(why.values()):
-            yield f"{language} is excepted without a reason and an issue"
-    for name, made in case.get("let", {}).items():
-        if isinstance(made, dict) and not set(made) <= MAKERS:
-            yield f"{name} is made by nothing that there is"
-    for number, step in enumerate(case["steps"], 1):
-        for wrong in _wrong_step(step):
-            yield f"step {number}: {wrong}"
-
-
-def _wrong_step(step: Mapping[str, Json]) -> Iterator[str]:
-    if "do" in step:
-        yield from _wrong_deeds(step["do"])
-        if step.keys() - {"do", "token"}:
-            yield "a deed has nothing but its name"
-        return
-    fields = OPS.get(step.get("op", ""))
-    if fields is None:
-        yield f"there is no op {step.get('op')}"
-        return
-    if step.keys() - fields - _PLAYED:
-        yield f"{step['op']} has no {', '.join(sorted(step.keys() - fields - _PLAYED))}"
-    for trigger in step.get("while", []):
-        if len(trigger.keys() & {"after_events", "after_ms", "after_held"}) != 1:
-            yield "what happens meanwhile happens after_events, after_ms or after_held"
-        yield from _wrong_deeds(trigger.get("do"), {"cancel"})
-    unknown = set(_operators(step.get("expect"))) - OPERATORS
-    if unknown:
-        yield f"nothing compares by {', '.join(sorted(unknown))}"
-
-
-def _deeds(step: Mapping[str, Json]) -> Iterator[str]:
-    for each in (step, *step.get("while", [])):
-        deeds = each.get("do", [])
-        yield from deeds if isinstance(deeds, list) else [deeds]
-
-
-def _wrong_deeds(deeds: Json, more: set[str] | frozenset[str] = frozenset()) -> Iterator[str]:
-    for deed in deeds if isinstance(deeds, list) else [deeds]:
-        if deed not in DEEDS | more:
-            yield f"nobody can do {deed}"
-
-
-def _operators(expected: Json) -> Iterator[str]:
-    if isinstance(expected, dict):
-        yield from (key for key in expected if key.startswith("$"))
-        for each in expected.values():
-            yield from _operators(each)
-    elif isinstance(expected, list):
-        for each in expected:
-            yield from _operators(each)

@@ -1,8 +1,11 @@
-"""Certificates for a round over mutual TLS: an authority, a server on the loopback interface, and a client."""
+"""Certificates for rounds over mutual TLS, and what a client can have of them: an authority, a server on the loopback interface, and a
+client; and the same of another authority, which the suite does not know."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,13 +14,49 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from conformance.driver.suite import ServerTls
-
 _DAYS = 30
 
+PLAIN = "plain"
+MUTUAL = "mutual"
+NAMES = frozenset({PLAIN, MUTUAL, "foreign-authority", "foreign-certificate", "no-certificate", "wrong-name"})
+"""What a client can have."""
 
-def make(folder: Path) -> ServerTls:
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Where the certificates of a round over mutual TLS are."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    client_certificate: Path
+    client_key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Those that a suite knows, and foreign ones."""
+
+    known: ServerTls
+    foreign: ServerTls
+
+    def of_client(self, name: str) -> Mapping[str, str] | None:
+        """What a runner is told of TLS; None where there is none."""
+        if name == PLAIN:
+            return None
+        own = self.foreign if name == "foreign-certificate" else self.known
+        told = {"ca": str((self.foreign if name == "foreign-authority" else self.known).ca)}
+        if name != "no-certificate":
+            told |= {"certificate": str(own.client_certificate), "key": str(own.client_key)}
+        return told | ({"server_name": "elsewhere.example"} if name == "wrong-name" else {})
+
+
+def make(folder: Path) -> Certificates:
     """Files in PEM, keys for their owner alone."""
+    return Certificates(_of_authority(folder / "known"), _of_authority(folder / "foreign"))
+
+
+def _of_authority(folder: Path) -> ServerTls:
     folder.mkdir(parents=True)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Conformance authority")

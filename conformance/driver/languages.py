@@ -35,6 +35,12 @@ LANGUAGES: Mapping[str, Language] = {
             environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         ),
         Language(
+            "python-sync",
+            ROOT,
+            [sys.executable, "-m", "conformance.runners.python", "sync"],
+            environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        ),
+        Language(
             "go",
             ROOT / "conformance" / "runners" / "go",
             [str(_BUILT / "go" / "runner")],

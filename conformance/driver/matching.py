@@ -1,49 +1,15 @@
-"""Compares what a case expects with what was observed, and puts what was learnt into later steps."""
+"""Compares what a case expects with what was observed."""
 
 from __future__ import annotations
 
-import base64
-import itertools
+import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-Json = Any
-"""What a line of JSON can say."""
+from conformance.driver.streams import audio_gaps, gaps
+from conformance.driver.values import Json, Values
 
-Values = dict[str, Json]
-"""What a case knows by name."""
-
-_REFERENCE = re.compile(r"\$\{([^}]+)\}")
 _SHOWN = 200
-# Nanoseconds: a sample of 44.1 kHz is no whole number of them, so each offset and duration is rounded.
-_ROUNDED = 1000
-
-
-def filled(template: Json, values: Mapping[str, Json]) -> Json:
-    """The template with `${name}` replaced. A text that is nothing but one reference becomes its value, whatever type it has.
-
-    Raises KeyError for a name that nothing has.
-    """
-    if isinstance(template, str):
-        whole = _REFERENCE.fullmatch(template)
-        if whole:
-            return _value(whole[1], values)
-        return _REFERENCE.sub(lambda found: str(_value(found[1], values)), template)
-    if isinstance(template, list):
-        return [filled(item, values) for item in template]
-    if isinstance(template, dict):
-        return {filled(key, values): filled(item, values) for key, item in template.items()}
-    return template
-
-
-def _value(path: str, values: Mapping[str, Json]) -> Json:
-    found: Json = values
-    for name in path.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            raise KeyError(f"nothing is known as ${{{path}}}")
-        found = found[name]
-    return found
 
 
 class Absent:
@@ -162,7 +128,7 @@ def _unique(key: Json, observed: Json, bound: Values, path: str) -> list[str]:
     """Each item of the list has another value of the field."""
     if not isinstance(observed, list):
         return [_differs(path, "a list", observed)]
-    found = [item.get(key) for item in observed]
+    found = [json.dumps(item.get(key)) if isinstance(item, dict) else None for item in observed]
     return [] if len({*found}) == len(found) else [f"{path}: several have the same {key}"]
 
 
@@ -171,42 +137,14 @@ def _not(unexpected: Json, observed: Json, bound: Values, path: str) -> list[str
     return [_differs(path, f"anything but {unexpected!r}", observed)] if same else []
 
 
-def _dense(_: Json, observed: Json, bound: Values, path: str) -> list[str]:
-    """Chat events whose positions leave nothing out, each after the one before."""
-    if not isinstance(observed, list):
-        return [_differs(path, "a list of events", observed)]
-    events = [each.get("event", each) for each in observed]
-    found = []
-    for before, event in itertools.pairwise(events):
-        if int(event.get("firstSeq", 0)) != int(before.get("seq", 0)) + 1:
-            found.append(f"{path}: position {event.get('firstSeq')} follows {before.get('seq')}")
-    crossed = [each for each in events if int(each.get("firstSeq", 0)) > int(each.get("seq", 0))]
-    return found + [f"{path}: an event covers {each['firstSeq']} to {each['seq']}" for each in crossed]
+def _dense(first: Json, observed: Json, bound: Values, path: str) -> list[str]:
+    """Chat events whose positions leave nothing out, from one on when it is named."""
+    return [f"{path}: {gap}" for gap in gaps(observed, None if first is True else first)]
 
 
 def _audio(_: Json, observed: Json, bound: Values, path: str) -> list[str]:
     """Speech events in their order: audio dense by offset and duration, and as much of it as the end says."""
-    end, size, count = 0, 0, 0
-    for event in observed if isinstance(observed, list) else []:
-        audio = event.get("audio")
-        if audio is not None:
-            if abs(_nanoseconds(audio.get("offset", "0s")) - end) > _ROUNDED:
-                return [f"{path}: audio at {audio.get('offset')} follows what ends at {end} ns"]
-            end += _nanoseconds(audio.get("duration", "0s"))
-            size, count = size + len(base64.b64decode(audio.get("data", ""))), count + 1
-    if not count:
-        return [_differs(path, "audio", observed)]
-    told = observed[-1].get("finished", {})
-    wanted = {"audioBytes": str(size), "chunkCount": str(count)}
-    found = differences(wanted, told, bound, f"{path}[-1].finished")
-    if abs(_nanoseconds(told.get("audioDuration", "0s")) - end) > _ROUNDED:
-        found.append(_differs(f"{path}[-1].finished.audioDuration", str(end), told.get("audioDuration")))
-    return found
-
-
-def _nanoseconds(text: str) -> int:
-    whole, _, fraction = text.removesuffix("s").partition(".")
-    return int(whole) * 1_000_000_000 + int(fraction.ljust(9, "0"))
+    return [f"{path}: {gap}" for gap in audio_gaps(observed)]
 
 
 def _number(observed: Json) -> float | None:

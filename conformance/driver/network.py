@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Callable
 
 _CHUNK = 64 * 1024
 
@@ -12,7 +12,7 @@ class Network:
     """Listens on a free port of the loopback interface and passes bytes on to `port`.
 
     `cut` ends what is connected, at once and in both directions; new connections are served. `down` also refuses new ones, until `up`.
-    `hold` keeps back what the server sends, until `release`; what the client sends goes on.
+    `hold` keeps back what the server sends, until `release`; what the client sends goes on. `flip` turns a bit of the next byte of the server.
     """
 
     def __init__(self, port: int) -> None:
@@ -24,6 +24,10 @@ class Network:
         self._passing: set[asyncio.Task[None]] = set()
         self._held = 0
         self._arrived = asyncio.Event()
+        self._passed = 0
+        self._gates: list[int] = []
+        self._at_gate = False
+        self._flipping = False
         self.port = 0
 
     @property
@@ -36,6 +40,22 @@ class Network:
         while self._held < size:
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def passed(self, size: int) -> None:
+        """Waits until so many bytes of the server have gone to the client from now on. No more follow until `go_on`."""
+        gate = self._passed + size
+        self._gates.append(gate)
+        try:
+            while self._passed < gate:
+                self._arrived.clear()
+                await self._arrived.wait()
+        finally:
+            self._gates.remove(gate)
+
+    async def go_on(self) -> None:
+        """Let go of what `passed` has kept back."""
+        self._at_gate = False
+        self._give_kept()
 
     async def up(self) -> None:
         """Serve, on the same port as before."""
@@ -63,10 +83,11 @@ class Network:
     async def release(self) -> None:
         """Let go of what was kept back."""
         self._holding = False
-        kept, self._kept = self._kept, []
-        for writer, chunk in kept:
-            if not writer.transport.is_closing():
-                writer.write(chunk)
+        self._give_kept()
+
+    async def flip(self) -> None:
+        """Turn the lowest bit of the next byte that goes to the client."""
+        self._flipping = True
 
     async def close(self) -> None:
         """End all of it."""
@@ -96,23 +117,48 @@ class Network:
         pair = {writer, to_server}
         self._connected |= pair
         try:
-            await asyncio.gather(self._pump(reader, to_server), self._pump(from_server, writer, held=True))
+            await asyncio.gather(
+                self._pump(reader, to_server, to_server.write),
+                self._pump(from_server, writer, self._to_client(writer)),
+            )
         finally:
             self._connected -= pair
             for each in pair:
                 each.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, held: bool = False
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, give: Callable[[bytes], None]
     ) -> None:
-        # One direction that ends ends the other: HTTP/2 knows no half-closed connections.
-        with contextlib.suppress(OSError):
+        # One direction that ends ends the other, in the same way: HTTP/2 knows no half-closed connections.
+        try:
             while chunk := await reader.read(_CHUNK):
-                if held and self._holding:
-                    self._kept.append((writer, chunk))
-                    self._held += len(chunk)
-                    self._arrived.set()
-                else:
-                    writer.write(chunk)
-                    await writer.drain()
+                give(chunk)
+                await writer.drain()
+        except OSError:
+            writer.transport.abort()
+        else:
             writer.close()
+
+    def _to_client(self, writer: asyncio.StreamWriter) -> Callable[[bytes], None]:
+        return lambda chunk: self._give(writer, chunk)
+
+    def _give_kept(self) -> None:
+        kept, self._kept = self._kept, []
+        for writer, chunk in kept:
+            if not writer.transport.is_closing():
+                self._give(writer, chunk)
+
+    def _give(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
+        """To the client, as far as nothing keeps it back."""
+        ahead = [gate - self._passed for gate in self._gates if gate > self._passed]
+        room = 0 if self._holding or self._at_gate else min([len(chunk), *ahead])
+        if passing := chunk[:room]:
+            if self._flipping:
+                self._flipping, passing = False, bytes([passing[0] ^ 1]) + passing[1:]
+            writer.write(passing)
+            self._passed += room
+            self._at_gate = self._passed in self._gates
+        if kept := chunk[room:]:
+            self._kept.append((writer, kept))
+            self._held += len(kept)
+        self._arrived.set()

@@ -10,8 +10,9 @@ import grpc
 import grpc.aio
 from antiphon.auth.v1 import auth_pb2, auth_pb2_grpc
 
+from conformance.driver.certificates import ServerTls
 from conformance.driver.failures import DriverFailed
-from conformance.driver.suite import ServerTls, Suite
+from conformance.driver.suite import Suite
 
 PASSWORD = "correct horse battery staple"
 ADMIN = "admin"

@@ -12,7 +12,7 @@ from conformance.driver.failures import CaseInvalid, DriverFailed, RunnerFailed
 from conformance.driver.languages import Language
 from conformance.driver.playing import play
 from conformance.driver.runner import Runner, started
-from conformance.driver.suite import ServerTls, Suites
+from conformance.driver.suite import Suites
 from conformance.driver.table import Outcome
 
 Told = Callable[[str, str, Outcome], None]
@@ -25,16 +25,15 @@ async def play_all(
     languages: Sequence[Language],
     cases: Sequence[Case],
     folder: Path,
-    tls: ServerTls | None,
+    suites: Suites,
     told: Told,
     at_once: int = AT_ONCE,
 ) -> dict[str, dict[str, Outcome]]:
     """What became of each case with each language, in the order of the cases. Those that stop the suite are played alone, behind the
     others. Cases during which the runner dies fail, and the next one has a new runner; none when it doesn't say hello.
 
-    `told` hears of every outcome.
+    `suites` are stopped behind them, and `told` hears of every outcome.
     """
-    suites = Suites(folder, tls)
     outcomes: dict[str, dict[str, Outcome]] = {}
     try:
         for language in languages:
@@ -45,7 +44,12 @@ async def play_all(
 
 
 async def _of_language(
-    language: Language, cases: Sequence[Case], folder: Path, suites: Suites, told: Told, at_once: int
+    language: Language,
+    cases: Sequence[Case],
+    folder: Path,
+    suites: Suites,
+    told: Told,
+    at_once: int,
 ) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     room = asyncio.Semaphore(at_once)
@@ -74,7 +78,7 @@ async def _outcome(case: Case, runners: _Runners, suites: Suites) -> Outcome:
     except (RunnerFailed, TimeoutError) as failure:
         return Outcome([str(failure) or "it did not end in time"])
     except (CaseInvalid, DriverFailed) as failure:
-        return Outcome([f"the driver failed: {failure}"])
+        return Outcome(unknown=f"the driver failed: {failure}")
 
 
 class _Runners:

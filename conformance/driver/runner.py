@@ -14,7 +14,7 @@ from typing import Any
 
 from conformance.driver.failures import RunnerFailed
 from conformance.driver.languages import Language
-from conformance.driver.matching import Json
+from conformance.driver.values import Json
 
 _LINE_BYTES = 64 * 1024 * 1024
 _HELLO_SECONDS = 60.0
@@ -53,6 +53,11 @@ class Runner:
         self._reading = asyncio.create_task(self._read())
 
     @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it can still be told to do something."""
         return self._failure is None and self._process.returncode is None
@@ -66,7 +71,7 @@ class Runner:
         line = json.dumps({"id": running.number, "op": op, **fields}, ensure_ascii=False)
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line.encode("utf-8", "surrogatepass") + b"\n")
+            self._process.stdin.write(line.encode() + b"\n")
             await self._process.stdin.drain()
         except OSError as error:
             raise self._failed(f"it takes no more: {error}") from error
@@ -114,10 +119,10 @@ class Runner:
     def _take(self, line: Mapping[str, Json]) -> None:
         running = self._ops[line["id"]]
         if "event" in line:
-            running.events.append(line["event"])
+            running.events.append(_object(line["event"]))
         elif not running.answer.done():
-            if "result" not in line and "broken" not in line:
-                raise KeyError("result")
+            if "broken" not in line:
+                _object(line["result"])
             running.answer.set_result(line)
         running.arrived.set()
 
@@ -129,6 +134,12 @@ class Runner:
                 running.answer.set_result({"broken": str(self._failure)})
                 running.arrived.set()
         return self._failure
+
+
+def _object(observed: Json) -> Mapping[str, Json]:
+    if not isinstance(observed, dict):
+        raise TypeError(f"{observed!r:.200} is no object")
+    return observed
 
 
 @contextlib.asynccontextmanager
@@ -143,6 +154,8 @@ async def started(language: Language, folder: Path) -> AsyncIterator[Runner]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
+            # What a terminal tells the driver to do is not told to runners; they end with their input.
+            start_new_session=True,
             limit=_LINE_BYTES,
         )
     runner = Runner(language, process, log)

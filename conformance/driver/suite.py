@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import signal
@@ -11,11 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from conformance.driver import certificates
+from conformance.driver.certificates import ServerTls
 from conformance.driver.failures import DriverFailed
+from conformance.driver.provider import Provider
 from services.settings import LimitSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,60 +37,78 @@ class Kind:
     says: str
     settings: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = ()
+    provided: bool = False
+    """Whether its models are those of the provider that the driver plays."""
 
 
 KINDS: Mapping[str, Kind] = {
     "plain": Kind("without limits", {"ANTIPHON_SERVER__GRACE": "2s"}),
     "limited": Kind(
         "with limits that a case can reach",
-        {"ANTIPHON_LIMITS__DEFAULT": "4", "ANTIPHON_LIMITS__CHAT": "2", "ANTIPHON_LIMITS__IMAGE": "1"},
+        {
+            "ANTIPHON_LIMITS__DEFAULT": "4",
+            "ANTIPHON_LIMITS__CHAT": "2",
+            "ANTIPHON_LIMITS__IMAGE": "1",
+            "ANTIPHON_CHAT__MAX_ANSWER_BYTES": "1000",
+        },
     ),
+    # Without a grace, refresh tokens are good once: who renews by the same one twice has lost the session.
     "brief": Kind(
         "whose access tokens live for two seconds",
-        {"ANTIPHON_AUTH__ACCESS_TOKEN_TTL": "2s", "ANTIPHON_AUTH__REFRESH_GRACE": "1s"},
+        {"ANTIPHON_AUTH__ACCESS_TOKEN_TTL": "2s", "ANTIPHON_AUTH__REFRESH_GRACE": "0s"},
     ),
     # Failed logins delay all of an address, so nobody may have to log in here.
     "guarded": Kind("where failed logins are delayed", {"ANTIPHON_AUTH__LOGIN_FAILURES": "5"}, ("auth",)),
-    "auth": Kind("which has the service auth alone", services=("auth",)),
+    "provided": Kind(
+        "whose models are played by the driver", {"ANTIPHON_SERVER__GRACE": "2s"}, provided=True
+    ),
+    "narrow": Kind(
+        "of a few services, which makes one answer at a time, keeps no events, and does not reach images",
+        {
+            "ANTIPHON_CHAT__MAX_GENERATIONS": "1",
+            "ANTIPHON_CHAT__EVENT_RETENTION": "0s",
+            "ANTIPHON_PEERS__IMAGE": "127.0.0.1:9",
+        },
+        ("auth", "chat", "analytics"),
+    ),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """Where the certificates of a round over mutual TLS are."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-    client_certificate: Path
-    client_key: Path
-
-
 class Suite:
-    """A suite of some kind in a folder of its own, always on the same port."""
+    """A suite of some kind in a folder of its own, always on the same port. It is told `more` settings than those of its kind."""
 
-    def __init__(self, kind: str, folder: Path, tls: ServerTls | None = None) -> None:
+    def __init__(self, kind: str, folder: Path, tls: ServerTls | None, more: Mapping[str, str]) -> None:
         self.kind = kind
         self.port = _free_port()
         self.admin_password = ""
         self._folder = folder
         self._tls = tls
+        self._more = more
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._up = False
+
+    @property
+    def up(self) -> bool:
+        """Whether it was started, and has not ended since."""
+        return self._up and self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
-        """Start it, and wait until it is up. Raises DriverFailed."""
+        """Start it, and wait until it is up; what is left of an earlier start ends before. Raises DriverFailed."""
+        await self.stop()
         process = self._process = self._begun(KINDS[self.kind])
         deadline = time.monotonic() + _START_SECONDS
         while "Antiphon is up" not in (said := self._said()):
             if process.poll() is not None or time.monotonic() > deadline:
                 end = "\n".join(said.splitlines()[-_LOG_LINES:])
+                await self.stop()
                 raise DriverFailed(
                     f"the suite {KINDS[self.kind].says} did not start; the end of its log:\n{end}"
                 )
             await asyncio.sleep(_POLL_SECONDS)
         password = re.search(r"^  password (\S+)$", said, re.MULTILINE)
         self.admin_password = password[1] if password else self.admin_password
+        self._up = True
 
     def _begun(self, kind: Kind) -> subprocess.Popen[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +134,7 @@ class Suite:
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._up = self._process, None, False
         if process is None:
             return
         if process.poll() is None:
@@ -139,6 +159,7 @@ class Suite:
             "ANTIPHON_METRICS__ADDRESS": "off",
             "ANTIPHON_AUTH__LOGIN_FAILURES": "0",
             **_NO_LIMITS,
+            **self._more,
             **kind.settings,
         }
         if self._tls is not None:
@@ -150,28 +171,50 @@ class Suite:
         return {**kept, **settings}
 
 
-class Suites:
-    """The suites of a run, each started when a case first needs it."""
+MakeSuite = Callable[[str, Path, ServerTls | None, Mapping[str, str]], Suite]
 
-    def __init__(self, folder: Path, tls: ServerTls | None = None) -> None:
-        self.tls = tls
+
+class Suites:
+    """The suites of a round, each started when a case first needs it, and again when it has gone."""
+
+    def __init__(self, folder: Path, *, tls: bool = False, make: MakeSuite = Suite) -> None:
+        self.certificates = certificates.make(folder / "certificates")
+        self.tls = self.certificates.known if tls else None
+        self._make = make
         self._folder = folder
-        self._running: dict[str, Suite] = {}
+        self._made: dict[str, Suite] = {}
+        self._failed: dict[str, DriverFailed] = {}
+        self._provider = Provider()
         self._starting = asyncio.Lock()
 
     async def of(self, kind: str) -> Suite:
-        """The running suite of this kind. Raises DriverFailed."""
+        """The running suite of this kind. Raises DriverFailed, and does so again without another try when it did not start."""
         async with self._starting:
-            if kind not in self._running:
-                suite = self._running[kind] = Suite(kind, self._folder / kind, self.tls)
-                await suite.start()
-            return self._running[kind]
+            if kind in self._failed:
+                raise self._failed[kind]
+            if kind not in self._made:
+                self._made[kind] = await self._new(kind)
+            suite = self._made[kind]
+            if not suite.up:
+                try:
+                    await suite.start()
+                except DriverFailed:
+                    # The log's end is told once.
+                    self._failed[kind] = DriverFailed(f"the suite {KINDS[kind].says} did not start")
+                    raise
+            return suite
+
+    async def _new(self, kind: str) -> Suite:
+        more: Mapping[str, str] = {}
+        if KINDS[kind].provided:
+            await self._provider.start()
+            more = self._provider.settings()
+        return self._make(kind, self._folder / kind, self.tls, more)
 
     async def stop(self) -> None:
         """End all of them."""
-        for suite in self._running.values():
-            with contextlib.suppress(DriverFailed):
-                await suite.stop()
+        await asyncio.gather(*(suite.stop() for suite in self._made.values()), return_exceptions=True)
+        await self._provider.stop()
 
 
 def _free_port() -> int:

@@ -114,6 +114,11 @@ def test_all_cases_can_be_played() -> None:
         {"name": "calls/one", "says": "x", "steps": [{"op": "call", "expect": {"$ge": 1, "code": "OK"}}]},
         {"name": "calls/one", "says": "x", "steps": [{"op": "call", "within": 90}]},
         {"name": "calls/one", "says": "x", "steps": [{"op": "call", "request": {"title": "\ud800"}}]},
+        {
+            "name": "calls/one",
+            "says": "x",
+            "steps": [{"op": "token", "while": [{"after_held": 9, "do": "cut"}]}],
+        },
         "a case",
     ],
 )
