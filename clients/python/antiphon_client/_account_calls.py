@@ -75,9 +75,9 @@ def update_profile(
 def change_password(
     current_password: str, new_password: str
 ) -> Call[auth_pb2.ChangePasswordRequest, auth_pb2.ChangePasswordResponse]:
-    """ChangePassword, sent once: when an answer got lost, a second try would find the old password wrong."""
+    """ChangePassword, sent once."""
     request = auth_pb2.ChangePasswordRequest(current_password=current_password, new_password=new_password)
-    return call(CHANGE_PASSWORD, request, repeatable=False)
+    return call(CHANGE_PASSWORD, request)
 
 
 def create_user(

@@ -19,6 +19,8 @@ Res = TypeVar("Res", bound=Message)
 
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 _CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
+# Where the answer to a change of the password got lost, a second try would find the old one wrong.
+_SENT_ONCE = frozenset({"/antiphon.auth.v1.AuthService/ChangePassword"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,12 @@ def method_of(
     descriptor = service.methods_by_name[name]
     extension: Any = policy_pb2.policy
     policy: policy_pb2.Policy = descriptor.GetOptions().Extensions[extension]
+    path = f"/{service.full_name}/{name}"
     return Method(
-        path=f"/{service.full_name}/{name}",
+        path=path,
         response=response,
         sends_credential=policy.access != policy_pb2.ACCESS_PUBLIC,
-        idempotent=policy.idempotent,
+        idempotent=policy.idempotent and path not in _SENT_ONCE,
     )
 
 
@@ -117,13 +120,14 @@ def call(
     request: Req,
     request_id: str = "",
     *,
-    repeatable: bool = True,
     removes: bool = False,
     final: tuple[str, ...] = (),
 ) -> Call[Req, Res]:
     """One call of `method`, repeated where its policy allows that and nothing speaks against it, such as a reason that begins as one of `final`.
     One that `removes` something has succeeded, too, when a later try does not find it any more."""
-    repeatable = repeatable and method.idempotent
+    # Nothing protects a call from being done twice whose request leaves its request_id empty.
+    protected = "request_id" not in request.DESCRIPTOR.fields_by_name or bool(request.request_id)  # type: ignore[attr-defined]
+    repeatable = method.idempotent and protected
     return Call(method, request, request_id or new_request_id(), repeatable, removes, final)
 
 

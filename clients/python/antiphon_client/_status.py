@@ -55,6 +55,7 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
         message,
         code=code,
         reason=info.reason,
+        domain=info.domain,
         metadata=dict(info.metadata),
         violations=[errors.Violation(v.field, v.description) for v in bad.field_violations],
         retry_after=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if has_retry else None,

@@ -68,9 +68,10 @@ class AntiphonError(Exception):
     """A call that failed.
 
     `code` is the canonical status code. `reason` is an antiphon.errors.v1.ErrorReason without its prefix, empty when the
-    failure is not the server's own word (no connection, a proxy). `metadata` are the reason's strings, `retry_after` is in
-    seconds, `resource` is what was not found or exists already, `quotas` are the limits that were reached, `rate_limit` is where the caller stands when the server tells,
-    `request_id` finds the call in the server's log. `earlier` is what the call's first try met, where the last one met something else.
+    failure is not the server's own word (no connection, a proxy), and `domain` is `antiphon` beside one. `metadata` are the
+    reason's strings, `retry_after` is in seconds, `resource` is what was not found or exists already, `quotas` are the limits
+    that were reached, `rate_limit` is where the caller stands when the server tells, `request_id` finds the call in the
+    server's log. `earlier` is what the call's first try met, where the last one met something else.
     """
 
     default_code: ClassVar[StatusCode] = StatusCode.UNKNOWN
@@ -81,6 +82,7 @@ class AntiphonError(Exception):
         *,
         code: StatusCode | None = None,
         reason: str = "",
+        domain: str = "",
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
         retry_after: float | None = None,
@@ -93,6 +95,7 @@ class AntiphonError(Exception):
         self.message = message
         self.code = code or self.default_code
         self.reason = reason
+        self.domain = domain
         self.metadata: dict[str, str] = dict(metadata or {})
         self.violations = tuple(violations)
         self.retry_after = retry_after

@@ -184,7 +184,8 @@ impl Client {
         })
     }
 
-    /// Makes a call of an RPC that is known by name, with messages as they travel. `request_id` is the caller's business.
+    /// Makes a call of an RPC that is known by name, with messages as they travel. `request_id` is the caller's business: a
+    /// `method` that has one and is called without is not `idempotent`.
     pub async fn call_bytes(
         &self,
         method: Method,

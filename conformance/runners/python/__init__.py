@@ -1,1 +1,1 @@
-"""The runner of the Python client, on its asynchronous face. It needs `antiphon_client` and the stubs alone."""
+"""The runner of the Python client, on either of its faces. It needs `antiphon_client` and the stubs alone."""

@@ -1,4 +1,4 @@
-"""`python -m conformance.runners.python`: lines of JSON in, lines of JSON out, until the input ends."""
+"""`python -m conformance.runners.python [sync]`: lines of JSON in, lines of JSON out, until the input ends."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import asyncio
 import json
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from conformance.runners.python.faces import AsyncFace, SyncFace
 from conformance.runners.python.ops import Ops
 from conformance.runners.python.outcomes import Json
 
 _LINE_BYTES = 64 * 1024 * 1024
+_THREADS = 256
 
 
-async def main() -> None:
+async def main(ops: Ops) -> None:
     """Does what the lines say, each in a task of its own."""
-    lines = asyncio.StreamReader(limit=_LINE_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer
-    )
-    ops, running = Ops(), dict[int, asyncio.Task[None]]()
+    loop, lines = asyncio.get_running_loop(), asyncio.StreamReader(limit=_LINE_BYTES)
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS))
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer)
+    running = dict[int, asyncio.Task[None]]()
     while line := await lines.readline():
         asked = json.loads(line)
         if asked["op"] == "cancel":
@@ -57,4 +59,5 @@ def _write(line: Any) -> None:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    asyncio.run(main())
+    is_sync = sys.argv[1:] == ["sync"]
+    asyncio.run(main(Ops("python-sync", SyncFace) if is_sync else Ops("python", AsyncFace)))

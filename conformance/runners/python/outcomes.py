@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from antiphon_client.errors import AntiphonError
@@ -10,28 +12,32 @@ from conformance.runners.python.watched import Watch
 Json = dict[str, Any]
 
 
-def succeeded(watch: Watch, **fields: Any) -> Json:
-    """A call that succeeded."""
-    return {"ok": True, **fields, **_seen(watch)}
-
-
-def failed(watch: Watch, failure: AntiphonError, **fields: Any) -> Json:
-    """A call that failed."""
-    return {"ok": False, "error": _error(failure), **fields, **_seen(watch)}
-
-
-def cancelled(watch: Watch, **fields: Any) -> Json:
-    """A call that its caller has cancelled."""
-    error = {"code": "CANCELLED", "message": "the caller cancelled", "reason": ""}
-    return {"ok": False, "error": error, **fields, **_seen(watch)}
-
-
-def _seen(watch: Watch) -> Json:
-    return {"headers": watch.headers, "trailers": watch.trailers, "tries": watch.tries}
+async def outcome(watch: Watch, work: Awaitable[None], seen: Json) -> Json:
+    """What became of the work, with what it has `seen` by its end."""
+    told: Json = {"ok": True}
+    try:
+        await work
+    except AntiphonError as failure:
+        told = {"ok": False, "error": _error(failure)}
+    except asyncio.CancelledError:
+        told = {
+            "ok": False,
+            "error": {"code": "CANCELLED", "message": "the caller cancelled", "reason": ""},
+        }
+    await watch.end()
+    return {
+        **told,
+        **seen,
+        "headers": watch.headers,
+        "trailers": watch.trailers,
+        "tries": watch.tries,
+    }
 
 
 def _error(failure: AntiphonError) -> Json:
     told: Json = {"code": failure.code.name, "message": failure.message, "reason": failure.reason}
+    if failure.domain:
+        told["domain"] = failure.domain
     if failure.metadata:
         told["metadata"] = failure.metadata
     if failure.violations:

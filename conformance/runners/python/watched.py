@@ -1,22 +1,19 @@
-"""The client's transport, watched: how often it tried, and what came beside the messages."""
+"""A channel of the client, watched: how often a call was tried, and what came beside its messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
-from antiphon_client import _calls
-from antiphon_client._async import Transport
-from antiphon_client._tokens import metadata as own_metadata
-
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen of one op. `metadata` goes along with its calls."""
+    """What was seen of one op. `metadata` goes along with its calls, in the place of the client's own."""
 
     path: str
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -26,64 +23,70 @@ class Watch:
     call: Any = None
 
     async def end(self) -> None:
-        """Looks at the last call, which has ended."""
+        """Looks at the last call, if that has ended."""
         if self.call is not None and self.call.done():
-            self.headers = _first_values(await self.call.initial_metadata())
-            self.trailers = _first_values(await self.call.trailing_metadata())
+            self.headers = await _first_values(self.call.initial_metadata())
+            self.trailers = await _first_values(self.call.trailing_metadata())
 
 
 watching: ContextVar[Watch] = ContextVar("watching")
+"""The watch of the op that a task, or a thread of its, is at."""
 
 
-class WatchedTransport(Transport):
-    """Sends as the client does; what a `Watch` adds to the metadata takes the place of the client's own."""
+class WatchedChannel:
+    """Stands before a channel of either face of the client, and begins calls as that does."""
 
-    async def once(
-        self, call: _calls.Call[_calls.Req, _calls.Res], token: str, timeout: float | None
-    ) -> _calls.Res:
-        watch = watching.get(None)
-        # Renewals of tokens pass here, too; they are no tries of the call.
-        if watch is None or call.method.path != watch.path:
-            return await super().once(call, token, timeout)
-        watch.tries += 1
-        invoke = self._channel.unary_unary(
-            call.method.path,
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.method.response.FromString,
-        )
-        made = invoke(call.request, timeout=timeout, metadata=_metadata(watch, call, token))
-        watch.call = made
-        try:
-            response: _calls.Res = await made
-        except grpc.RpcError as error:
-            raise self.failure(error) from error
-        finally:
-            if made.done():
-                await watch.end()
-        return response
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
 
-    def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
-        watch = watching.get(None)
-        if watch is None:
-            return super().open(call, token, timeout)
-        watch.tries += 1
-        invoke = self._channel.unary_stream(
-            call.method.path,
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.method.response.FromString,
-        )
-        watch.call = invoke(call.request, timeout=timeout, metadata=_metadata(watch, call, token))
-        return watch.call
+    def unary_unary(self, path: str, **serializers: Any) -> Callable[..., Any]:
+        """Watches the calls of the op's own method: renewals of tokens pass here, too, and are no tries of it."""
+        invoke = self._channel.unary_unary(path, **serializers)
+
+        def begin(request: Any, *, timeout: float | None, metadata: Iterable[tuple[str, str]]) -> Any:
+            watch = watching.get(None)
+            if watch is None or watch.path != path:
+                return invoke(request, timeout=timeout, metadata=metadata)
+            given = _tried(watch, metadata)
+            if not hasattr(invoke, "with_call"):
+                watch.call = invoke(request, timeout=timeout, metadata=given)
+                return watch.call
+            try:
+                response, watch.call = invoke.with_call(request, timeout=timeout, metadata=given)
+            except grpc.RpcError as failed:
+                # It is its own call.
+                watch.call = failed
+                raise
+            return response
+
+        return begin
+
+    def unary_stream(self, path: str, **serializers: Any) -> Callable[..., Any]:
+        """Watches every stream: an answer that is resumed has more than one method."""
+        invoke = self._channel.unary_stream(path, **serializers)
+
+        def begin(request: Any, *, timeout: float | None, metadata: Iterable[tuple[str, str]]) -> Any:
+            watch = watching.get(None)
+            if watch is None:
+                return invoke(request, timeout=timeout, metadata=metadata)
+            watch.call = invoke(request, timeout=timeout, metadata=_tried(watch, metadata))
+            return watch.call
+
+        return begin
+
+    def close(self) -> Any:
+        """Closes the channel."""
+        return self._channel.close()
 
 
-def _metadata(watch: Watch, call: _calls.Call[Any, Any], token: str) -> tuple[tuple[str, str], ...]:
-    own = dict(own_metadata(token, call.request_id))
-    return tuple({**own, **watch.metadata}.items())
+def _tried(watch: Watch, metadata: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    watch.tries += 1
+    return tuple({**dict(metadata), **watch.metadata}.items())
 
 
-def _first_values(pairs: Iterable[Any] | None) -> dict[str, str]:
+async def _first_values(told: Any) -> dict[str, str]:
     found: dict[str, str] = {}
-    for key, value in pairs or ():
+    for key, value in (await told if inspect.isawaitable(told) else told) or ():
         if isinstance(value, str):
             found.setdefault(key, value)
     return found

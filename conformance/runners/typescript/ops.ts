@@ -132,20 +132,24 @@ const OPS: Record<string, Op> = {
   pages: (asked, signal) => {
     const items: JsonValue[] = [];
     let count = 0;
+    let tries = 0;
     return outcome(
       async () => {
         const method = methodOf(asked.method) as Unary;
         const { transport } = clientOf(asked);
         const { timeoutMs, headers } = callOptions(asked);
-        const list = async (request: Record<string, unknown>) =>
-          (await transport.unary(method, signal, timeoutMs, headers, request)).message as Page;
+        const list = async (request: Record<string, unknown>) => {
+          const response = await transport.unary(method, signal, timeoutMs, headers, request);
+          tries += response.tries;
+          return response.message as Page;
+        };
         for await (const page of pages(list, requestOf(method.input, asked.request) as Record<string, unknown>)) {
           count++;
           items.push(...((toJson(method.output, page) as Record<string, JsonValue[]>)[asked.items] ?? []));
         }
         return {};
       },
-      () => ({ items, pages: count }),
+      () => ({ items, pages: count, tries }),
     );
   },
   download: (asked, signal) => {

@@ -21,7 +21,8 @@ impl Runner {
         let client = self.client(op)?;
         let known = Known::by(op.text("method")?);
         let request = known.request(&op.request["request"])?;
-        Ok(match client.call_bytes(known.method, request, options(op)).await {
+        let method = known.method_with(&op.request["request"]);
+        Ok(match client.call_bytes(method, request, options(op)).await {
             Ok(reply) => {
                 let mut told = outcome::succeeded(&reply.headers, &reply.trailers, reply.tries);
                 told["response"] = known.response(reply.message)?;

@@ -128,6 +128,13 @@ impl Known {
         }
     }
 
+    /// The RPC, made with this request: one whose `request_id` is left empty is protected from nothing.
+    pub fn method_with(&self, json: &Value) -> Method {
+        let given = json.get("request_id").or(json.get("requestId"));
+        let idempotent = self.method.idempotent && given.is_none_or(|id| id != "");
+        Method { idempotent, ..self.method }
+    }
+
     /// The request as it travels, with a `request_id` unless the case gives one, be it an empty one.
     pub fn request(&self, json: &Value) -> Result<Bytes, String> {
         let given = json.get("request_id").or(json.get("requestId")).is_some();

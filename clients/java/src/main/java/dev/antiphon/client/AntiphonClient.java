@@ -42,7 +42,7 @@ import java.util.stream.StreamSupport;
  * <p>Every RPC is called by its method: {@code client.call(ChatServiceGrpc.getListModelsMethod(), request)}. A call that the contract
  * calls idempotent is repeated when its failure may pass, within its time; a request that has a {@code request_id} gets one, the same
  * for all tries. Calls end when the {@link Context} that they are made in is cancelled, or their thread is interrupted. They throw
- * {@link AntiphonException}, and {@link IllegalStateException} once the client is closed.
+ * {@link AntiphonException}, those under way when the client is closed with CANCELLED, and {@link IllegalStateException} once it is.
  */
 public final class AntiphonClient implements AutoCloseable {
     private static final Duration RENEWAL = Duration.ofSeconds(30);

@@ -72,7 +72,9 @@ final class Attempts {
         failed++;
         // A stream that has shown nothing yet is a call like any other: who waits wants to know soon that nobody answers.
         int limit = begun ? retries.resumeAttempts() : retries.attempts();
-        if (!repeatable || failed >= limit || !mayPass(failure)) {
+        // What has begun is gone on with, not repeated.
+        boolean may = repeatable || begun;
+        if (!may || failed >= limit || !mayPass(failure)) {
             throw failure.after(tries);
         }
         double pause = retries.firstDelay().toNanos() * Math.pow(2, failed - 1);

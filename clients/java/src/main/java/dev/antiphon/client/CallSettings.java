@@ -41,7 +41,7 @@ public record CallSettings(Duration timeout, Metadata metadata, boolean makesReq
         return new CallSettings(timeout, more, makesRequestId);
     }
 
-    /** The same, and the request goes out without a {@code request_id}: a repeated call may then do its work twice. */
+    /** The same, and the request goes out without a {@code request_id}: nothing protects it from being done twice, so it is not repeated. */
     public CallSettings withoutRequestId() {
         return new CallSettings(timeout, metadata, false);
     }

@@ -61,9 +61,17 @@ record Rpc<Q, R>(MethodDescriptor<Q, R> method, Q request, String requestId, Pol
         return new Rpc<>(method, request, requestId, policy);
     }
 
-    /** Whether the contract says that a repeated call does nothing twice. */
+    /** Whether the contract says that a repeated call does nothing twice, which takes a {@code request_id} where there is such a field. */
     boolean repeatable() {
-        return policy.getIdempotent() && !SENT_ONCE.contains(method.getFullMethodName());
+        return policy.getIdempotent() && !SENT_ONCE.contains(method.getFullMethodName()) && isProtected();
+    }
+
+    private boolean isProtected() {
+        if (request instanceof Message message) {
+            Descriptors.FieldDescriptor field = message.getDescriptorForType().findFieldByName("request_id");
+            return field == null || !((String) message.getField(field)).isEmpty();
+        }
+        return true;
     }
 
     /** Whether the thing's absence, found by a later try, is what an earlier one may have made. */

@@ -1,5 +1,6 @@
 package dev.antiphon.client;
 
+import dev.antiphon.client.AntiphonException.Details;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
@@ -13,6 +14,7 @@ import io.grpc.ManagedChannelBuilder;
 import io.grpc.ManagedChannelRegistry.ProviderNotFoundException;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.MetadataUtils;
@@ -97,8 +99,7 @@ final class Transport implements AutoCloseable {
         }
 
         AntiphonException failure(StatusRuntimeException e) {
-            refuseWhenClosed();
-            return Failures.of(e, headers(), target, how);
+            return isClosed() ? endedByClosing() : Failures.of(e, headers(), target, how);
         }
 
         Metadata headers() {
@@ -159,7 +160,9 @@ final class Transport implements AutoCloseable {
         } catch (AntiphonException cancelled) {
             throw cancelled.after(attempts.tries());
         }
-        refuseWhenClosed();
+        if (isClosed()) {
+            throw endedByClosing().after(attempts.tries());
+        }
         // gRPC would wait longer before it tries to connect again, and fail the calls in between.
         channel.resetConnectBackoff();
     }
@@ -173,6 +176,10 @@ final class Transport implements AutoCloseable {
     public void close() {
         closed.complete(null);
         channel.shutdownNow();
+    }
+
+    private static AntiphonException endedByClosing() {
+        return new AntiphonException(Code.CANCELLED, "the client was closed", Details.NONE);
     }
 
     private void refuseWhenClosed() {

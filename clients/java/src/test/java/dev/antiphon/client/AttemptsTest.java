@@ -25,6 +25,9 @@ import org.junit.jupiter.api.Test;
 class AttemptsTest {
     private static final Rpc<?, ?> CHAT = rpc(ChatServiceGrpc.getChatMethod(), ChatRequest.getDefaultInstance());
 
+    private static final Rpc<?, ?> UNPROTECTED = Rpc.of(
+            ChatServiceGrpc.getChatMethod(), ChatRequest.getDefaultInstance(), CallSettings.DEFAULT.withoutRequestId());
+
     @Test
     void pausesGrowAndEndWithTheTries() {
         Attempts attempts = Attempts.ofCall(CHAT, Retries.DEFAULT, null);
@@ -41,7 +44,8 @@ class AttemptsTest {
     void whatMayDoThingsTwiceIsSentOnce() {
         for (Rpc<?, ?> once : List.of(
                 rpc(AuthServiceGrpc.getLoginMethod(), LoginRequest.getDefaultInstance()),
-                rpc(AuthServiceGrpc.getChangePasswordMethod(), ChangePasswordRequest.getDefaultInstance()))) {
+                rpc(AuthServiceGrpc.getChangePasswordMethod(), ChangePasswordRequest.getDefaultInstance()),
+                UNPROTECTED)) {
             Attempts attempts = Attempts.ofCall(once, Retries.DEFAULT, null);
             assertThrows(AntiphonException.class, () -> attempts.after(broken()));
         }
@@ -70,6 +74,14 @@ class AttemptsTest {
         attempts.after(interrupted);
         attempts.progressed();
         assertThrows(AntiphonException.class, () -> attempts.after(interrupted));
+    }
+
+    @Test
+    void anUnprotectedAnswerThatHasBegunIsGoneOnWith() {
+        Attempts attempts = Attempts.ofStream(UNPROTECTED, Retries.DEFAULT, null);
+        attempts.progressed();
+        attempts.after(broken());
+        assertEquals(2, attempts.tries());
     }
 
     private static <Q, R> Rpc<Q, R> rpc(MethodDescriptor<Q, R> method, Q request) {
