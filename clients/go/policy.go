@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	authv1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/auth/v1"
 	chatv1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/chat/v1"
 	imagev1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/image/v1"
 	optionsv1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/options/v1"
@@ -50,8 +49,7 @@ func policyOf(method string) *policy {
 	name := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", "."))
 	if descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err == nil {
 		options, _ := proto.GetExtension(descriptor.Options(), optionsv1.E_Policy).(*optionsv1.Policy)
-		// A second try of it would find the old password wrong.
-		read.idempotent = options.GetIdempotent() && method != authv1.AuthService_ChangePassword_FullMethodName
+		read.idempotent = options.GetIdempotent()
 		read.public = options.GetAccess() == optionsv1.Access_ACCESS_PUBLIC
 	}
 	policies.Store(method, read)

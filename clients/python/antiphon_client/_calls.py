@@ -19,8 +19,6 @@ Res = TypeVar("Res", bound=Message)
 
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 _CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
-# Where the answer to a change of the password got lost, a second try would find the old one wrong.
-_SENT_ONCE = frozenset({"/antiphon.auth.v1.AuthService/ChangePassword"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +88,11 @@ def method_of(
     descriptor = service.methods_by_name[name]
     extension: Any = policy_pb2.policy
     policy: policy_pb2.Policy = descriptor.GetOptions().Extensions[extension]
-    path = f"/{service.full_name}/{name}"
     return Method(
-        path=path,
+        path=f"/{service.full_name}/{name}",
         response=response,
         sends_credential=policy.access != policy_pb2.ACCESS_PUBLIC,
-        idempotent=policy.idempotent and path not in _SENT_ONCE,
+        idempotent=policy.idempotent,
     )
 
 

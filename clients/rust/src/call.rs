@@ -29,11 +29,6 @@ impl Method {
         }
     }
 
-    pub(crate) fn repeatable(&self) -> bool {
-        // The second try of a change of password would find the old one wrong.
-        self.idempotent && self.name() != "ChangePassword"
-    }
-
     pub(crate) fn provider_is_final(&self) -> bool {
         matches!(self.name(), "GenerateImage" | "Synthesize" | "StreamSynthesize")
     }

@@ -207,7 +207,7 @@ impl Client {
     }
 
     pub(crate) fn attempts(&self, method: Method, deadline: Deadline) -> Attempts {
-        let repeatable = method.repeatable();
+        let repeatable = method.idempotent;
         Attempts::new(&self.0.retries, deadline, repeatable, method.provider_is_final())
     }
 

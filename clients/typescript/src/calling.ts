@@ -313,8 +313,6 @@ export function identified<I extends DescMessage>(
 
 /** Whether a second try does nothing twice: where that is the `request_id`'s doing, it takes one. */
 export function repeatable(method: DescMethod, requestId: string | undefined): boolean {
-  // The second try would find the old password wrong.
-  if (method === AuthService.method.changePassword) return false;
   return getOption(method, policy).idempotent && (!method.input.field["requestId"] || !!requestId);
 }
 

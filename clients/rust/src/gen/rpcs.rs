@@ -131,7 +131,7 @@ impl Rpc for crate::auth::v1::UpdateProfileRequest {
 impl Unary for crate::auth::v1::UpdateProfileRequest {}
 impl Rpc for crate::auth::v1::ChangePasswordRequest {
     type Response = crate::auth::v1::ChangePasswordResponse;
-    const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/ChangePassword", idempotent: true, public: false };
+    const METHOD: Method = Method { path: "/antiphon.auth.v1.AuthService/ChangePassword", idempotent: false, public: false };
 }
 impl Unary for crate::auth::v1::ChangePasswordRequest {}
 impl Rpc for crate::auth::v1::ListSessionsRequest {

@@ -208,6 +208,7 @@ class AuthServiceServicer:
 
     def ChangePassword(self, request, context):
         """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
+        When its answer got lost, a second call finds the old password wrong if the first one was heard.
 
         Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
         or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).

@@ -78,6 +78,7 @@ class AuthServiceStub:
     """
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]
     """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
+    When its answer got lost, a second call finds the old password wrong if the first one was heard.
 
     Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
     or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
@@ -198,6 +199,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]  # type: ignore[assignment]
     """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
+    When its answer got lost, a second call finds the old password wrong if the first one was heard.
 
     Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
     or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
@@ -350,6 +352,7 @@ class AuthServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ChangePasswordResponse, _abc.Awaitable[_auth_pb2.ChangePasswordResponse]]:
         """ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
+        When its answer got lost, a second call finds the old password wrong if the first one was heard.
 
         Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
         or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).

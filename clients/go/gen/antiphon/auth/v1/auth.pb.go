@@ -3052,7 +3052,7 @@ const file_antiphon_auth_v1_auth_proto_rawDesc = "" +
 	"\x17REVOCATION_KIND_SESSION\x10\x01\x12\x18\n" +
 	"\x14REVOCATION_KIND_USER\x10\x02\x12 \n" +
 	"\x1cREVOCATION_KIND_USER_DELETED\x10\x03\x12\x1b\n" +
-	"\x17REVOCATION_KIND_API_KEY\x10\x042\x86\x11\n" +
+	"\x17REVOCATION_KIND_API_KEY\x10\x042\x84\x11\n" +
 	"\vAuthService\x12e\n" +
 	"\bRegister\x12!.antiphon.auth.v1.RegisterRequest\x1a\".antiphon.auth.v1.RegisterResponse\"\x12\x9a\xc2\x18\x0e\b\x01\x1a\bregister \x01\x12W\n" +
 	"\x05Login\x12\x1e.antiphon.auth.v1.LoginRequest\x1a\x1f.antiphon.auth.v1.LoginResponse\"\r\x9a\xc2\x18\t\b\x01\x1a\x05login\x12p\n" +
@@ -3060,8 +3060,8 @@ const file_antiphon_auth_v1_auth_proto_rawDesc = "" +
 	"\x06Logout\x12\x1f.antiphon.auth.v1.LogoutRequest\x1a .antiphon.auth.v1.LogoutResponse\"\x11\x9a\xc2\x18\r\b\x01\x1a\arefresh \x01\x12x\n" +
 	"\n" +
 	"GetProfile\x12#.antiphon.auth.v1.GetProfileRequest\x1a$.antiphon.auth.v1.GetProfileResponse\"\x1f\x9a\xc2\x18\x1b\b\x03\x12\fprofile.read\x1a\adefault \x01\x12\x82\x01\n" +
-	"\rUpdateProfile\x12&.antiphon.auth.v1.UpdateProfileRequest\x1a'.antiphon.auth.v1.UpdateProfileResponse\" \x9a\xc2\x18\x1c\b\x03\x12\rprofile.write\x1a\adefault \x01\x12\x85\x01\n" +
-	"\x0eChangePassword\x12'.antiphon.auth.v1.ChangePasswordRequest\x1a(.antiphon.auth.v1.ChangePasswordResponse\" \x9a\xc2\x18\x1c\b\x03\x12\rprofile.write\x1a\adefault \x01\x12~\n" +
+	"\rUpdateProfile\x12&.antiphon.auth.v1.UpdateProfileRequest\x1a'.antiphon.auth.v1.UpdateProfileResponse\" \x9a\xc2\x18\x1c\b\x03\x12\rprofile.write\x1a\adefault \x01\x12\x83\x01\n" +
+	"\x0eChangePassword\x12'.antiphon.auth.v1.ChangePasswordRequest\x1a(.antiphon.auth.v1.ChangePasswordResponse\"\x1e\x9a\xc2\x18\x1a\b\x03\x12\rprofile.write\x1a\adefault\x12~\n" +
 	"\fListSessions\x12%.antiphon.auth.v1.ListSessionsRequest\x1a&.antiphon.auth.v1.ListSessionsResponse\"\x1f\x9a\xc2\x18\x1b\b\x03\x12\fprofile.read\x1a\adefault \x01\x12\x82\x01\n" +
 	"\rRevokeSession\x12&.antiphon.auth.v1.RevokeSessionRequest\x1a'.antiphon.auth.v1.RevokeSessionResponse\" \x9a\xc2\x18\x1c\b\x03\x12\rprofile.write\x1a\adefault \x01\x12a\n" +
 	"\aGetJwks\x12 .antiphon.auth.v1.GetJwksRequest\x1a!.antiphon.auth.v1.GetJwksResponse\"\x11\x9a\xc2\x18\r\b\x01\x1a\adefault \x01\x12p\n" +

@@ -85,6 +85,7 @@ type AuthServiceClient interface {
 	// (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
 	UpdateProfile(ctx context.Context, in *UpdateProfileRequest, opts ...grpc.CallOption) (*UpdateProfileResponse, error)
 	// ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
+	// When its answer got lost, a second call finds the old password wrong if the first one was heard.
 	//
 	// Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
 	// or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).
@@ -394,6 +395,7 @@ type AuthServiceServer interface {
 	// (USERNAME_TAKEN), RESOURCE_EXHAUSTED (RATE_LIMITED).
 	UpdateProfile(context.Context, *UpdateProfileRequest) (*UpdateProfileResponse, error)
 	// ChangePassword sets a new password for the caller and revokes the other login sessions; called with an API key, all of them.
+	// When its answer got lost, a second call finds the old password wrong if the first one was heard.
 	//
 	// Errors: INVALID_ARGUMENT (a password that is too common, for example), NOT_FOUND (the caller's token is of a foreign issuer,
 	// or the account is gone), UNAUTHENTICATED (INVALID_CREDENTIALS), RESOURCE_EXHAUSTED (RATE_LIMITED, LOGIN_DELAYED, OVERLOADED).

@@ -17,8 +17,6 @@ import java.util.UUID;
  * @param requestId names the call in the server's log, the same in all tries
  */
 record Rpc<Q, R>(MethodDescriptor<Q, R> method, Q request, String requestId, Policy policy) {
-    // The answer to a second try would be that the old password is wrong.
-    private static final Set<String> SENT_ONCE = Set.of("antiphon.auth.v1.AuthService/ChangePassword");
     private static final Set<String> REMOVES = Set.of(
             "antiphon.chat.v1.ChatService/DeleteSession",
             "antiphon.image.v1.ImageService/DeleteImage",
@@ -63,7 +61,7 @@ record Rpc<Q, R>(MethodDescriptor<Q, R> method, Q request, String requestId, Pol
 
     /** Whether the contract says that a repeated call does nothing twice, which takes a {@code request_id} where there is such a field. */
     boolean repeatable() {
-        return policy.getIdempotent() && !SENT_ONCE.contains(method.getFullMethodName()) && isProtected();
+        return policy.getIdempotent() && isProtected();
     }
 
     private boolean isProtected() {
