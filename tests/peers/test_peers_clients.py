@@ -13,6 +13,7 @@ from conformance.driver.languages import LANGUAGES, ROOT, Language
 from tools import clients
 
 _SECONDS = 1200
+_END_SECONDS = 60
 _PATHS = (ROOT, ROOT / "gen" / "python", ROOT / "clients" / "python")
 # What conformance does not reach. Java's run with the build of its runner.
 _TESTS: Mapping[str, Sequence[Sequence[str]]] = {
@@ -40,16 +41,22 @@ def test_a_client_passes_all_cases(runner: Language, rounds: list[str]) -> None:
 
 
 def runs(folder: Path, command: Sequence[str]) -> None:
-    """Runs a command that has to end well; what it says is shown otherwise."""
-    done = subprocess.run(
+    """Runs a command that has to end well; what it says is shown otherwise. One that takes too long is asked to end, since it has
+    processes of its own."""
+    process = subprocess.Popen(
         command,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _PATHS))},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=_SECONDS,
-        check=False,
     )
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    try:
+        said, _ = process.communicate(timeout=_SECONDS)
+    except BaseException:
+        process.terminate()
+        process.communicate(timeout=_END_SECONDS)
+        raise
+    assert process.returncode == 0, f"{' '.join(command)}\n{said}"
