@@ -99,10 +99,10 @@ def main(arguments: Sequence[str]) -> None:
                 changed += [f"{folder}/{name}" for name in differences(Path(made, folder), ROOT / folder)]
                 if not checking:
                     replace(Path(made, folder), ROOT / folder)
+    listed = "".join(f"\n  {path}" for path in changed)
     if checking and changed:
-        sys.exit(
-            "clients: these are not what the protos make; run `make clients`:\n  " + "\n  ".join(changed)
-        )
+        sys.exit(f"clients: these are not what the protos make; run `make clients`:{listed}")
+    print(f"clients: written anew:{listed}" if changed else "clients: all stubs are what the protos make")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ compose() {
 require_engine() {
     command -v docker >/dev/null 2>&1 ||
         fail "docker was not found." "Install it, or run the suite without containers: make run"
-    docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
-        fail "No docker engine answers at ${DOCKER_HOST:-the address of docker's context}." \
+    said=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null) ||
+        fail "No docker engine answers at ${DOCKER_HOST:-the address of docker's context}." "$said" \
             "Start it, or name another by DOCKER_HOST or docker context use; without containers: make run"
     docker compose version >/dev/null 2>&1 ||
         fail "This docker has no compose." "Install its plugin: https://docs.docker.com/compose/install/"

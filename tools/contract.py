@@ -138,6 +138,7 @@ def main(task: str) -> None:
             replace(Path(pages), REFERENCE)
     elif task == "descriptors":
         descriptors(ROOT / "build" / "antiphon.binpb")
+        print("build/antiphon.binpb")
     elif task == "release":
         buf("build", "protos", "--exclude-source-info", "-o", RELEASED)
     elif task == "check":

@@ -36,6 +36,8 @@ _UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code
 # What turns the direction of the text that follows it. On one line such a character falsifies its neighbours.
 _TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
+# Whose absence is a defect.
+_OURS = frozenset({"antiphon", "antiphon_client", "services"})
 _CANT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 
 for_programs: ContextVar[bool] = ContextVar("for_programs", default=False)
@@ -86,6 +88,11 @@ def reporting(as_json: bool, server: str = "") -> Iterator[None]:
         # A reader that goes away early, such as `head`, is nothing to talk about.
         discard_output()
         raise typer.Exit(BROKEN_PIPE) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            raise
+        tell_failure(as_json, server_missing(error.name or ""))
+        raise typer.Exit(1) from None
     except Exception as error:
         if isinstance(error, OSError) and tell_unwritable(error, as_json):
             raise typer.Exit(1) from None
@@ -96,6 +103,14 @@ def reporting(as_json: bool, server: str = "") -> Iterator[None]:
         raise typer.Exit(1) from None
     finally:
         for_programs.reset(earlier)
+
+
+def server_missing(module: str) -> CommandFailed:
+    """That a command can't go on without the server's libraries, `module` being the first of those."""
+    return CommandFailed(
+        f"this needs what the server needs ({module} is missing)",
+        "pip install 'antiphon[server]' (in a checkout: pip install '.[server]')",
+    )
 
 
 def _known(error: Exception, server: str) -> tuple[dict[str, Any], str, str] | None:

