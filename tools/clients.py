@@ -88,6 +88,8 @@ def main(arguments: Sequence[str]) -> None:
     checking = arguments[:1] == ["check"]
     names = arguments[checking:]
     unknown = sorted(set(names) - set(LANGUAGES))
+    if "java" in names:
+        sys.exit("clients: Java's stubs are made by its own build, and not kept: mvn -f clients/java package")
     if unknown:
         sys.exit(f"clients: no stubs are made for {', '.join(unknown)}; there are {', '.join(LANGUAGES)}")
     third_party_protos.write(ROOT / "build" / "protos")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON_PATH = os.pathsep.join(map(str, (ROOT, ROOT / "gen" / "python", ROOT / "clients" / "python")))
+"""Where Python finds this checkout's suite, stubs and client, whatever else is installed."""
 _BUILT = ROOT / "build" / "conformance"
 
 
@@ -32,13 +35,13 @@ LANGUAGES: Mapping[str, Language] = {
             "python",
             ROOT,
             [sys.executable, "-m", "conformance.runners.python"],
-            environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            environment={"PYTHONPATH": PYTHON_PATH, "PYTHONUNBUFFERED": "1"},
         ),
         Language(
             "python-sync",
             ROOT,
             [sys.executable, "-m", "conformance.runners.python", "sync"],
-            environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            environment={"PYTHONPATH": PYTHON_PATH, "PYTHONUNBUFFERED": "1"},
         ),
         Language(
             "go",

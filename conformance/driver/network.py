@@ -109,18 +109,20 @@ class Network:
             self._passing.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pair = {writer}
+        self._connected.add(writer)
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, to_server}
-        self._connected |= pair
-        try:
+            pair.add(to_server)
+            if writer not in self._connected:  # It was cut meanwhile.
+                return
+            self._connected.add(to_server)
             await asyncio.gather(
                 self._pump(reader, to_server, to_server.write),
                 self._pump(from_server, writer, self._to_client(writer)),
             )
+        except OSError:
+            pass  # Nobody listens there.
         finally:
             self._connected -= pair
             for each in pair:

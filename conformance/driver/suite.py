@@ -17,10 +17,10 @@ from pathlib import Path
 from conformance.driver import certificates
 from conformance.driver.certificates import ServerTls
 from conformance.driver.failures import DriverFailed
+from conformance.driver.languages import PYTHON_PATH
 from conformance.driver.provider import Provider
 from services.settings import LimitSettings
 
-ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 120.0
 _STOP_SECONDS = 40.0
 _POLL_SECONDS = 0.05
@@ -154,7 +154,7 @@ class Suite:
         settings = {
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PYTHON_PATH,
             "XDG_CONFIG_HOME": str(self._folder / "config"),
             "ANTIPHON_METRICS__ADDRESS": "off",
             "ANTIPHON_AUTH__LOGIN_FAILURES": "0",
