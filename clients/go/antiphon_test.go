@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +160,24 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		}
 	case <-time.After(3 * time.Second):
 		t.Error("the stream goes on without its client")
+	}
+}
+
+func TestAReaderIsToldBeforeEachPause(t *testing.T) {
+	client, err := New("127.0.0.1:1", WithRetries(Retries{Attempts: 3, FirstDelay: time.Millisecond}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var attempts []int
+	answer := client.Stream(context.Background(), &chatv1.StreamChatRequest{}, OnReconnect(func(lost Reconnect) {
+		if lost.Failure.Code != codes.Unavailable || lost.Pause <= 0 {
+			t.Error(lost)
+		}
+		attempts = append(attempts, lost.Attempt)
+	}))
+	if _, err := answer.Text(); err == nil || !slices.Equal(attempts, []int{1, 2}) {
+		t.Error(attempts, err)
 	}
 }
 

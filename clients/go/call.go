@@ -20,11 +20,33 @@ type triesOption struct {
 	count *int
 }
 
+type reconnectOption struct {
+	grpc.EmptyCallOption
+	told func(Reconnect)
+}
+
 type noRequestIDOption struct{ grpc.EmptyCallOption }
 
 // CountTries counts in count how often a call was sent.
 func CountTries(count *int) grpc.CallOption {
 	return triesOption{count: count}
+}
+
+// Reconnect is what a call tells before it is tried again.
+type Reconnect struct {
+	// Failure is what the last try met.
+	Failure *Error
+	// Attempt is which try since something last came this will be, counted from 1.
+	Attempt int
+	// Pause is how long until then.
+	Pause time.Duration
+}
+
+// OnReconnect calls told each time the connection has broken and is about to be sought again, in the goroutine that waits for it:
+// for [Client.Stream], [Client.Resume] and downloads, which seek a server that is gone for good for about a minute ([Retries]), and
+// for the tries of every other call.
+func OnReconnect(told func(Reconnect)) grpc.CallOption {
+	return reconnectOption{told: told}
 }
 
 // NoRequestID leaves a `request_id` empty that the request leaves empty. Nothing protects such a call from being done twice, so it
@@ -44,6 +66,7 @@ type call struct {
 	options  []grpc.CallOption
 	trailer  metadata.MD
 	tries    *int
+	told     func(Reconnect)
 	token    string
 	rejected string
 }
@@ -56,6 +79,7 @@ func (c *Client) call(method string, request any, stream bool, options []grpc.Ca
 		policy:   policy,
 		attempts: attempts{retries: c.retries, policy: policy, stream: stream},
 		tries:    new(int),
+		told:     func(Reconnect) {},
 	}
 	call.options = append(slices.Clip(options), grpc.Trailer(&call.trailer))
 	withID := true
@@ -63,6 +87,8 @@ func (c *Client) call(method string, request any, stream bool, options []grpc.Ca
 		switch option := option.(type) {
 		case triesOption:
 			call.tries = option.count
+		case reconnectOption:
+			call.told = option.told
 		case noRequestIDOption:
 			withID = false
 		}
@@ -138,6 +164,7 @@ func (c *call) again(ctx context.Context, err error) error {
 	if !ok || c.unprotected() || c.client.isClosed() {
 		return failure
 	}
+	c.told(Reconnect{Failure: failure, Attempt: c.attempts.failed, Pause: pause})
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

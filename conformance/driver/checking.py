@@ -52,6 +52,9 @@ def wrong_in(file: str, case: Mapping[str, Json]) -> Iterator[str]:
     if not {"name", "says", "steps"} <= case.keys():
         yield "a case has a name, says something, and has steps"
         return
+    if not case["steps"] or not all(isinstance(step, dict) for step in case["steps"]):
+        yield "it has no steps, or one that is no object"
+        return
     if not _NAME.fullmatch(case["name"]) or not case["name"].startswith(f"{file}/"):
         yield f"its name is not {file}/… in lower case"
     if case.get("suite", "plain") not in KINDS:
@@ -86,6 +89,8 @@ def _wrong_exceptions(exceptions: Mapping[str, Json]) -> Iterator[str]:
             yield f"there is no language {language}"
         if set(why) != {"because", "issue"} or not all(why.values()):
             yield f"{language} is excepted without a reason and an issue"
+        elif not str(why["issue"]).startswith("https://"):
+            yield f"the issue of {language} is no https address"
 
 
 def _wrong_step(step: Mapping[str, Json]) -> Iterator[str]:
@@ -135,6 +140,11 @@ def _wrong_expectation(expected: Json) -> Iterator[str]:
         operators = {key for key in expected if key.startswith("$")}
         if operators - OPERATORS:
             yield f"nothing compares by {', '.join(sorted(operators - OPERATORS))}"
+        if "$regex" in expected:
+            try:
+                re.compile(expected["$regex"])
+            except (re.error, TypeError) as error:
+                yield f"{expected['$regex']} is no regular expression: {error}"
         if operators and expected.keys() - operators:
             yield f"nobody would look at {', '.join(sorted(expected.keys() - operators))} beside {', '.join(sorted(operators))}"
     for each in _within(expected):

@@ -155,6 +155,7 @@ class _Play:
             for line in (
                 *differences(expected, {**result, "events": running.events}, self._values),
                 *miscounted(running.op, running.events, result),
+                *_misnamed(result.get("error") or {}),
             )
         ]
 
@@ -257,3 +258,12 @@ async def _expired(token: str) -> None:
 
 def _listed(deeds: str | Sequence[str]) -> Sequence[str]:
     return [deeds] if isinstance(deeds, str) else deeds
+
+
+def _misnamed(error: Mapping[str, Json]) -> list[str]:
+    """Whether an error tells a reason without saying whose word that is: no case needs to ask for it."""
+    if error.get("reason") and error.get("domain") != "antiphon":
+        return [
+            f"error.domain: not antiphon, but {error.get('domain')!r} beside the reason {error['reason']}"
+        ]
+    return []

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from conformance.driver.cases import Case
-from conformance.driver.failures import CaseInvalid, DriverFailed, RunnerFailed
+from conformance.driver.failures import CaseInvalid, DriverFailed, RunnerFailed, RunnerMute
 from conformance.driver.languages import Language
 from conformance.driver.playing import play
 from conformance.driver.runner import Runner, started
@@ -30,7 +30,8 @@ async def play_all(
     at_once: int = AT_ONCE,
 ) -> dict[str, dict[str, Outcome]]:
     """What became of each case with each language, in the order of the cases. Those that stop the suite are played alone, behind the
-    others. Cases during which the runner dies fail, and the next one has a new runner; none when it doesn't say hello.
+    others. Cases during which the runner dies fail, and the next one has a new runner. When that doesn't say hello, nothing is known of
+    the cases that are left.
 
     `suites` are stopped behind them, and `told` hears of every outcome.
     """
@@ -75,10 +76,15 @@ async def _outcome(case: Case, runners: _Runners, suites: Suites) -> Outcome:
         return Outcome(left_out=f"{why.because} ({why.issue})")
     try:
         return Outcome(await play(case, await runners.alive(), suites))
+    except RunnerMute as failure:
+        return Outcome(unknown=str(failure))
     except (RunnerFailed, TimeoutError) as failure:
         return Outcome([str(failure) or "it did not end in time"])
     except (CaseInvalid, DriverFailed) as failure:
         return Outcome(unknown=f"the driver failed: {failure}")
+    except Exception as failure:
+        # A defect of the driver, or a case that it should have refused, is no reason to lose the others.
+        return Outcome(unknown=f"the driver failed: {failure!r}")
 
 
 class _Runners:
@@ -90,7 +96,7 @@ class _Runners:
         self._stack = stack
         self._starting = asyncio.Lock()
         self._runner: Runner | None = None
-        self._mute: RunnerFailed | None = None
+        self._mute: RunnerMute | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -100,8 +106,8 @@ class _Runners:
             yield cls(language, folder, stack)
 
     async def alive(self) -> Runner:
-        """A runner that can be told to do something. Raises RunnerFailed, and does so again without another try when one never said
-        hello: a limit to how long a runner that is broken holds a round up."""
+        """A runner that can be told to do something. Raises RunnerMute when there is none, and does so again without another try: a
+        limit to how long a runner that is broken holds a round up."""
         async with self._starting:
             if self._mute is not None:
                 raise self._mute
@@ -109,6 +115,6 @@ class _Runners:
                 try:
                     self._runner = await self._stack.enter_async_context(started(self.language, self._folder))
                 except RunnerFailed as failure:
-                    self._mute = failure
-                    raise
+                    self._mute = RunnerMute(str(failure))
+                    raise self._mute from failure
             return self._runner

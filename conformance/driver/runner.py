@@ -19,6 +19,7 @@ from conformance.driver.values import Json
 _LINE_BYTES = 64 * 1024 * 1024
 _HELLO_SECONDS = 60.0
 _END_SECONDS = 10.0
+_PING_SECONDS = 5.0
 _LOG_LINES = 15
 
 
@@ -82,6 +83,7 @@ class Runner:
         try:
             answer = await asyncio.wait_for(asyncio.shield(running.answer), seconds)
         except TimeoutError:
+            await self._give_up_when_silent()
             raise RunnerFailed(
                 f"{running.op} (id {running.number}) did not end within {seconds:.0f} s"
             ) from None
@@ -92,6 +94,18 @@ class Runner:
     async def do(self, op: str, seconds: float, **fields: Any) -> Json:
         """An op from its beginning to its end. Raises RunnerFailed."""
         return await self.end(await self.begin(op, **fields), seconds)
+
+    async def _give_up_when_silent(self) -> None:
+        """Ends a runner that does not even answer a ping, so that the next case has another one and not a minute of silence, too."""
+        try:
+            ping = await self.begin("ping")
+            await asyncio.wait_for(asyncio.shield(ping.answer), _PING_SECONDS)
+        except RunnerFailed:
+            return  # It has failed already.
+        except TimeoutError:
+            self._failed("it answers nothing any more")
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def close(self) -> None:
         """End its input, and with it the process."""
@@ -144,20 +158,23 @@ def _object(observed: Json) -> Mapping[str, Json]:
 
 @contextlib.asynccontextmanager
 async def started(language: Language, folder: Path) -> AsyncIterator[Runner]:
-    """A language's runner until the end of the block. Raises RunnerFailed when it does not say hello."""
+    """A language's runner until the end of the block. Raises RunnerFailed when it does not start, or not say hello."""
     log = folder / f"{language.name}.log"
     with log.open("wb") as errors:
-        process = await asyncio.create_subprocess_exec(
-            *language.run,
-            cwd=language.folder,
-            env={**os.environ, **language.environment, "no_proxy": "*"},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            # What a terminal tells the driver to do is not told to runners; they end with their input.
-            start_new_session=True,
-            limit=_LINE_BYTES,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *language.run,
+                cwd=language.folder,
+                env={**os.environ, **language.environment, "no_proxy": "*"},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                # What a terminal tells the driver to do is not told to runners; they end with their input.
+                start_new_session=True,
+                limit=_LINE_BYTES,
+            )
+        except OSError as error:
+            raise RunnerFailed(f"the runner could not be started: {error}") from error
     runner = Runner(language, process, log)
     try:
         hello = await runner.do("hello", _HELLO_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conformance.driver.cases import Case
@@ -36,23 +36,37 @@ Outcomes = Mapping[str, Mapping[str, Outcome]]
 """By language, then by case."""
 
 
-def table(cases: Sequence[Case], outcomes: Outcomes) -> str:
-    """A line for each case, a column for each language, how many passed, and below why others did not."""
-    width = max((len(case.name) for case in cases), default=0)
-    lines = [" " * width + "".join(f"  {language}" for language in outcomes)]
+def table(cases: Sequence[Case], outcomes: Outcomes, columns: int = 0) -> str:
+    """A line for each case, a column for each language, how many passed, and below why others did not. Languages are numbered where their
+    names need more than so many `columns`; 0 are as many as it takes."""
+    total = f"passed, of {len(cases)}"
+    first = max(len(text) for text in (total, *(case.name for case in cases)))
+    heads, room, above = list(outcomes), "  ", []
+    if 0 < columns < first + sum(len(room + head) for head in heads):
+        above = [*(f"{number} {language}" for number, language in enumerate(outcomes, 1)), ""]
+        heads, room = [f"{number:^{len(str(len(cases)))}}" for number in range(1, len(heads) + 1)], " "
+    rows = [["", *heads]]
     for case in cases:
-        signs = (f"  {outcomes[language][case.name].sign:^{len(language)}}" for language in outcomes)
-        lines.append(f"{case.name:<{width}}{''.join(signs)}".rstrip())
-    passed = (sum(each.passed for each in outcomes[language].values()) for language in outcomes)
-    counts = (f"  {count:>{len(language)}}" for language, count in zip(outcomes, passed, strict=True))
-    lines.append(f"{f'passed, of {len(cases)}':<{width}}{''.join(counts)}")
-    reasons = [
-        f"{outcome.sign} {language} {name}: {outcome.why}"
-        for language, by_case in outcomes.items()
-        for name, outcome in by_case.items()
-        if not outcome.passed
-    ]
-    return "\n".join([*lines, "", *reasons] if reasons else lines)
+        signs = (outcomes[language][case.name].sign for language in outcomes)
+        rows.append([case.name, *(f"{sign:^{len(head)}}" for sign, head in zip(signs, heads, strict=True))])
+    passed = (sum(each.passed for each in by_case.values()) for by_case in outcomes.values())
+    rows.append([total, *(f"{count:>{len(head)}}" for count, head in zip(passed, heads, strict=True))])
+    lines = [room.join([f"{name:<{first}}", *cells]).rstrip() for name, *cells in rows]
+    reasons = [line for language, by_case in outcomes.items() for line in _reasons(language, by_case)]
+    return "\n".join([*above, *lines, *(["", *reasons] if reasons else [])])
+
+
+def _reasons(language: str, by_case: Mapping[str, Outcome]) -> Iterator[str]:
+    """Why cases have not passed; what kept several from being played stands there once."""
+    kept: dict[str, list[str]] = {}
+    for name, outcome in by_case.items():
+        if outcome.unknown:
+            kept.setdefault(outcome.unknown, []).append(name)
+        elif not outcome.passed:
+            yield f"{outcome.sign} {language} {name}: {outcome.why}"
+    for why, names in kept.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"? {language} {names[0]}{more}: {why}"
 
 
 def status(outcomes: Outcomes) -> int:

@@ -102,6 +102,13 @@ def test_all_cases_can_be_played() -> None:
         {"name": "calls/one"},
         {"name": "other/one", "says": "x", "steps": []},
         {"name": "calls/one", "says": "x", "steps": [{"op": "fly"}]},
+        {"name": "calls/one", "says": "x", "steps": []},
+        {"name": "calls/one", "says": "x", "steps": ["fly"]},
+        {
+            "name": "calls/one",
+            "says": "x",
+            "steps": [{"op": "token", "as": "ana", "expect": {"$regex": "("}}],
+        },
         {"name": "calls/one", "says": "x", "steps": [{"do": "fly"}]},
         {"name": "calls/one", "says": "x", "steps": [{"op": "call", "expect": {"$odd": 1}}]},
         {"name": "calls/one", "says": "x", "steps": [], "except": {"go": {"because": "", "issue": ""}}},
@@ -182,3 +189,23 @@ def test_the_table_tells_why_a_case_failed() -> None:
     assert "✗" in shown
     assert "✓" in shown
     assert "go calls/one: it differs" in shown
+
+
+def test_what_keeps_several_cases_from_being_played_is_said_once() -> None:
+    chosen = [cases.Case(f"calls/no-{number}", "x", []) for number in range(3)]
+    outcomes = {"go": {case.name: Outcome(unknown="go needs go") for case in chosen}}
+    shown = table(chosen, outcomes)
+    assert shown.count("?") == 4
+    assert shown.endswith("? go calls/no-0 and 2 more: go needs go")
+
+
+def test_a_table_that_is_too_wide_numbers_its_languages() -> None:
+    chosen = [cases.Case(f"calls/no-{number}", "x", []) for number in range(100)]
+    outcomes = {
+        language: {case.name: Outcome() for case in chosen} for language in ("python", "python-sync", "rust")
+    }
+    assert "python-sync" in table(chosen, outcomes, 60).splitlines()[0]
+    shown = table(chosen, outcomes, 30).splitlines()
+    assert shown[:3] == ["1 python", "2 python-sync", "3 rust"]
+    assert shown[-1] == "passed, of 100 100 100 100"
+    assert all(len(line) <= 30 for line in shown)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from conformance.driver import runner as runner_module
 from conformance.driver.cases import Case
 from conformance.driver.failures import DriverFailed, RunnerFailed
 from conformance.driver.languages import Language
@@ -98,7 +99,7 @@ async def test_cases_of_a_suite_that_does_not_start_are_not_known(tmp_path: Path
     assert "did not start" in outcomes["cobol"]["calls/one"].unknown
 
 
-async def test_a_runner_that_never_says_hello_fails_all_cases_and_is_started_once(tmp_path: Path) -> None:
+async def test_a_runner_that_never_says_hello_is_started_once_and_nothing_is_known(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     program = f"open({str(starts)!r}, 'a').write('x'); print('hello?', flush=True)"
     mute = Language("cobol", tmp_path, [sys.executable, "-c", program])
@@ -106,7 +107,14 @@ async def test_a_runner_that_never_says_hello_fails_all_cases_and_is_started_onc
     outcomes = await play_all([mute], chosen, tmp_path, Suites(tmp_path), lambda *_: None)
     assert starts.read_text() == "x"
     assert [*outcomes["cobol"]] == [case.name for case in chosen]
-    assert all("protocol" in outcome.differences[0] for outcome in outcomes["cobol"].values())
+    assert all("protocol" in outcome.unknown for outcome in outcomes["cobol"].values())
+
+
+async def test_a_runner_whose_program_is_not_there_tells_so(tmp_path: Path) -> None:
+    absent = Language("cobol", tmp_path, [str(tmp_path / "runner")])
+    chosen = [Case("calls/one", "It.", [])]
+    outcomes = await play_all([absent], chosen, tmp_path, Suites(tmp_path), lambda *_: None)
+    assert "could not be started" in outcomes["cobol"]["calls/one"].unknown
 
 
 @pytest.mark.parametrize("odd", [{"result": None}, {"event": 5}, {"result": "b"}, {}, 5, [], {"id": []}])
@@ -147,3 +155,15 @@ for line, odd in zip(sys.stdin, said):
     print(json.dumps(told), flush=True)
 """
     return Language("cobol", folder, [sys.executable, "-c", program, json.dumps(lines)])
+
+
+async def test_a_runner_that_falls_silent_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "_PING_SECONDS", 0.05)
+    hello = json.dumps({"id": 1, "result": {"language": "cobol"}})
+    program = f"print({hello!r}, flush=True); import sys; sys.stdin.read()"
+    async with started(Language("cobol", tmp_path, [sys.executable, "-c", program]), tmp_path) as runner:
+        with pytest.raises(RunnerFailed, match="did not end"):
+            await runner.do("token", 0.05, client="ana")
+        assert not runner.alive

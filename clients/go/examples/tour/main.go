@@ -63,7 +63,9 @@ func stream(ctx context.Context, client *antiphon.Client) error {
 	answer := client.Stream(ctx, &chatv1.StreamChatRequest{
 		Model: "echo",
 		Input: &chatv1.StreamChatRequest_Message{Message: "Why is the sky blue?"},
-	})
+	}, antiphon.OnReconnect(func(lost antiphon.Reconnect) {
+		log.Printf("%v; try %d in %v", lost.Failure, lost.Attempt, lost.Pause)
+	}))
 	for event, err := range answer.Events() {
 		if err != nil {
 			return err
