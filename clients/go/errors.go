@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	errorsv1 "github.com/antiphon-suite/antiphon-go/gen/antiphon/errors/v1"
 )
 
 // Error is a call that failed; every error of a call is one, to be had by [errors.As].
@@ -71,6 +73,12 @@ func (e *Error) RetryAfter() (time.Duration, bool) {
 // GRPCStatus is the status as it came, so that package status understands the error.
 func (e *Error) GRPCStatus() *status.Status {
 	return e.status
+}
+
+// ReasonValue is the reason as a value of the contract; ERROR_REASON_UNSPECIFIED when it is not the server's word, or newer
+// than this client.
+func (e *Error) ReasonValue() errorsv1.ErrorReason {
+	return errorsv1.ErrorReason(errorsv1.ErrorReason_value["ERROR_REASON_"+e.Reason])
 }
 
 // Unwrap is what ended the call on the caller's side; nil for all other failures.

@@ -118,7 +118,7 @@ func (a *attempts) broken(code codes.Code) bool {
 	switch code {
 	case codes.Unavailable, codes.Canceled:
 		return true
-	case codes.Internal, codes.Unknown, codes.DataLoss:
+	case codes.Internal, codes.Unknown:
 		return a.stream
 	}
 	return false
