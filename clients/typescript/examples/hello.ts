@@ -1,7 +1,13 @@
 import { Client } from "@antiphon/client";
 
-const client = new Client(process.env["ANTIPHON_SERVER"] ?? "127.0.0.1:50051");
-await client.login(process.env["ANTIPHON_EMAIL"] ?? "ana@example.com", process.env["ANTIPHON_PASSWORD"] ?? "");
+const [server, email, password] = process.argv.slice(2);
+if (!server || !email || !password) {
+  console.error("usage: node hello.js SERVER EMAIL PASSWORD");
+  process.exit(2);
+}
+
+const client = new Client(server);
+await client.login(email, password);
 const answer = client.answer({ input: { case: "message", value: "Why is the sky blue?" }, model: "echo" });
 for await (const { event } of answer) {
   if (event.case === "textDelta") process.stdout.write(event.value.text);

@@ -5,8 +5,11 @@ import { writeFile } from "node:fs/promises";
 import { AntiphonError, Client, pages } from "@antiphon/client";
 import { AudioFormat } from "@antiphon/client/gen/antiphon/speech/v1/speech_pb";
 
-const server = process.env["ANTIPHON_SERVER"] ?? "127.0.0.1:50051";
-const [email, password] = [process.env["ANTIPHON_EMAIL"] ?? "", process.env["ANTIPHON_PASSWORD"] ?? ""];
+const [server, email, password] = process.argv.slice(2);
+if (!server || !email || !password) {
+  console.error("usage: node tour.js SERVER EMAIL PASSWORD");
+  process.exit(2);
+}
 
 const client = new Client(server);
 const user = await client.login(email, password, { deviceName: "laptop" });
@@ -33,7 +36,7 @@ for await (const { event } of answer) {
 console.log(answer.finished?.reason, answer.reconnects);
 
 const { generationId, seq, resumeToken } = answer;
-for await (const event of client.resume({ generationId, afterSeq: seq - 1n, resumeToken })) console.log(event.seq);
+for await (const event of client.resume({ generationId, afterSeq: seq, resumeToken })) console.log(event.seq);
 
 const stop = new AbortController();
 setTimeout(() => stop.abort(), 1000);

@@ -88,13 +88,13 @@ export class AntiphonError extends Error {
   readonly resource: Resource | undefined;
   /** Finds the call in the server's log. */
   readonly requestId: string;
-  /** The response's headers and trailers together: the library does not tell them apart when a call fails. */
-  readonly trailers: Headers;
   /** How many times the call was tried. */
   tries = 1;
+  // Private, so that an error that nobody catches is printed without them.
+  readonly #trailers: Headers;
 
   constructor(code: StatusCode, message: string, parts: ErrorParts = {}) {
-    super(message, { cause: parts.cause });
+    super(message, parts.cause === undefined ? {} : { cause: parts.cause });
     this.code = code;
     this.reason = parts.reason ?? "";
     this.domain = parts.domain ?? "";
@@ -104,7 +104,12 @@ export class AntiphonError extends Error {
     this.quotas = parts.quotas ?? [];
     this.resource = parts.resource;
     this.requestId = parts.requestId ?? "";
-    this.trailers = parts.trailers ?? new Headers();
+    this.#trailers = parts.trailers ?? new Headers();
+  }
+
+  /** The response's headers and trailers together: the library does not tell them apart when a call fails. */
+  get trailers(): Headers {
+    return this.#trailers;
   }
 
   override toString(): string {
@@ -122,7 +127,7 @@ export function errorOf(failed: unknown, target: string, cancelled: boolean, mut
   const [info] = error.findDetails(ErrorInfoSchema);
   // A server that stops cancels what it has not finished, which is no word of its own about the call.
   const told = error.metadata.has("grpc-status") && (error.code !== Code.Canceled || !!info);
-  if (cancelled && !told) return new AntiphonError("CANCELLED", "the call was cancelled", { cause: failed });
+  if (cancelled && !told) return new AntiphonError("CANCELLED", "the call was cancelled");
   const [retry] = error.findDetails(RetryInfoSchema);
   const [about] = error.findDetails(ResourceInfoSchema);
   let code: StatusCode = NAMES[error.code];
@@ -137,7 +142,10 @@ export function errorOf(failed: unknown, target: string, cancelled: boolean, mut
     code = "UNAVAILABLE";
   }
   if (!told && code === "UNAVAILABLE") {
-    if (codeOf(error.cause) === "ERR_SSL_WRONG_VERSION_NUMBER") message = "it does not speak TLS";
+    const { cause } = error;
+    if (codeOf(cause) === "ERR_SSL_WRONG_VERSION_NUMBER") message = "it does not speak TLS";
+    // An alert, around whose text OpenSSL has addresses and files of its own.
+    else if (codeOf(cause)?.startsWith("ERR_SSL_")) message = String((cause as { reason?: string }).reason ?? message);
     else if (mute) message = "it does not speak HTTP/2 in plain text; does it want TLS?";
     message = `${target} can't be reached: ${message}`;
   }
@@ -157,7 +165,8 @@ export function errorOf(failed: unknown, target: string, cancelled: boolean, mut
     resource: about && { type: about.resourceType, name: about.resourceName },
     requestId: error.metadata.get("x-request-id") ?? info?.metadata["request_id"] ?? "",
     trailers: error.metadata,
-    cause: failed,
+    // What lies below the library's error, whose own words are all told here.
+    cause: error.cause,
   });
 }
 

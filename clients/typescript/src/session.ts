@@ -1,5 +1,6 @@
 /** The connection to a server. */
 
+import { X509Certificate } from "node:crypto";
 import type { Http2Session } from "node:http2";
 import { createSecureContext } from "node:tls";
 
@@ -67,9 +68,19 @@ function lost(how: string): ConnectError {
 }
 
 function contextOf({ ca, certificate: cert, key }: TLS) {
+  // What is no certificate is skipped there, and nobody trusted.
+  if (ca !== undefined && !certified(ca)) throw new TypeError("tls: ca has no certificate (PEM)");
   try {
     return { secureContext: createSecureContext({ ca, cert, key }) };
   } catch (unread) {
     throw new TypeError(`tls: ${unread instanceof Error ? unread.message : unread}`, { cause: unread });
+  }
+}
+
+function certified(pem: string | Buffer): boolean {
+  try {
+    return pem.includes("-----BEGIN ") && !!new X509Certificate(pem);
+  } catch {
+    return false;
   }
 }

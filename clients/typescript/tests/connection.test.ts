@@ -6,12 +6,14 @@ import { createServer, type Http2Server } from "node:http2";
 import { createServer as createListener, type AddressInfo, type Server } from "node:net";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
+import { inspect } from "node:util";
 
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AntiphonError, Client } from "@antiphon/client";
 import { AnalyticsService } from "@antiphon/client/gen/antiphon/analytics/v1/analytics_pb";
 import { AuthService } from "@antiphon/client/gen/antiphon/auth/v1/auth_pb";
+import { ErrorInfoSchema } from "@antiphon/client/gen/google/rpc/error_details_pb";
 
 const ONCE = { retries: { attempts: 1 } };
 
@@ -113,4 +115,39 @@ test("any number of calls share a signal without a warning", async () => {
   process.off("warning", heard);
   assert.deepEqual(warnings, []);
   client.close();
+});
+
+for (const [what, ca] of [
+  ["nothing", ""],
+  ["a key", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"],
+  ["a broken certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"],
+] as const) {
+  test(`${what} in the place of an authority is refused`, () => {
+    assert.throws(() => new Client("https://127.0.0.1:1", { tls: { ca } }), /TypeError: tls: ca has no certificate/);
+  });
+}
+
+test("an error that nobody catches is printed in its own words", { timeout: 5000 }, async () => {
+  const server = createServer(
+    connectNodeAdapter({
+      routes: (router) =>
+        router.service(AuthService, {
+          getJwks: () => {
+            throw new ConnectError("no keys", Code.NotFound, { "x-secret": "shown to nobody" }, [
+              { desc: ErrorInfoSchema, value: { reason: "USER_NOT_FOUND", domain: "antiphon" } },
+            ]);
+          },
+        }),
+    }),
+  );
+  const client = new Client(await addressOf(server), ONCE);
+  const failure = await client.auth.getJwks({}).catch((failed: unknown) => failed);
+  assert(failure instanceof AntiphonError);
+  assert.equal(failure.trailers.get("x-secret"), "shown to nobody");
+  // As Node does it.
+  const printed = inspect(failure, { customInspect: false, depth: 5 });
+  assert.match(printed, /reason: 'USER_NOT_FOUND'/);
+  assert.doesNotMatch(printed, /cause|Uint8Array|shown to nobody/);
+  client.close();
+  server.close();
 });

@@ -9,6 +9,10 @@ public final class Chat {
 
     /** Takes an address, an e-mail and a password. */
     public static void main(String[] arguments) {
+        if (arguments.length != 3) {
+            System.err.println("usage: Chat SERVER EMAIL PASSWORD");
+            System.exit(2);
+        }
         try (AntiphonClient client = AntiphonClient.connect(arguments[0])) {
             client.login(arguments[1], arguments[2]);
             try (AnswerStream answer = client.stream("Why is the sky blue?")) {

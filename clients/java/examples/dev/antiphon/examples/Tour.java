@@ -34,6 +34,10 @@ public final class Tour {
 
     /** Takes an address, an e-mail and a password. */
     public static void main(String[] arguments) throws IOException {
+        if (arguments.length < 3) {
+            System.err.println("usage: Tour SERVER EMAIL PASSWORD [PICTURE]");
+            System.exit(2);
+        }
         try (AntiphonClient client = AntiphonClient.connect(arguments[0])) {
             client.login(arguments[1], arguments[2]);
             calls(client);

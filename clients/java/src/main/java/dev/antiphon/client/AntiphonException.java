@@ -1,5 +1,6 @@
 package dev.antiphon.client;
 
+import dev.antiphon.errors.v1.ErrorReason;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import java.time.Duration;
@@ -69,6 +70,15 @@ public final class AntiphonException extends RuntimeException {
     /** Why the server refused or failed, such as {@code MODEL_NOT_FOUND}; empty when it is not the server's own word. */
     public String reason() {
         return details.reason();
+    }
+
+    /** The reason as a value of the contract; {@code ERROR_REASON_UNSPECIFIED} when it is not the server's word, or newer than this client. */
+    public ErrorReason reasonValue() {
+        try {
+            return ErrorReason.valueOf("ERROR_REASON_" + reason());
+        } catch (IllegalArgumentException unknown) {
+            return ErrorReason.ERROR_REASON_UNSPECIFIED;
+        }
     }
 
     /** Whose reason it is: {@code antiphon}, or empty. */

@@ -2,8 +2,13 @@ package dev.antiphon.client;
 
 import io.grpc.ChannelCredentials;
 import io.grpc.TlsChannelCredentials;
+import java.io.ByteArrayInputStream;
+import java.io.FileInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Path;
+import java.security.cert.CertificateException;
+import java.security.cert.CertificateFactory;
 
 /**
  * How a connection is protected. Start with {@link #system()}.
@@ -45,7 +50,7 @@ public record Tls(Path roots, Path certificate, Path key, String serverName) {
         TlsChannelCredentials.Builder builder = TlsChannelCredentials.newBuilder();
         try {
             if (roots != null) {
-                builder.trustManager(roots.toFile());
+                builder.trustManager(certificates(roots));
             }
             if (certificate != null) {
                 builder.keyManager(certificate.toFile(), key.toFile());
@@ -54,5 +59,25 @@ public record Tls(Path roots, Path certificate, Path key, String serverName) {
             throw new IllegalArgumentException("a certificate or key can't be read: " + e.getMessage(), e);
         }
         return builder.build();
+    }
+
+    /** The file, which has to hold certificates and nothing else: gRPC's own words for other files are those of its providers. */
+    private static InputStream certificates(Path file) throws IOException {
+        byte[] pem;
+        // Unlike those of java.nio, its exceptions say what is wrong.
+        try (InputStream opened = new FileInputStream(file.toFile())) {
+            pem = opened.readAllBytes();
+        }
+        CertificateException unread = null;
+        try {
+            if (!CertificateFactory.getInstance("X.509")
+                    .generateCertificates(new ByteArrayInputStream(pem))
+                    .isEmpty()) {
+                return new ByteArrayInputStream(pem);
+            }
+        } catch (CertificateException e) {
+            unread = e;
+        }
+        throw new IllegalArgumentException(file + " has no certificates of authorities (PEM)", unread);
     }
 }
