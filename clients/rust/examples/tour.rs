@@ -57,11 +57,14 @@ async fn calls(client: &Client, email: &str, password: &str) -> Outcome {
 }
 
 async fn streams(client: &Client) -> Outcome {
-    let mut answer = client.answer(StreamChatRequest {
+    let request = StreamChatRequest {
         model: "echo".to_owned(),
         input: Some(stream_chat_request::Input::Message("Why is the sky blue?".to_owned())),
         ..Default::default()
-    });
+    };
+    let mut answer = client
+        .answer(request)
+        .on_reconnect(|lost| eprintln!("{}; try {} in {:?}", lost.failure, lost.attempt, lost.pause));
     while let Some(event) = answer.next().await? {
         match event.event {
             Some(Event::TextDelta(delta)) => print!("{}", delta.text),

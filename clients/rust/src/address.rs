@@ -1,6 +1,6 @@
 //! Where the server listens, and how the connection to it is protected.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{error::Error, fmt, net::IpAddr, time::Duration};
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -30,8 +30,13 @@ impl fmt::Debug for Tls {
 }
 
 /// An address, or what protects it, that can't be used.
-#[derive(Debug)]
 pub struct AddressError(String);
+
+impl fmt::Debug for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +44,7 @@ impl fmt::Display for AddressError {
     }
 }
 
-impl std::error::Error for AddressError {}
+impl Error for AddressError {}
 
 /// Whom a client calls, as failures tell it.
 pub(crate) struct Target {
@@ -92,10 +97,13 @@ pub(crate) fn channel(server: &str, tls: Option<&Tls>) -> Result<(Channel, Targe
         .initial_connection_window_size(CONNECTION_WINDOW);
     if protected {
         let tls = tls.cloned().unwrap_or_default();
-        if tls.roots.as_ref().is_some_and(|roots| !String::from_utf8_lossy(roots).contains(CERTIFICATE)) {
+        if tls.roots.as_deref().is_some_and(lacks_certificate) {
             return Err(wrong(&"the roots hold no certificate in PEM"));
         }
-        endpoint = endpoint.tls_config(config(tls)).map_err(|error| wrong(&error))?;
+        if tls.identity.as_ref().is_some_and(|(certificate, _)| lacks_certificate(certificate)) {
+            return Err(wrong(&"the identity holds no certificate in PEM"));
+        }
+        endpoint = endpoint.tls_config(config(tls)).map_err(|error| wrong(&unusable(&error)))?;
     }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -119,6 +127,21 @@ fn config(tls: Tls) -> ClientTlsConfig {
         Some(name) => config.domain_name(name),
         None => config,
     }
+}
+
+fn lacks_certificate(pem: &[u8]) -> bool {
+    !String::from_utf8_lossy(pem).contains(CERTIFICATE)
+}
+
+/// tonic's own text is that something is wrong; its sources tell what.
+fn unusable(error: &tonic::transport::Error) -> String {
+    let mut text = "the roots or the identity can't be used".to_owned();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
 }
 
 fn is_loopback(authority: &str) -> bool {
@@ -159,6 +182,18 @@ mod tests {
     fn roots_that_are_no_certificates_are_refused() {
         let tls = Tls { roots: Some(b"ca.pem".to_vec()), ..Tls::default() };
         assert!(refusal("https://127.0.0.1:1", Some(&tls)).contains("no certificate"));
+    }
+
+    #[test]
+    fn an_identity_that_is_none_is_refused_with_the_reason() {
+        for (certificate, reason) in [
+            ("client.pem", "holds no certificate"),
+            (CERTIFICATE, "can't be used: Error parsing TLS certificate"),
+        ] {
+            let identity = Some((certificate.into(), b"client.key".to_vec()));
+            let refusal = refusal("https://127.0.0.1:1", Some(&Tls { identity, ..Tls::default() }));
+            assert!(refusal.contains(reason), "{refusal}");
+        }
     }
 
     fn refusal(server: &str, tls: Option<&Tls>) -> String {

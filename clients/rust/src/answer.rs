@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::{
-    CallOptions, Client, Error, MetadataMap, Method, Rpc,
+    CallOptions, Client, Error, MetadataMap, Method, Reconnect, Rpc,
     chat::v1::{
         ChatEvent, Finished, ResumeStreamRequest, Started, StreamChatRequest, StreamChatResponse,
         chat_event::Event,
@@ -99,6 +99,13 @@ impl Answer {
             started: None,
             finished: None,
         }
+    }
+
+    /// Calls `listener` each time the connection has broken and is about to be sought again. A server that is gone for
+    /// good is sought for about a minute since the last event ([`Retries`](crate::Retries)).
+    pub fn on_reconnect(mut self, listener: impl FnMut(&Reconnect) + Send + 'static) -> Self {
+        self.pull.listener = Some(Box::new(listener));
+        self
     }
 
     /// The next event; None after `finished`, and after a failure. Dropping the future of `next`, as `select!` does, loses nothing.

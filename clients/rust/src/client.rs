@@ -25,6 +25,8 @@ use crate::{
     address::{self, Target},
     auth::v1::{LoginRequest, LogoutRequest, RefreshTokenRequest, User},
     codec::BytesCodec,
+    error::innermost,
+    foreign::Guarded,
     retry::{Attempts, Deadline},
     stream::Pull,
     tokens::{RENEWS, Tokens},
@@ -222,8 +224,8 @@ impl Client {
         request: Bytes,
         metadata: MetadataMap,
     ) -> Result<tonic::Response<tonic::Streaming<Bytes>>, Error> {
-        let mut grpc = Grpc::new(self.channel()).max_decoding_message_size(LARGEST_MESSAGE);
-        grpc.ready().await.map_err(|error| Error::unreachable(self.target().lost(&error.to_string())))?;
+        let mut grpc = Grpc::new(Guarded(self.channel())).max_decoding_message_size(LARGEST_MESSAGE);
+        grpc.ready().await.map_err(|error| Error::unreachable(self.target().lost(&innermost(&error))))?;
         let request = Request::from_parts(metadata, Default::default(), request);
         let path = PathAndQuery::from_static(method.path);
         // A unary call is read as a stream of one message, since tonic's own way mixes headers and trailers.

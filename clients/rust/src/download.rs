@@ -7,8 +7,8 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    CallOptions, Client, Error, Method, Streaming, client::decoded, image::v1::DownloadImageResponse,
-    speech::v1::DownloadAudioResponse, stream::Pull,
+    CallOptions, Client, Error, Method, Reconnect, Streaming, client::decoded,
+    image::v1::DownloadImageResponse, speech::v1::DownloadAudioResponse, stream::Pull,
 };
 
 type Parts = (Bytes, String, u64, String);
@@ -85,6 +85,13 @@ impl Client {
 }
 
 impl Download {
+    /// Calls `listener` each time the connection has broken and is about to be sought again. A server that is gone for
+    /// good is sought for about a minute since the last bytes ([`Retries`](crate::Retries)).
+    pub fn on_reconnect(mut self, listener: impl FnMut(&Reconnect) + Send + 'static) -> Self {
+        self.pull.listener = Some(Box::new(listener));
+        self
+    }
+
     /// The next bytes; None when the file is whole, and after a failure. Dropping the future of `next`, as `select!` does, loses
     /// nothing.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {

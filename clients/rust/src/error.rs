@@ -8,7 +8,9 @@ use tonic_types::StatusExt;
 use crate::{address::Target, errors::v1::ErrorReason};
 
 /// A call that failed. It reads as its [`Failure`].
-#[derive(Clone, Debug)]
+///
+/// Debug tells the same as Display, since a `main` that returns it shows that; `{:#?}` shows every field.
+#[derive(Clone)]
 pub struct Error(Box<Failure>);
 
 /// What is known of a failed call.
@@ -160,7 +162,8 @@ impl Error {
     }
 }
 
-fn innermost<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> String {
+/// What an error comes from in the end: the texts above it say little.
+pub(crate) fn innermost<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
@@ -185,4 +188,22 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() { self.0.fmt(f) } else { fmt::Display::fmt(self, f) }
+    }
+}
+
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_it_shows_one_line() {
+        let error = Error::local(Code::NotFound, "no such session");
+        assert_eq!(format!("{error:?}"), "no such session (NotFound)");
+        assert!(format!("{error:#?}").contains("retry_after"));
+    }
+}

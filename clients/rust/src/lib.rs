@@ -19,6 +19,7 @@ mod client;
 mod codec;
 mod download;
 mod error;
+mod foreign;
 mod pages;
 mod retry;
 mod stream;
@@ -33,7 +34,7 @@ pub use error::{Error, Failure, Quota, Resource, Violation};
 pub use pages::{Paged, Pages};
 /// Protobuf's own types, such as `Timestamp`, which fields have.
 pub use prost_types;
-pub use retry::Retries;
+pub use retry::{Reconnect, Retries};
 pub use stream::{Events, RawEvents};
 pub use tonic::{
     Code,

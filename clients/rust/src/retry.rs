@@ -35,6 +35,18 @@ impl Default for Retries {
     }
 }
 
+/// What is told before a connection is sought again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reconnect {
+    /// What the last try met.
+    pub failure: Error,
+    /// Which try since something last came this will be, counted from 1.
+    pub attempt: u32,
+    /// How long until then.
+    pub pause: Duration,
+}
+
 /// The end of a call's time, tries and pauses included; None for no limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(Option<Instant>);
@@ -138,6 +150,11 @@ impl Attempts {
         self.may_be_done |= failure.code != Code::ResourceExhausted;
         self.first.get_or_insert(failure);
         Ok(pause)
+    }
+
+    /// How many tries have failed since something last arrived.
+    pub(crate) fn failed(&self) -> u32 {
+        self.failed
     }
 
     /// Whether a call that removes something has done so: an earlier try, whose answer got lost, may be why it is gone.

@@ -10,10 +10,11 @@ use tonic::metadata::MetadataMap;
 use crate::{
     CallOptions, Client, Error, Method, Reply, Streaming,
     client::{append, decoded, metadata},
-    retry::{Attempts, Deadline},
+    retry::{Attempts, Deadline, Reconnect},
 };
 
 type Opening = dyn Future<Output = Result<tonic::Response<tonic::Streaming<Bytes>>, Error>> + Send;
+type Listener = dyn FnMut(&Reconnect) + Send;
 
 /// The tries of a call, and what the present one brings.
 ///
@@ -25,6 +26,8 @@ pub(crate) struct Pull {
     pub(crate) trailers: MetadataMap,
     /// How often the call was made.
     pub(crate) tries: u32,
+    /// Told before each pause.
+    pub(crate) listener: Option<Box<Listener>>,
     client: Client,
     deadline: Deadline,
     more: Vec<(String, String)>,
@@ -49,6 +52,7 @@ impl Pull {
             headers: MetadataMap::new(),
             trailers: MetadataMap::new(),
             tries: 0,
+            listener: None,
             client,
             deadline,
             more,
@@ -165,7 +169,11 @@ impl Pull {
             self.rejected.clone_from(&self.token);
             return Ok(false);
         }
+        let told = self.listener.is_some().then(|| self.tried(failure.clone()));
         let pause = self.attempts.after(failure).map_err(|failure| self.tried(failure))?;
+        if let (Some(listener), Some(failure)) = (&mut self.listener, told) {
+            listener(&Reconnect { failure, attempt: self.attempts.failed(), pause });
+        }
         self.pause = Some(Box::pin(sleep(pause)));
         Ok(true)
     }
@@ -310,12 +318,12 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{net::TcpListener, sync::mpsc};
 
     use tokio::time::timeout;
 
     use super::*;
-    use crate::chat::v1::StreamChatRequest;
+    use crate::{Code, Retries, chat::v1::StreamChatRequest};
 
     #[tokio::test]
     async fn a_reader_who_looks_away_finds_the_call_under_way() {
@@ -326,5 +334,18 @@ mod tests {
             assert!(timeout(Duration::from_millis(10), answer.next()).await.is_err());
         }
         assert_eq!(answer.tries(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_told_before_each_pause() {
+        let retries = Retries { attempts: 3, first_delay: Duration::from_millis(1), ..Retries::default() };
+        let client = Client::builder("127.0.0.1:1").retries(retries).build().unwrap();
+        let (tell, told) = mpsc::channel();
+        let mut answer = client
+            .answer(StreamChatRequest::default())
+            .on_reconnect(move |lost| tell.send(lost.clone()).unwrap());
+        assert_eq!(answer.next().await.unwrap_err().tries, 3);
+        let told: Vec<_> = told.try_iter().map(|lost| (lost.attempt, lost.failure.code)).collect();
+        assert_eq!(told, [(1, Code::Unavailable), (2, Code::Unavailable)]);
     }
 }
