@@ -12,11 +12,12 @@ import grpc
 import pytest
 
 from antiphon_client import AsyncClient, Client, MemoryTokenStore, Tokens
-from antiphon_client.errors import AntiphonError, DeadlineExceeded
+from antiphon_client.errors import AntiphonError, Closed, DeadlineExceeded, Unauthenticated
 from services.cli.credentials import CredentialsFile
-from tests.scripted_server import ScriptedServer
+from tests.scripted_server import ScriptedServer, failing
 
 SHORT, LONG = 0.15, 20.0
+REUSED = failing(grpc.StatusCode.UNAUTHENTICATED, "REFRESH_TOKEN_REUSED", "log in again")
 CALLS: dict[str, Callable[[Client], object]] = {
     "a call": lambda client: client.profile(timeout=SHORT),
     "a stream": lambda client: list(client.stream("Hi", timeout=SHORT)),
@@ -38,6 +39,20 @@ class Renewal:
         self.under_way.set()
         self.let_go.wait(LONG)
         self.over.set()
+
+
+class CountedStore(MemoryTokenStore):
+    """Counts how often its tokens were looked at."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__(tokens)
+        self.loads, self._counting = 0, threading.Lock()
+
+    def load(self) -> Tokens | None:
+        """The tokens."""
+        with self._counting:
+            self.loads += 1
+        return super().load()
 
 
 @pytest.fixture
@@ -124,3 +139,54 @@ def test_a_failed_wait_is_told_as_what_it_is(server: ScriptedServer, renewal: Re
         renewal.let_go.set()
         with contextlib.suppress(AntiphonError):
             other.result(10)
+
+
+def test_threads_share_a_renewal_that_failed(server: ScriptedServer) -> None:
+    callers = 10
+    store = CountedStore(due(server))
+
+    def fail(context: grpc.ServicerContext) -> object:
+        # Each loads the tokens once before it waits, and the one that renews them once more.
+        end = time.monotonic() + 10
+        while store.loads <= callers:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return REUSED(context)
+
+    server.fail("RefreshToken", fail, *[REUSED] * callers)
+    with Client(server.address, store=store) as client, ThreadPoolExecutor(callers) as pool:
+        asked = [pool.submit(client.profile, timeout=LONG) for _ in range(callers)]
+        failures = [each.exception(LONG) for each in asked]
+        assert all(isinstance(failure, Unauthenticated) for failure in failures)
+        assert len({id(failure) for failure in failures}) == callers, "each has an exception of its own"
+        assert len(server.of("RefreshToken")) == 1
+        # Whoever asks later asks anew.
+        with pytest.raises(Unauthenticated):
+            client.profile()
+        assert len(server.of("RefreshToken")) == 2
+
+
+async def test_tasks_share_a_renewal_that_failed(server: ScriptedServer) -> None:
+    server.fail("RefreshToken", *[REUSED] * 20)
+    async with AsyncClient(server.address, store=MemoryTokenStore(due(server))) as client:
+        for call in (client.profile, client.refresh):
+            before = len(server.of("RefreshToken"))
+            failures = await asyncio.gather(*(call() for _ in range(10)), return_exceptions=True)
+            assert all(isinstance(failure, Unauthenticated) for failure in failures)
+            assert len(server.of("RefreshToken")) == before + 1
+
+
+async def test_closing_does_not_wait_for_a_renewal_that_hangs(
+    server: ScriptedServer, renewal: Renewal
+) -> None:
+    client = AsyncClient(server.address, store=MemoryTokenStore(due(server)))
+    before = asyncio.all_tasks()
+    calls = [asyncio.create_task(call) for call in (client.profile(), client.logout())]
+    assert await asyncio.to_thread(renewal.under_way.wait, 5)
+    began = time.monotonic()
+    await client.close()
+    assert time.monotonic() - began < 5
+    assert not renewal.over.is_set()
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in ended] == [Closed, Closed]
+    assert asyncio.all_tasks() == before

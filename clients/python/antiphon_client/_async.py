@@ -15,10 +15,12 @@ from antiphon.auth.v1 import auth_pb2
 from antiphon_client import _calls
 from antiphon_client._options import Address, Keepalive, Retries
 from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
-from antiphon_client._status import error_of
+from antiphon_client._status import error_of, no_message
 from antiphon_client._tokens import (
+    CLOSE_TIMEOUT,
     REFRESH_PAUSE,
     REFRESH_TIMEOUT,
+    FailedRenewal,
     MemoryTokenStore,
     Tokens,
     TokenStore,
@@ -59,7 +61,7 @@ class Transport:
     async def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
         """The response, after as many tries as are safe. Raises AntiphonError."""
         deadline = Deadline(timeout)
-        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable, final=call.final)
+        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable, final=call.method.final)
         rejected = ""
         while True:
             token = ""
@@ -70,7 +72,7 @@ class Transport:
                 if failure.reason in RENEWS and token and not rejected and await self.login.renewable():
                     rejected = token
                     continue
-                if call.removes and attempts.removed(failure):
+                if call.method.removes and attempts.removed(failure):
                     return call.method.response()
                 pause = attempts.after(failure)
             await asyncio.sleep(pause)
@@ -85,7 +87,9 @@ class Transport:
             response_deserializer=call.method.response.FromString,
         )
         try:
-            return await invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+            response: _calls.Res | None = await invoke(
+                call.request, timeout=timeout, metadata=metadata(token, call.request_id)
+            )
         except grpc.RpcError as error:
             raise self.failure(error) from error
         except asyncio.CancelledError:
@@ -93,6 +97,9 @@ class Transport:
             if not self.closed or cancelling():
                 raise
             raise Closed("the client is closed") from None
+        if response is None:
+            raise no_message()
+        return response
 
     def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
         """Begins a stream."""
@@ -112,11 +119,12 @@ class Transport:
         return await self.login.token(rejected, deadline) if call.method.sends_credential else ""
 
     async def close(self) -> None:
-        """Ends the connection, and every call that is under way; a renewal of tokens is waited for."""
+        """Ends the connection, and every call that is under way; tokens that are being changed are waited for, for a second."""
         await self.login.settled()
         self.closed = True
         if self._opened is not None:
             await self._opened.close()
+        await self.login.called_off()
 
 
 class LoginSession:
@@ -130,6 +138,7 @@ class LoginSession:
         self._renewing: asyncio.Task[Tokens] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._rests_until = 0.0
+        self._failed: FailedRenewal | None = None
         self._known = False
 
     async def token(self, rejected: str, deadline: Deadline) -> str:
@@ -164,6 +173,7 @@ class LoginSession:
 
     async def _renew(self, rejected: str | None) -> Tokens:
         # One try: whoever needs the tokens has a retry loop already. With `rejected` None they are renewed in any case.
+        asked = time.monotonic()
         async with self._exclusive(Deadline(None)):
             tokens = await self._off_loop(self._store.load)
             if tokens is None or not tokens.refresh_token:
@@ -173,15 +183,19 @@ class LoginSession:
             # Whoever could not renew a moment ago is not asked again by every call while the token lives.
             if rejected is not None and tokens.still_good(rejected) and time.monotonic() < self._rests_until:
                 return tokens
+            if self._failed is not None:
+                self._failed.tell(tokens.refresh_token, asked)
             request = _calls.call(
                 _calls.REFRESH, auth_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
             )
             try:
                 response = await self._transport.once(request, "", REFRESH_TIMEOUT)
-            except TRANSIENT as failure:
-                self._rests_until = time.monotonic() + (failure.retry_after or REFRESH_PAUSE)
-                if rejected is not None and tokens.still_good(rejected):
-                    return tokens
+            except AntiphonError as failure:
+                if isinstance(failure, TRANSIENT):
+                    self._rests_until = time.monotonic() + (failure.retry_after or REFRESH_PAUSE)
+                    if rejected is not None and tokens.still_good(rejected):
+                        return tokens
+                self._failed = FailedRenewal(failure, tokens.refresh_token)
                 raise
             renewed = Tokens.of(response)
             await self._off_loop(self._store.save, renewed)
@@ -198,7 +212,7 @@ class LoginSession:
                 await self._off_loop(self._store.save, Tokens.of(response))
                 return response
 
-        return await asyncio.shield(self._task(log_in()))
+        return await self._wait(self._task(log_in()), None)
 
     async def end(self, timeout: float | None) -> None:
         """Revokes the login session, then forgets its tokens."""
@@ -213,10 +227,17 @@ class LoginSession:
                 await self._off_loop(self._store.save, None)
                 self._known = False
 
-        await asyncio.shield(self._task(revoke()))
+        await self._wait(self._task(revoke()), None)
 
     async def settled(self) -> None:
-        """Returns when nothing is being changed any more."""
+        """Returns when nothing is being changed any more, or that takes too long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT)
+
+    async def called_off(self) -> None:
+        """Ends what is still being changed."""
+        for task in list(self._tasks):
+            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -246,11 +267,15 @@ class LoginSession:
         if not task.cancelled():
             task.exception()
 
-    async def _wait(self, task: asyncio.Task[Tokens], timeout: float | None) -> Tokens:
+    async def _wait(self, task: asyncio.Task[T], timeout: float | None) -> T:
         try:
             return await asyncio.wait_for(asyncio.shield(task), timeout)
         except TimeoutError:
             raise self._late() from None
+        except asyncio.CancelledError:
+            if not self._transport.closed or cancelling():
+                raise
+            raise Closed("the client is closed") from None
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(

@@ -116,7 +116,7 @@ class AsyncImageVerbs(AsyncCalling):
     async def delete_image(self, image_id: str, *, timeout: float | None = None) -> None:
         """Removes an image. NotFound from a repeated try counts as done, since the first one may have been."""
         request = image_pb2.DeleteImageRequest(image_id=image_id)
-        await self._unary(_calls.call(_image_calls.DELETE_IMAGE, request, removes=True), timeout)
+        await self._unary(_calls.call(_image_calls.DELETE_IMAGE, request), timeout)
 
     async def list_image_models(self, *, timeout: float | None = None) -> image_pb2.ListModelsResponse:
         """The catalog of models that make images, the default one first: their sizes, styles and prices."""

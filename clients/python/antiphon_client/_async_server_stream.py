@@ -13,6 +13,7 @@ from antiphon_client._async import Transport, cancelling
 from antiphon_client._reading import Item, Reader
 from antiphon_client._record import OnReconnect, Reconnect
 from antiphon_client._retry import RENEWS, Attempts, Deadline
+from antiphon_client._status import no_message
 from antiphon_client.errors import AntiphonError, Closed
 
 
@@ -68,6 +69,8 @@ class AsyncServerStream(Generic[Item]):
             self._call = self._transport.open(request, self._token, self._deadline.remaining())
         try:
             while (response := await self._call.read()) is not grpc.aio.EOF:
+                if response is None:
+                    raise no_message()
                 item = self._reads.take(response)
                 if item is not None:
                     self._attempts.progressed()

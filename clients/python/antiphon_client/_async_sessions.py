@@ -73,7 +73,7 @@ class AsyncSessionVerbs(AsyncCalling):
         """Removes a chat session and its messages; answers that are being made in it are cancelled. NotFound from a repeated try counts as done,
         since the first one may have been."""
         request = chat_pb2.DeleteSessionRequest(session_id=session_id)
-        await self._unary(_calls.call(_session_calls.DELETE_SESSION, request, removes=True), timeout)
+        await self._unary(_calls.call(_session_calls.DELETE_SESSION, request), timeout)
 
     async def fork_session(
         self,

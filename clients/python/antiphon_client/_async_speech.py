@@ -92,7 +92,7 @@ class AsyncSpeechVerbs(AsyncCalling):
     async def delete_conversion(self, conversion_id: str, *, timeout: float | None = None) -> None:
         """Removes a conversion. NotFound from a repeated try counts as done, since the first one may have been."""
         request = speech_pb2.DeleteConversionRequest(conversion_id=conversion_id)
-        await self._unary(_calls.call(_speech_calls.DELETE_CONVERSION, request, removes=True), timeout)
+        await self._unary(_calls.call(_speech_calls.DELETE_CONVERSION, request), timeout)
 
     async def list_voices(
         self, *, language: str = "", model: str = "", timeout: float | None = None

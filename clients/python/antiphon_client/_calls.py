@@ -20,6 +20,29 @@ Res = TypeVar("Res", bound=Message)
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 _CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
 
+_REMOVES = frozenset(
+    {
+        "/antiphon.chat.v1.ChatService/DeleteSession",
+        "/antiphon.image.v1.ImageService/DeleteImage",
+        "/antiphon.speech.v1.SpeechService/DeleteConversion",
+    }
+)
+_ASKS_A_PROVIDER = frozenset(
+    {
+        "/antiphon.image.v1.ImageService/GenerateImage",
+        "/antiphon.speech.v1.SpeechService/Synthesize",
+        "/antiphon.speech.v1.SpeechService/StreamSynthesize",
+    }
+)
+# The provider has been asked, by the server as often as helps, and may want its price for each time.
+_PROVIDER_WAS_ASKED = (
+    "PROVIDER_",
+    "IMAGE_UNUSABLE",
+    "IMAGES_NOT_STORED",
+    "AUDIO_UNUSABLE",
+    "AUDIO_NOT_STORED",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Req, Res]):
@@ -29,6 +52,10 @@ class Method(Generic[Req, Res]):
     response: type[Res]
     sends_credential: bool
     idempotent: bool
+    # Whether the thing's absence, found by a later try, is what an earlier try may have made.
+    removes: bool
+    # How the reasons of failures begin that no try follows.
+    final: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +67,6 @@ class Call(Generic[Req, Res]):
     request: Req = field(repr=False)
     request_id: str
     repeatable: bool
-    # Whether the thing's absence, found by a later try, is what an earlier try may have made.
-    removes: bool = False
-    # How the reasons of failures begin that no try follows.
-    final: tuple[str, ...] = ()
 
 
 class ChatOptions(TypedDict, total=False):
@@ -88,11 +111,14 @@ def method_of(
     descriptor = service.methods_by_name[name]
     extension: Any = policy_pb2.policy
     policy: policy_pb2.Policy = descriptor.GetOptions().Extensions[extension]
+    path = f"/{service.full_name}/{name}"
     return Method(
-        path=f"/{service.full_name}/{name}",
+        path=path,
         response=response,
         sends_credential=policy.access != policy_pb2.ACCESS_PUBLIC,
         idempotent=policy.idempotent,
+        removes=path in _REMOVES,
+        final=_PROVIDER_WAS_ASKED if path in _ASKS_A_PROVIDER else (),
     )
 
 
@@ -112,20 +138,12 @@ LIST_MODELS = method_of(_CHAT, "ListModels", chat_pb2.ListModelsRequest, chat_pb
 COUNT_TOKENS = method_of(_CHAT, "CountTokens", chat_pb2.CountTokensRequest, chat_pb2.CountTokensResponse)
 
 
-def call(
-    method: Method[Req, Res],
-    request: Req,
-    request_id: str = "",
-    *,
-    removes: bool = False,
-    final: tuple[str, ...] = (),
-) -> Call[Req, Res]:
-    """One call of `method`, repeated where its policy allows that and nothing speaks against it, such as a reason that begins as one of `final`.
-    One that `removes` something has succeeded, too, when a later try does not find it any more."""
+def call(method: Method[Req, Res], request: Req, request_id: str = "") -> Call[Req, Res]:
+    """One call of `method`, repeated where its policy allows that and nothing speaks against it."""
     # Nothing protects a call from being done twice whose request leaves its request_id empty.
     protected = "request_id" not in request.DESCRIPTOR.fields_by_name or bool(request.request_id)  # type: ignore[attr-defined]
     repeatable = method.idempotent and protected
-    return Call(method, request, request_id or new_request_id(), repeatable, removes, final)
+    return Call(method, request, request_id or new_request_id(), repeatable)
 
 
 def new_request_id() -> str:

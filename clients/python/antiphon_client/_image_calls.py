@@ -22,9 +22,6 @@ ADMIN_LIST_IMAGES = method_of(
     _IMAGE, "AdminListImages", image_pb2.AdminListImagesRequest, image_pb2.AdminListImagesResponse
 )
 
-# The provider has been asked, by the server as often as helps, and may want its price for each time.
-_PROVIDER_WAS_ASKED = ("PROVIDER_", "IMAGE_UNUSABLE", "IMAGES_NOT_STORED")
-
 
 def generate_images(
     prompt: str,
@@ -50,7 +47,7 @@ def generate_images(
         seed=seed,
         count=count,
     )
-    return call(GENERATE_IMAGE, request, request_id, final=_PROVIDER_WAS_ASKED)
+    return call(GENERATE_IMAGE, request, request_id)
 
 
 def download_image(

@@ -72,7 +72,7 @@ class SessionVerbs(Calling):
         """Removes a chat session and its messages; answers that are being made in it are cancelled. NotFound from a repeated try counts as done,
         since the first one may have been."""
         request = chat_pb2.DeleteSessionRequest(session_id=session_id)
-        self._unary(_calls.call(_session_calls.DELETE_SESSION, request, removes=True), timeout)
+        self._unary(_calls.call(_session_calls.DELETE_SESSION, request), timeout)
 
     def fork_session(
         self,

@@ -7,7 +7,6 @@ import hashlib
 from antiphon.speech.v1 import speech_pb2
 
 from antiphon_client._calls import Call
-from antiphon_client._speech_calls import PROVIDER_WAS_ASKED
 from antiphon_client.errors import AntiphonError, BrokenRecord, Unreachable
 
 
@@ -72,7 +71,7 @@ class SpeechReader:
         """Whether it is spoken otherwise now, or the provider failed; every failure notes how much was heard, for whoever is told of it."""
         if self.seconds:
             failure.add_note(f"The speech broke off after {self.seconds:.1f} s of audio.")
-        return isinstance(failure, BrokenRecord) or failure.reason.startswith(PROVIDER_WAS_ASKED)
+        return isinstance(failure, BrokenRecord) or failure.reason.startswith(self._call.method.final)
 
 
 class _Track:

@@ -29,10 +29,6 @@ DELETE_CONVERSION = method_of(
 LIST_VOICES = method_of(_SPEECH, "ListVoices", speech_pb2.ListVoicesRequest, speech_pb2.ListVoicesResponse)
 LIST_MODELS = method_of(_SPEECH, "ListModels", speech_pb2.ListModelsRequest, speech_pb2.ListModelsResponse)
 
-PROVIDER_WAS_ASKED = ("PROVIDER_", "AUDIO_UNUSABLE", "AUDIO_NOT_STORED")
-"""How the reasons begin of what is not asked for again: the provider was asked, by the server as often as helps, and may want its price for
-each time."""
-
 
 class SpeechOptions(TypedDict, total=False):
     """What `synthesize` and `stream_synthesize` take beside the text, or with `ssml` in its place; the fields of SynthesizeRequest, where they are
@@ -71,7 +67,7 @@ def synthesize(
     """Synthesize, safe to repeat; what the provider has been asked for in vain is not asked for again."""
     fields = _fields(text, options)
     request = speech_pb2.SynthesizeRequest(**fields)
-    return call(SYNTHESIZE, request, fields["request_id"], final=PROVIDER_WAS_ASKED)
+    return call(SYNTHESIZE, request, fields["request_id"])
 
 
 def stream_synthesize(
@@ -80,7 +76,7 @@ def stream_synthesize(
     """StreamSynthesize, safe to repeat as Synthesize is."""
     fields = _fields(text, options)
     request = speech_pb2.StreamSynthesizeRequest(**fields)
-    return call(STREAM_SYNTHESIZE, request, fields["request_id"], final=PROVIDER_WAS_ASKED)
+    return call(STREAM_SYNTHESIZE, request, fields["request_id"])
 
 
 def download_audio(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf import any_pb2
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
 
 from antiphon_client import errors
 
+_DETAILS = "grpc-status-details-bin"
 _BY_CODE: dict[grpc.StatusCode, type[errors.AntiphonError]] = {
     kind.default_code: kind
     for kind in (
@@ -41,9 +42,9 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
     about = error_details_pb2.ResourceInfo()
     has_retry = False
     for detail in _details(call):
-        has_retry = detail.Unpack(retry) or has_retry
+        has_retry = _unpacked(detail, retry) or has_retry
         for kept in (info, bad, quota, about):
-            detail.Unpack(kept)
+            _unpacked(detail, kept)
     trailers = _trailers(call)
     message = call.details() or code.name
     kind = _BY_CODE.get(code, errors.ServerError)
@@ -66,13 +67,29 @@ def error_of(failed: grpc.RpcError, target: str) -> errors.AntiphonError:
     )
 
 
+def no_message() -> errors.ServerError:
+    """The error of a call that ended well without a message, or with bytes that are none."""
+    return errors.ServerError("a response is no message")
+
+
 def _details(call: grpc.Call) -> list[any_pb2.Any]:
+    status = status_pb2.Status()
     try:
-        status = rpc_status.from_call(call)
-    except ValueError:
-        # A proxy may have put another code in front of the server's details; the code that arrived counts.
+        for key, value in call.trailing_metadata() or ():
+            if key == _DETAILS and isinstance(value, bytes):
+                status.ParseFromString(value)
+    except DecodeError:
         return []
-    return list(status.details) if status is not None else []
+    # A proxy may have put another code in front of the server's details; the code that arrived counts.
+    return list(status.details) if status.code == call.code().value[0] else []
+
+
+def _unpacked(detail: any_pb2.Any, into: Message) -> bool:
+    try:
+        return detail.Unpack(into)
+    except DecodeError:
+        into.Clear()
+        return False
 
 
 def _trailers(call: grpc.Call) -> dict[str, str]:

@@ -14,8 +14,16 @@ from antiphon.auth.v1 import auth_pb2
 from antiphon_client import _calls
 from antiphon_client._options import Address, Keepalive, Retries
 from antiphon_client._retry import RENEWS, TRANSIENT, Attempts, Deadline
-from antiphon_client._status import error_of
-from antiphon_client._tokens import REFRESH_PAUSE, REFRESH_TIMEOUT, Tokens, TokenStore, logged_out, metadata
+from antiphon_client._status import error_of, no_message
+from antiphon_client._tokens import (
+    REFRESH_PAUSE,
+    REFRESH_TIMEOUT,
+    FailedRenewal,
+    Tokens,
+    TokenStore,
+    logged_out,
+    metadata,
+)
 from antiphon_client.errors import AntiphonError, Closed, DeadlineExceeded, Unauthenticated
 
 
@@ -38,7 +46,7 @@ class Transport:
     def unary(self, call: _calls.Call[_calls.Req, _calls.Res], timeout: float | None) -> _calls.Res:
         """The response, after as many tries as are safe. Raises AntiphonError."""
         deadline = Deadline(timeout)
-        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable, final=call.final)
+        attempts = Attempts(self.retries, deadline, repeatable=call.repeatable, final=call.method.final)
         rejected = ""
         while True:
             token = ""
@@ -49,7 +57,7 @@ class Transport:
                 if failure.reason in RENEWS and token and not rejected and self.login.renewable():
                     rejected = token
                     continue
-                if call.removes and attempts.removed(failure):
+                if call.method.removes and attempts.removed(failure):
                     return call.method.response()
                 pause = attempts.after(failure)
             time.sleep(pause)
@@ -64,7 +72,12 @@ class Transport:
             response_deserializer=call.method.response.FromString,
         )
         with self._failures():
-            return invoke(call.request, timeout=timeout, metadata=metadata(token, call.request_id))
+            response: _calls.Res | None = invoke(
+                call.request, timeout=timeout, metadata=metadata(token, call.request_id)
+            )
+        if response is None:
+            raise no_message()
+        return response
 
     def open(self, call: _calls.Call[Any, Any], token: str, timeout: float | None) -> Any:
         """Begins a stream."""
@@ -110,6 +123,7 @@ class LoginSession:
         self._store = store
         self._lock = threading.Lock()
         self._rests_until = 0.0
+        self._failed: FailedRenewal | None = None
         self._known = False
 
     def token(self, rejected: str, deadline: Deadline) -> str:
@@ -140,6 +154,7 @@ class LoginSession:
 
     def _renew(self, rejected: str | None, deadline: Deadline) -> Tokens:
         # One try: whoever needs the tokens has a retry loop already. With `rejected` None they are renewed in any case.
+        asked = time.monotonic()
         with self._exclusive(deadline):
             tokens = self._store.load()
             if tokens is None or not tokens.refresh_token:
@@ -149,15 +164,21 @@ class LoginSession:
             # Whoever could not renew a moment ago is not asked again by every call while the token lives.
             if rejected is not None and tokens.still_good(rejected) and time.monotonic() < self._rests_until:
                 return tokens
+            if self._failed is not None:
+                self._failed.tell(tokens.refresh_token, asked)
             request = _calls.call(
                 _calls.REFRESH, auth_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
             )
             try:
                 response = self._transport.once(request, "", deadline.within(REFRESH_TIMEOUT))
-            except TRANSIENT as failure:
-                self._rests_until = time.monotonic() + (failure.retry_after or REFRESH_PAUSE)
-                if rejected is not None and tokens.still_good(rejected):
-                    return tokens
+            except AntiphonError as failure:
+                if isinstance(failure, TRANSIENT):
+                    self._rests_until = time.monotonic() + (failure.retry_after or REFRESH_PAUSE)
+                    if rejected is not None and tokens.still_good(rejected):
+                        return tokens
+                # The time that ran out may have been this caller's alone.
+                if not isinstance(failure, DeadlineExceeded):
+                    self._failed = FailedRenewal(failure, tokens.refresh_token)
                 raise
             renewed = Tokens.of(response)
             self._store.save(renewed)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from antiphon.auth.v1 import auth_pb2
 
-from antiphon_client.errors import Unauthenticated
+from antiphon_client.errors import AntiphonError, Unauthenticated
 
 REFRESH_BEFORE = 30.0
 """Seconds before its end at which an access token is renewed."""
 
 REFRESH_TIMEOUT = 30.0
 """Seconds that a renewal may take."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds that closing waits for tokens that are being changed."""
 
 REFRESH_PAUSE = 1.0
 """Seconds until a renewal that failed is tried again while the access token lives, where the server names no other time."""
@@ -67,6 +71,20 @@ class Tokens:
         if not self.access_token or self.access_token == rejected:
             return False
         return self.access_token_expire_time is None or self.access_token_expire_time - time.time() > margin
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRenewal:
+    """A renewal that failed at `moment`, by the monotonic clock: it was that of everybody who had asked for one by then."""
+
+    failure: AntiphonError
+    refresh_token: str = field(repr=False)
+    moment: float = field(default_factory=time.monotonic)
+
+    def tell(self, refresh_token: str, asked: float) -> None:
+        """Raises its failure, each caller's own, where `refresh_token` was `asked` to be renewed before it failed."""
+        if refresh_token == self.refresh_token and asked < self.moment:
+            raise copy.copy(self.failure)
 
 
 class TokenStore(Protocol):

@@ -129,7 +129,7 @@ class AsyncClient(AsyncAccountVerbs, AsyncSessionVerbs, AsyncImageVerbs, AsyncSp
         return await self._unary(_calls.count_tokens(message, model, system_prompt), timeout)
 
     async def close(self) -> None:
-        """Ends the connection, and every call that is under way."""
+        """Ends the connection, and every call that is under way; tokens that are being changed are waited for, for a second."""
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncClient:

@@ -25,8 +25,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
+from antiphon.errors.v1.error_reason_pb2 import ErrorReason
 from grpc import StatusCode
 
 
@@ -104,6 +105,14 @@ class AntiphonError(Exception):
         self.rate_limit = rate_limit
         self.request_id = request_id
         self.earlier: AntiphonError | None = None
+
+    @property
+    def error_reason(self) -> ErrorReason:
+        """`reason` as a value of the contract; ERROR_REASON_UNSPECIFIED where there is none, or one that these stubs do not know."""
+        try:
+            return cast("ErrorReason", ErrorReason.Value(f"ERROR_REASON_{self.reason}"))
+        except ValueError:
+            return ErrorReason.ERROR_REASON_UNSPECIFIED
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code.name}{f', {self.reason}' if self.reason else ''})"

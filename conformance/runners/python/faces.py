@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any, Protocol, Self, cast
 
-import grpc
 from antiphon.auth.v1 import auth_pb2
 
 from antiphon_client import AsyncClient, Client
 from antiphon_client._async_download import AsyncDownload
+from antiphon_client._async_server_stream import AsyncServerStream
 from antiphon_client._async_stream import AsyncStream
 from antiphon_client._calls import Call
 from antiphon_client._download import Download
 from antiphon_client._downloading import DownloadReader
 from antiphon_client._record import OnReconnect, RecordReader
-from antiphon_client._retry import Deadline
+from antiphon_client._server_stream import ServerStream
 from antiphon_client._stream import Stream
+from conformance.runners.python.messages import MessageReader
 from conformance.runners.python.watched import WatchedChannel
 
 _END = object()
 
 
 class Face(Protocol):
-    """A client. What streams is an asynchronous iterator, and what `answer` and `download` return is left as a context, too."""
+    """A client. What streams is an asynchronous iterator, and what `stream`, `answer` and `download` return is left as a context, too."""
 
     async def login(self, email: str, password: str) -> auth_pb2.LoginResponse:
         """Logs in."""
@@ -35,8 +36,8 @@ class Face(Protocol):
     async def unary(self, call: Call[Any, Any], seconds: float) -> Any:
         """The response."""
 
-    def stream(self, call: Call[Any, Any], seconds: float) -> AsyncGenerator[Any]:
-        """The messages of one call, which ends when the iterator is closed."""
+    def stream(self, call: Call[Any, Any], seconds: float) -> Any:
+        """The messages of a stream."""
 
     def pages(self, call: Call[Any, Any], seconds: float) -> AsyncIterator[Any]:
         """The responses of a list, page by page."""
@@ -71,17 +72,9 @@ class AsyncFace:
         """The response."""
         return await self._client._unary(call, seconds)
 
-    async def stream(self, call: Call[Any, Any], seconds: float) -> AsyncGenerator[Any]:
-        """The messages of one call."""
-        token = await self._transport.token(call, "", Deadline(seconds))
-        made = self._transport.open(call, token, seconds)
-        try:
-            async for response in made:
-                yield response
-        except grpc.RpcError as error:
-            raise self._transport.failure(error) from error
-        finally:
-            made.cancel()
+    def stream(self, call: Call[Any, Any], seconds: float) -> Any:
+        """The messages of a stream."""
+        return AsyncServerStream(self._transport, MessageReader(call), seconds)
 
     def pages(self, call: Call[Any, Any], seconds: float) -> AsyncIterator[Any]:
         """The responses of a list."""
@@ -120,17 +113,9 @@ class SyncFace:
         """The response."""
         return await asyncio.to_thread(self._client._unary, call, seconds)
 
-    async def stream(self, call: Call[Any, Any], seconds: float) -> AsyncGenerator[Any]:
-        """The messages of one call."""
-        token = await asyncio.to_thread(self._transport.token, call, "", Deadline(seconds))
-        made = self._transport.open(call, token, seconds)
-        try:
-            async for response in Threaded(made):
-                yield response
-        except grpc.RpcError as error:
-            raise self._transport.failure(error) from error
-        finally:
-            made.cancel()
+    def stream(self, call: Call[Any, Any], seconds: float) -> Any:
+        """The messages of a stream."""
+        return Threaded(ServerStream(self._transport, MessageReader(call), seconds))
 
     def pages(self, call: Call[Any, Any], seconds: float) -> AsyncIterator[Any]:
         """The responses of a list."""

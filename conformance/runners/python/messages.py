@@ -1,4 +1,4 @@
-"""Methods by their names, and messages as proto3 JSON."""
+"""Methods by their names, messages as proto3 JSON, and streams of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from antiphon_client import _calls
+from antiphon_client.errors import AntiphonError
 
 Json = Any
 
@@ -38,6 +39,32 @@ def call_of(method: str, request: Json) -> _calls.Call[Any, Any]:
             message.request_id = request_id  # type: ignore[attr-defined]
     response = message_factory.GetMessageClass(descriptor.output_type)
     return _calls.call(_calls.method_of(service, name, type(message), response), message, request_id)
+
+
+class MessageReader:
+    """The messages of a stream as they come. It is begun again as any other call is until the first has come; what follows is not known then."""
+
+    def __init__(self, call: _calls.Call[Any, Any]) -> None:
+        self._call = call
+        self._begun = False
+        self.ended = False
+
+    def next_call(self) -> _calls.Call[Any, Any]:
+        """The call."""
+        return self._call
+
+    def take(self, response: Message) -> Message:
+        """All of it."""
+        self._begun = True
+        return response
+
+    def cut_short(self) -> None:
+        """The stream has ended."""
+        self.ended = True
+
+    def give_up(self, failure: AntiphonError) -> bool:
+        """Whether a message has come, or nothing protects the call from being done twice, or a provider was asked in vain."""
+        return self._begun or not self._call.repeatable or failure.reason.startswith(self._call.method.final)
 
 
 def json_of(message: Message) -> Json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import platform
 import time
@@ -102,7 +101,7 @@ class Ops:
         call = call_of(asked["method"], asked.get("request", {}))
 
         async def read() -> None:
-            async with contextlib.aclosing(client.stream(call, _seconds(asked))) as responses:
+            async with client.stream(call, _seconds(asked)) as responses:
                 async for response in responses:
                     seen["count"] += 1
                     tell(json_of(response))
