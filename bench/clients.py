@@ -59,10 +59,10 @@ class Load:
 
 
 LOADS = (
-    Load("unary", 1, "calls a second, 1 at once", 300),
-    Load("unary", _MANY, "calls a second, 16 at once", 600),
-    Load("stream", 1, "streamed messages a second, 1 at once", 200),
-    Load("stream", _MANY, "streamed messages a second, 16 at once", 1000),
+    Load("unary", 1, "calls a second, 1 at once", 150),
+    Load("unary", _MANY, "calls a second, 16 at once", 400),
+    Load("stream", 1, "streamed messages a second, 1 at once", 500),
+    Load("stream", _MANY, "streamed messages a second, 16 at once", 2000),
 )
 
 
