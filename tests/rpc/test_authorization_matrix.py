@@ -39,7 +39,6 @@ from tests.fakes.served_suite import (
     Served,
     bearer,
     failed,
-    failure,
     finished,
     foreign_token,
     until,
@@ -245,8 +244,11 @@ async def revoked(suite: Served, admin: str) -> dict[str, Caller]:
     )
 
     async def refused(token: str) -> bool:
-        call = suite.auth.GetProfile(auth_pb2.GetProfileRequest(), metadata=bearer(token))
-        return (await failure(call)).reason == "TOKEN_REVOKED"
+        try:
+            await suite.auth.GetProfile(auth_pb2.GetProfileRequest(), metadata=bearer(token))
+        except grpc.aio.AioRpcError as error:
+            return failed(error).reason == "TOKEN_REVOKED"
+        return False
 
     people = {"logged out": out, "disabled": disabled, "of another role": demoted, "deleted": deleted}
     for person in people.values():
