@@ -24,6 +24,8 @@ from tests.scripted_server import (
     until_the_caller_leaves,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:

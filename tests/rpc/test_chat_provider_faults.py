@@ -17,7 +17,7 @@ from tests.fakes.chat_stage import Stage
 from tests.fakes.chat_upstream import Exchange, Script, event, stop, text
 from tests.fakes.served_suite import Failed, Person, Served, events_of, failed, failure, told, words
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

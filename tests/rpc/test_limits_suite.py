@@ -13,7 +13,7 @@ from antiphon.chat.v1 import chat_pb2
 
 from tests.fakes.served_suite import Failed, Metadata, Person, Serve, Served, bearer, failed, finished
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 PASSWORD = "correct horse battery staple"
 Ask = Callable[[], Any]

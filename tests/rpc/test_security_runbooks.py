@@ -12,7 +12,7 @@ from antiphon.chat.v1 import chat_pb2
 from tests.fakes.chat_stage import Stage
 from tests.fakes.served_suite import Serve, Served, bearer, failure
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 PASSWORD = "a goat ate my bicycle"
 
 

@@ -19,6 +19,8 @@ from services.cli.program import program
 from services.kernel.handshakes import Mismatch, mismatch_of
 from tests.fakes.certificates import DAY, Authority, Issued, lay_down
 
+pytestmark = pytest.mark.long
+
 AUTHORITY, STRANGER, NAMESAKE = Authority(), Authority("Nobody's"), Authority()
 GOOD, ELSEWHERE = AUTHORITY.issue(), AUTHORITY.issue("elsewhere.test")
 EXPIRED, EARLY = AUTHORITY.issue(since=2 * DAY, until=-DAY), AUTHORITY.issue(since=-DAY)
