@@ -18,7 +18,7 @@ _BUILT = ROOT / "build" / "conformance"
 _LOG_LINES = 40
 _CHUNK = 1024 * 1024
 # What builds make among the sources, and what no build reads.
-_MADE = {"node_modules", "target", "dist", "build", "bin", "obj", "__pycache__", ".git"}
+_MADE = {"Cargo.lock", "node_modules", "target", "dist", "build", "bin", "obj", "__pycache__", ".git"}
 
 Say = Callable[[str], None]
 
@@ -62,7 +62,9 @@ def _state(language: Language) -> str:
 def _sources(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = [each for each in folders if each not in _MADE]
-        yield from (Path(place) / name for name in files if (Path(place) / name).is_file())
+        yield from (
+            Path(place) / name for name in files if name not in _MADE and (Path(place) / name).is_file()
+        )
 
 
 def _run(language: Language, command: Sequence[str]) -> None:
