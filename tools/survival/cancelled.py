@@ -241,7 +241,7 @@ def hold(report: Report, mebibytes: float) -> None:
     if after.rss - before.rss > mebibytes:
         report.faults.append(f"memory grew by {after.rss - before.rss:.1f} MiB")
     # A pool of connections breathes; a leak of one in a hundred streams would be seen.
-    if after.descriptors - before.descriptors > 10:
+    if after.descriptors - before.descriptors > 20:
         report.faults.append(f"{after.descriptors - before.descriptors} descriptors were left open")
     if after.calls > 0 or after.generations > 0:
         report.faults.append("calls or generations were left in flight")
