@@ -181,7 +181,7 @@ def test_the_line_for_tls_shows_a_certificate_and_checks_the_servers(
     )
     certificate, key = authority.issue("127.0.0.1").write(keys, "server")
     ca = lay_down(folder / "ca.pem", authority.pem)
-    authority.issue(common_name="me").write(folder, "me")
+    authority.issue(common_name="me").write(folder, "client")
     settings = {
         "ANTIPHON_SERVER__TLS_CERTIFICATE": str(certificate),
         "ANTIPHON_SERVER__TLS_KEY": str(key),
@@ -190,11 +190,11 @@ def test_the_line_for_tls_shows_a_certificate_and_checks_the_servers(
     first, (shown,) = section("Before the first call"), section("Over TLS", tls=True)
     with running_suite(tmp_path_factory.mktemp("suite"), **settings) as suite:
         login = json.dumps({"email": "admin@antiphon.local", "password": password_of(suite)})
-        call = f"grpcurl -cacert ca.pem -cert me.pem -key me.key -d '{login}' $at antiphon.auth.v1.AuthService/Login"
+        call = f"grpcurl -cacert ca.pem -cert client.pem -key client.key -d '{login}' $at antiphon.auth.v1.AuthService/Login"
         me = Line(f'me="authorization: Bearer $({call} | field accessToken)"', 0)
         prepared = [line for line in first if line.text.startswith(("at=", "field()"))]
         hasty = shown.text.replace("grpcurl ", "grpcurl -connect-timeout 2 ")
-        plain = Line(hasty.replace("-cacert ca.pem -cert me.pem -key me.key", "-plaintext"), 1)
+        plain = Line(hasty.replace("-cacert ca.pem -cert client.pem -key client.key", "-plaintext"), 1)
         unknown = Line(hasty.replace("-cacert ca.pem ", ""), 1)
         done = Terminal(suite, grpcurl_program, folder).paste([*prepared, me, shown, plain, unknown])
     assert surprises(done) == []
