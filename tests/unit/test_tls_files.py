@@ -282,7 +282,7 @@ def test_the_lines_of_the_operators_page_make_files_that_can_be_used(tmp_path: P
         pytest.skip("no openssl here")
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
     lines = page.partition("runs these lines. -->\n```sh\n")[2].partition("```")[0]
-    assert lines
+    assert len(lines.splitlines()) == 9
     subprocess.run(["sh", "-ec", lines], cwd=tmp_path, check=True, capture_output=True)
     found = TlsFiles(tmp_path / "server.pem", tmp_path / "server.key", tmp_path / "ca.pem").read()
     assert found.own.names == ("antiphon.internal", "localhost", "127.0.0.1")

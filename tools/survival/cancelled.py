@@ -32,6 +32,7 @@ from tools.survival.usage import SqlUsageLedger
 _CHANNEL_STREAMS = 10
 _DEADLINE_SECONDS = 0.3
 _SETTLE_SECONDS = 30.0
+_MORE_DESCRIPTORS = 10
 _WAYS = ("cancel", "connection", "rpc", "deadline")
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 # Its answer would take a minute: nothing but the leaving ends it.
@@ -82,6 +83,14 @@ class Process:
             readings.append(await asyncio.to_thread(self._read))
             await asyncio.sleep(0.3)
         return min(readings, key=lambda one: (one.calls, one.generations, one.descriptors, one.rss))
+
+    async def settled(self, before: Reading) -> Reading:
+        """What is held once connections that were idle for a while are closed, or after a while: a leak stays."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            now = await self.read()
+            if now.descriptors - before.descriptors <= _MORE_DESCRIPTORS or time.monotonic() > end:
+                return now
 
     def _read(self) -> Reading:
         with urllib.request.urlopen(self._page, timeout=10) as answer:  # noqa: S310 - the page of our own process.
@@ -207,6 +216,8 @@ async def cancel_streams(streams: int, wave: int, warm: int, folder: Path, seed:
             report.after = await process.read()
             print(f"{'after ' + str(report.streams) + ' cancelled streams':40} {report.after}", flush=True)
         await _delivered(ledger, report)
+        assert report.before is not None
+        report.after = await process.settled(report.before)
         entries, metered = await ledger.entries(), (await SqlUsageLedger(url).kept()).event_ids
         running = sum(entry.state == "running" for entry in entries)
         if running:
@@ -241,7 +252,7 @@ def hold(report: Report, mebibytes: float) -> None:
     if after.rss - before.rss > mebibytes:
         report.faults.append(f"memory grew by {after.rss - before.rss:.1f} MiB")
     # A pool of connections breathes; a leak of one in a hundred streams would be seen.
-    if after.descriptors - before.descriptors > 20:
+    if after.descriptors - before.descriptors > _MORE_DESCRIPTORS:
         report.faults.append(f"{after.descriptors - before.descriptors} descriptors were left open")
     if after.calls > 0 or after.generations > 0:
         report.faults.append("calls or generations were left in flight")
